@@ -1,0 +1,181 @@
+// What lives here: every failure Mendflow knows, one row each, and the value that travels when one happens.
+// Invariant: a code has one class for ever; class, fault and commit certainty are read from this table and nowhere else.
+// Apart because everything imports it: connectors raise codes, the guard counts by class, the engine parks by class, people read `says`.
+
+/** How a failure behaves over time: what retrying can do about it. */
+export type FailureClass = 'transient' | 'delayed' | 'throttled' | 'permanent' | 'data' | 'unknown';
+/** Who has to change something before it can pass. */
+export type Fault = 'upstream' | 'self' | 'config' | 'record' | 'code' | 'call';
+/** Whether the effect of the failed call is known to have happened. */
+export type Commit = 'no' | 'unknown' | 'rolled-back';
+
+interface Row {
+  readonly class: FailureClass;
+  readonly fault: Fault;
+  readonly commit: Commit;
+  /** One sentence for a person, without values of records. */
+  readonly says: string;
+  /** File below ops/runbooks that tells what to do. */
+  readonly runbook: string;
+}
+
+const row = (cls: FailureClass, fault: Fault, commit: Commit, runbook: string, says: string): Row => ({
+  class: cls,
+  fault,
+  commit,
+  says,
+  runbook,
+});
+
+/** The table: code → row. `nonRetryableErrorTypes`, `explain`, alerts and runbooks are derived from it. */
+export const codes = {
+  // Files
+  file_missing: row('permanent', 'call', 'no', 'files', 'The file or folder does not exist.'),
+  file_vanished: row('permanent', 'call', 'no', 'files', 'The file was there when the run listed it and is gone now.'),
+  file_forbidden: row('permanent', 'config', 'no', 'files', 'The worker may not read the file or folder.'),
+  file_not_regular: row('permanent', 'config', 'no', 'files', 'The path is not a regular file or a folder.'),
+  file_busy: row('transient', 'self', 'no', 'files', 'The file is busy or was moved under the reader.'),
+  file_io: row('transient', 'self', 'no', 'files', 'The disk reported an error while reading.'),
+  disk_full: row('delayed', 'self', 'rolled-back', 'disk', 'There is no space left on the device.'),
+  files_open_max: row('delayed', 'self', 'no', 'files', 'The process has no file descriptors left.'),
+  source_shrunk: row('permanent', 'call', 'no', 'sources', 'The source holds fewer bytes than the run planned to read.'),
+  source_rewritten: row(
+    'permanent',
+    'call',
+    'no',
+    'sources',
+    'The source has the name of one loaded before and other bytes where they were.',
+  ),
+  record_too_long: row('data', 'record', 'no', 'records', 'A record is longer than the declared limit.'),
+  // Records
+  record_invalid: row('data', 'record', 'no', 'records', 'A record does not fit the declared schema.'),
+  record_refused: row('data', 'record', 'rolled-back', 'records', 'The database refused a record.'),
+  crash_suspect: row('data', 'record', 'unknown', 'records', 'A record was in flight each time a worker died.'),
+  quarantine_limit: row(
+    'permanent',
+    'record',
+    'rolled-back',
+    'quarantine-limit',
+    'More records were bad than the stage allows.',
+  ),
+  // Postgres
+  pg_unreachable: row('transient', 'upstream', 'no', 'postgres', 'The database cannot be reached.'),
+  pg_connection_lost: row('transient', 'upstream', 'unknown', 'postgres', 'The connection to the database was lost.'),
+  pg_commit_unknown: row(
+    'transient',
+    'upstream',
+    'unknown',
+    'postgres',
+    'The database did not answer to COMMIT; whether the chunk is in is settled before the next write.',
+  ),
+  pg_starting: row('delayed', 'upstream', 'no', 'postgres', 'The database is starting up or shutting down.'),
+  pg_timeout: row('transient', 'upstream', 'unknown', 'postgres', 'The database did not answer in time.'),
+  pg_conflict: row('transient', 'upstream', 'rolled-back', 'postgres', 'Another transaction was in the way.'),
+  pg_pool_spent: row('delayed', 'self', 'no', 'postgres', 'All connections of the pool are in use.'),
+  pg_resources: row('delayed', 'upstream', 'rolled-back', 'postgres', 'The database is out of memory, disk or connections.'),
+  pg_auth: row('permanent', 'config', 'no', 'postgres', 'The database refused the login or a permission.'),
+  pg_schema: row('permanent', 'config', 'rolled-back', 'postgres-schema', 'A table, column or type is not as declared.'),
+  pg_statement: row('permanent', 'code', 'rolled-back', 'postgres-schema', 'The database refused a statement as wrong.'),
+  pg_corrupt: row('permanent', 'upstream', 'unknown', 'postgres', 'The database reports damaged data.'),
+  pg_readonly: row('transient', 'upstream', 'rolled-back', 'postgres', 'The server is a standby or read only.'),
+  sink_unsafe: row(
+    'permanent',
+    'config',
+    'no',
+    'postgres-schema',
+    'The sink cannot give exactly-once: pooler in between, deferrable constraint, rule or row security.',
+  ),
+  rows_dropped: row('permanent', 'config', 'rolled-back', 'postgres-schema', 'The table took fewer rows than were sent.'),
+  fenced: row('transient', 'self', 'rolled-back', 'workers', 'A newer attempt has taken over this stage.'),
+  ledger_conflict: row(
+    'transient',
+    'self',
+    'rolled-back',
+    'workers',
+    'The range is already in the ledger in another shape; the plan is made again.',
+  ),
+  run_unbalanced: row('permanent', 'code', 'no', 'balance', 'The ledger of the run does not add up.'),
+  run_closed: row('permanent', 'call', 'no', 'workers', 'The run is closed; nothing may be added to it.'),
+  // Network
+  net_refused: row('transient', 'upstream', 'no', 'upstream-down', 'The connection was refused.'),
+  net_reset: row('transient', 'upstream', 'unknown', 'upstream-down', 'The connection was cut.'),
+  net_timeout: row('transient', 'upstream', 'unknown', 'upstream-down', 'The other side did not answer in time.'),
+  net_unreachable: row('transient', 'upstream', 'no', 'upstream-down', 'The network does not reach the other side.'),
+  dns_again: row('transient', 'upstream', 'no', 'upstream-down', 'The name server could not answer now.'),
+  dns_unknown: row('delayed', 'upstream', 'no', 'upstream-down', 'The name does not exist.'),
+  // Commands
+  command_failed: row('permanent', 'code', 'unknown', 'commands', 'The command ended with a code that is not declared as retryable.'),
+  command_again: row('transient', 'upstream', 'unknown', 'commands', 'The command ended with a code declared as retryable.'),
+  command_missing: row('permanent', 'config', 'no', 'commands', 'The command is not installed or may not be run.'),
+  // HTTP statuses as a connector or a test names them; the HTTP connector brings the rest
+  http_400: row('permanent', 'code', 'no', 'upstream-refuses', 'The upstream calls the request wrong.'),
+  http_401: row('permanent', 'config', 'no', 'credentials', 'The upstream does not accept the credential.'),
+  http_403: row('permanent', 'config', 'no', 'credentials', 'The upstream does not permit this.'),
+  http_404: row('permanent', 'call', 'no', 'upstream-refuses', 'The upstream does not have this.'),
+  http_408: row('transient', 'upstream', 'unknown', 'upstream-down', 'The upstream gave up waiting for the request.'),
+  http_429: row('throttled', 'upstream', 'no', 'upstream-down', 'The upstream asks for fewer calls.'),
+  http_500: row('transient', 'upstream', 'unknown', 'upstream-down', 'The upstream failed inside.'),
+  http_501: row('permanent', 'code', 'no', 'upstream-refuses', 'The upstream does not implement this.'),
+  http_502: row('transient', 'upstream', 'unknown', 'upstream-down', 'A gateway got no good answer from the upstream.'),
+  http_503: row('transient', 'upstream', 'unknown', 'upstream-down', 'The upstream is not available.'),
+  http_503_retry_after: row('delayed', 'upstream', 'no', 'upstream-down', 'The upstream is not available and says when to come back.'),
+  http_504: row('transient', 'upstream', 'unknown', 'upstream-down', 'A gateway waited too long for the upstream.'),
+  // Workers and code
+  worker_lost: row('transient', 'self', 'unknown', 'workers', 'The worker died or stopped answering during the attempt.'),
+  attempt_timeout: row('transient', 'upstream', 'unknown', 'workers', 'The attempt took longer than the stage allows.'),
+  no_worker: row('delayed', 'self', 'no', 'workers', 'No worker took the stage in time.'),
+  deadline: row('permanent', 'call', 'unknown', 'deadline', 'The deadline of the run has passed.'),
+  payload_too_large: row('permanent', 'code', 'unknown', 'code', 'A stage returned more than Temporal carries; return a reference.'),
+  code_bug: row('permanent', 'code', 'unknown', 'code', 'The code of the stage failed with an error of its own.'),
+  config_invalid: row('permanent', 'config', 'no', 'configuration', 'The configuration is not valid.'),
+  stage_called_twice: row('permanent', 'code', 'no', 'code', 'A stage was called twice under one name.'),
+  unknown: row('unknown', 'upstream', 'unknown', 'unknown', 'No rule knows this failure.'),
+} as const satisfies Record<string, Row>;
+
+export type Code = keyof typeof codes;
+
+export const isCode = (value: unknown): value is Code => typeof value === 'string' && Object.hasOwn(codes, value);
+export const rowOf = (code: Code): Row => codes[code];
+
+/** What travels when a stage fails: in the details of the ApplicationFailure, in the ledger and in front of the operator. */
+export interface Failure {
+  readonly code: Code;
+  readonly class: FailureClass;
+  readonly fault: Fault;
+  readonly commit: Commit;
+  /** For people: what happened, with values that are not record values. */
+  readonly text: string;
+  /** Asked by the upstream (Retry-After) or computed by the guard, in milliseconds. */
+  readonly nextDelayMs?: number;
+  readonly upstream?: string;
+  /** Hides which rule named the code from nobody: `code:42P01`, `name:TypeError`, `raised`. */
+  readonly rule?: string;
+}
+
+export const failure = (code: Code, text: string = codes[code].says, more: Partial<Failure> = {}): Failure => ({
+  code,
+  class: codes[code].class,
+  fault: codes[code].fault,
+  commit: codes[code].commit,
+  text,
+  ...more,
+});
+
+/** Thrown by connectors, stores, flows and by user code that knows its own failure; the guard turns it into an ApplicationFailure. */
+export class CodedError extends Error {
+  override readonly name = 'CodedError';
+  readonly failure: Failure;
+  constructor(code: Code, text?: string, options: { cause?: unknown; nextDelayMs?: number; upstream?: string } = {}) {
+    const { cause, ...more } = options;
+    super(text ?? codes[code].says, cause === undefined ? {} : { cause });
+    this.failure = failure(code, this.message, { rule: 'raised', ...more });
+  }
+}
+
+/** Classes that no retry inside the activity can heal. */
+export const neverRetried: readonly FailureClass[] = ['permanent', 'data'];
+
+/** Temporal's `nonRetryableErrorTypes`: derived, so that table and policy cannot drift apart. */
+export const nonRetryableErrorTypes: readonly Code[] = (Object.keys(codes) as Code[]).filter((code) =>
+  neverRetried.includes(codes[code].class),
+);
