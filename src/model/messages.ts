@@ -1,0 +1,178 @@
+// What lives here: what travels between client, run and activities: decisions, parks, the call of a stage, the result of a run.
+// Invariant: plain JSON, no record values, no secrets; every field survives a continue-as-new and an upgrade of the code.
+// Apart because these shapes are stored in histories: they change only by adding.
+import type { Failure } from './failure.ts';
+import type { Grant } from './retry-clock.ts';
+import type { Policy } from './spec.ts';
+
+export const decisionKinds = ['retry', 'skip', 'extend-budget', 'accept-loss', 'abort'] as const;
+export type DecisionKind = (typeof decisionKinds)[number];
+
+/** What an operator wants. Stage and token may be left out where exactly one stage asks. */
+export interface Decision {
+  readonly kind: DecisionKind;
+  readonly stage?: string;
+  readonly token?: string;
+  readonly reason?: string;
+  readonly actor?: string;
+  /** extend-budget: attempts to add. */
+  readonly attempts?: number;
+  /** extend-budget: time to add, in ms. */
+  readonly timeMs?: number;
+}
+
+/** The answer: taken once, or refused with a reason. */
+export interface Outcome {
+  readonly taken: boolean;
+  readonly stage: string;
+  /** For people: what happens now, or why not and what to do instead. */
+  readonly text: string;
+}
+
+/** Reads a decision from anything; a sentence says what is wrong with it. */
+export function readDecision(value: unknown, kind?: DecisionKind): Decision | string {
+  const raw: Record<string, unknown> =
+    typeof value === 'string'
+      ? { reason: value }
+      : value !== null && typeof value === 'object' && !Array.isArray(value)
+        ? { ...value }
+        : {};
+  const wanted = kind ?? raw['kind'];
+  if (!decisionKinds.includes(wanted as DecisionKind)) return `The decision needs a kind: ${decisionKinds.join(', ')}.`;
+  const decision: Record<string, unknown> = { kind: wanted };
+  for (const name of ['stage', 'token', 'reason', 'actor'] as const) {
+    const field = raw[name];
+    if (field === undefined || field === null) continue;
+    if (typeof field !== 'string' || field.length > 500)
+      return `"${name}" of the decision has to be a text of at most 500 characters.`;
+    decision[name] = field;
+  }
+  for (const name of ['attempts', 'timeMs'] as const) {
+    const field = raw[name];
+    if (field === undefined || field === null) continue;
+    if (typeof field !== 'number' || !Number.isFinite(field) || field < 0 || field > 1e12)
+      return `"${name}" of the decision has to be a positive number.`;
+    decision[name] = field;
+  }
+  return decision as unknown as Decision;
+}
+
+/** A stage that waits, holding nothing. */
+export interface Park {
+  readonly token: string;
+  readonly until: 'time' | 'decision';
+  /** When it goes on by itself (until time), in ms. */
+  readonly wakeAt?: number;
+  readonly since: number;
+  readonly failure: Failure;
+  readonly attempts: number;
+  readonly elapsedMs: number;
+  readonly why: string;
+}
+
+/** Second argument of every stage activity: what the guard has to know. */
+export interface StageCall {
+  readonly pipeline: string;
+  readonly runKey: string;
+  readonly stage: string;
+  readonly dataDate: string;
+  readonly generation: number;
+  readonly policy: Pick<Policy, 'budget' | 'backoff' | 'slow'> & { readonly quarantineShareMax?: number };
+  readonly grant: Grant;
+  /** Where the last segment of a flow ended, for people. */
+  readonly at?: string;
+  readonly acceptLoss?: { readonly actor: string; readonly reason: string };
+}
+
+/** First detail of the ApplicationFailure that ends a stage's activity. */
+export interface StageFailure {
+  readonly failure: Failure;
+  readonly attempts: number;
+  readonly elapsedMs: number;
+  readonly why: 'never retried' | 'attempts spent' | 'time spent' | 'wait beyond the budget';
+}
+
+/** What the guard tells the run once, when a stage begins to have trouble. */
+export interface Trouble {
+  readonly stage: string;
+  readonly attempt: number;
+  readonly attemptsMax: number;
+  readonly code: string;
+  readonly text: string;
+  readonly nextTryAt: number;
+}
+
+export type Health = 'healthy' | 'retrying' | 'degraded' | 'parked' | 'asking' | 'aborted';
+export const healthOrder: readonly Health[] = ['healthy', 'retrying', 'degraded', 'parked', 'asking', 'aborted'];
+
+/** One stage in the summary of a run. */
+export interface StageSummary {
+  readonly stage: string;
+  readonly state:
+    | 'running'
+    | 'retrying'
+    | 'parked'
+    | 'asking'
+    | 'done'
+    | 'skipped'
+    | 'loss-accepted'
+    | 'failed'
+    | 'aborted';
+  readonly attempts: number;
+  readonly seconds: number;
+  readonly code?: string;
+}
+
+/** The bins of a run, counted from the ledger by its closing transaction. */
+export interface Totals {
+  readonly read: number;
+  readonly loaded: number;
+  readonly duplicate: number;
+  readonly quarantined: number;
+  readonly skipped: number;
+}
+
+/** What `start --wait --json` prints and the workflow returns. */
+export interface RunSummary extends Totals {
+  readonly run: string;
+  readonly state: 'done' | 'aborted' | 'failed' | 'already-done';
+  readonly generation: number;
+  readonly stages: readonly StageSummary[];
+  readonly decisions: number;
+  readonly balanced: boolean;
+  /** What the pipeline's own body returned. */
+  readonly result?: unknown;
+}
+
+/** The one argument of a pipeline workflow. */
+export interface RunArgs {
+  readonly dataDate: string;
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly scope: string;
+  /** Process the run again although it is done, as a new generation. */
+  readonly force?: boolean;
+  /** Continue-as-new: what the next execution needs to go on. Only the engine writes it. */
+  readonly carry?: Carry;
+  /** After this long in a park the run continues as new. Default 10 minutes; tests shorten it. */
+  readonly carryAfterMs?: number;
+}
+
+export interface Carry {
+  readonly generation: number;
+  readonly openedAt: number;
+  readonly deadlineAt?: number;
+  readonly journal: Readonly<Record<string, unknown>>;
+  readonly parks: Readonly<Record<string, Park>>;
+  readonly parkNo: number;
+  readonly summaries: Readonly<Record<string, StageSummary>>;
+  readonly decided: Readonly<Record<string, Decided>>;
+  readonly decisions: number;
+  readonly refused: readonly string[];
+}
+
+/** A decision that was taken, by the token it was taken for. */
+export interface Decided {
+  readonly kind: DecisionKind;
+  readonly actor: string;
+  readonly text: string;
+}

@@ -1,0 +1,84 @@
+// What lives here: how long to wait before the next attempt, and when the budget is spent.
+// Invariant: pure; the guard, `explain` and simulations run exactly this. Never earlier than the other side asked.
+// Apart because waiting is arithmetic, and arithmetic is tested by tables.
+import { ms } from './duration.ts';
+import type { Failure, FailureClass } from './failure.ts';
+import type { Policy } from './spec.ts';
+
+/** What the guard remembers of a stage from attempt to attempt; travels as heartbeat detail. */
+export interface Tally {
+  /** Failed attempts. Attempts that ended with their worker's shutdown are not failures. */
+  readonly failures: number;
+  /** Attempts whose end was seen; what Temporal counts beyond them died with a worker. */
+  readonly ended: number;
+  readonly firstFailureAt?: number;
+  readonly lastCode?: string;
+  readonly perClass: Readonly<Partial<Record<FailureClass, number>>>;
+}
+
+export const emptyTally: Tally = { failures: 0, ended: 0, perClass: {} };
+
+/** What the guard may still spend: the policy's budget, or what an operator granted. */
+export interface Grant {
+  readonly attemptsMax: number;
+  readonly timeMs: number;
+  /** Attempts used before this grant: delays and texts count on from here. */
+  readonly attemptBase: number;
+}
+
+export type Next =
+  | { readonly next: 'retry'; readonly delayMs: number; readonly tally: Tally }
+  | {
+      readonly next: 'stop';
+      readonly why: 'never retried' | 'attempts spent' | 'time spent' | 'wait beyond the budget';
+      readonly tally: Tally;
+    };
+
+/** Two tries are enough to see that nobody knows this failure. */
+const UNKNOWN_ATTEMPTS_MAX = 2;
+/** First wait of a failure that needs time: a restart, a quota, a queue backed up. */
+const DELAYED_FIRST_MS = 30_000;
+const DELAYED_MAX_MS = 15 * 60_000;
+
+export const grantOf = (policy: Policy): Grant => ({
+  attemptsMax: policy.budget.attemptsMax,
+  timeMs: ms(policy.budget.time),
+  attemptBase: 0,
+});
+
+/** Wait after failure number `n` (from 1). `random` in [0, 1). What the other side asked for is kept, spread only to later. */
+export function delayAfter(failed: Failure, n: number, policy: Policy, random: number): number {
+  if (failed.nextDelayMs !== undefined) return Math.ceil(failed.nextDelayMs * (1 + random * 0.1));
+  const own =
+    failed.class === 'delayed' || failed.class === 'throttled'
+      ? Math.min(DELAYED_FIRST_MS * 2 ** (n - 1), DELAYED_MAX_MS)
+      : Math.min(ms(policy.backoff.first) * policy.backoff.factor ** (n - 1), ms(policy.backoff.max));
+  return Math.round(own * (0.5 + random));
+}
+
+/** Counts one failure and says what follows. `now` in ms; `progressed` = records were committed since the last failure. */
+export function afterFailure(
+  before: Tally,
+  failed: Failure,
+  options: { policy: Policy; grant: Grant; now: number; random: number; progressed: boolean },
+): Next {
+  const { policy, grant, now, random, progressed } = options;
+  const past = progressed ? { ...emptyTally, ended: before.ended } : before;
+  const tally: Tally = {
+    failures: past.failures + 1,
+    ended: before.ended + 1,
+    firstFailureAt: past.firstFailureAt ?? now,
+    lastCode: failed.code,
+    perClass: { ...past.perClass, [failed.class]: (past.perClass[failed.class] ?? 0) + 1 },
+  };
+  if (failed.class === 'permanent' || failed.class === 'data') return { next: 'stop', why: 'never retried', tally };
+  if (failed.class === 'unknown' && tally.perClass.unknown! >= UNKNOWN_ATTEMPTS_MAX)
+    return { next: 'stop', why: 'attempts spent', tally };
+  if (tally.failures >= grant.attemptsMax) return { next: 'stop', why: 'attempts spent', tally };
+  const leftMs = grant.timeMs - (now - tally.firstFailureAt!);
+  if (leftMs <= 0) return { next: 'stop', why: 'time spent', tally };
+  const delayMs = delayAfter(failed, grant.attemptBase + tally.failures, policy, random);
+  const asked = failed.nextDelayMs !== undefined || failed.class === 'delayed' || failed.class === 'throttled';
+  if (delayMs > leftMs && asked) return { next: 'stop', why: 'wait beyond the budget', tally };
+  return { next: 'retry', delayMs: Math.min(delayMs, leftMs), tally };
+}

@@ -1,0 +1,42 @@
+// What lives here: what becomes of a stage whose activity ended in failure.
+// Invariant: pure and total; every failure has a verdict, and only `heal: 'off'` makes it "fail".
+// Apart because this one decision is what Mendflow is for; it has to be readable in one go.
+import { ms } from './duration.ts';
+import type { Failure } from './failure.ts';
+import type { Next } from './retry-clock.ts';
+import type { Policy } from './spec.ts';
+
+type Why = Extract<Next, { next: 'stop' }>['why'];
+
+/** How the activity ended, as the guard (or the engine, for a lost worker) reports it. */
+export interface Ended {
+  readonly failure: Failure;
+  readonly attempts: number;
+  readonly elapsedMs: number;
+  readonly why: Why;
+}
+
+export type Verdict =
+  | { readonly do: 'park'; readonly until: 'time'; readonly delayMs: number }
+  | { readonly do: 'park'; readonly until: 'decision' }
+  | { readonly do: 'fail' };
+
+export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off'; pastDeadline: boolean }): Verdict {
+  if (run.heal === 'off') return { do: 'fail' };
+  if (run.pastDeadline) return { do: 'park', until: 'decision' };
+  const { failure } = ended;
+  switch (failure.class) {
+    case 'permanent':
+    case 'data':
+    case 'unknown':
+      return { do: 'park', until: 'decision' };
+    case 'delayed':
+    case 'throttled':
+      return { do: 'park', until: 'time', delayMs: failure.nextDelayMs ?? ms(policy.slow) };
+    case 'transient':
+      // Time heals what others do and what this machine lacks; it does not heal a wrong record, setting or line of code.
+      return failure.fault === 'upstream' || failure.fault === 'self'
+        ? { do: 'park', until: 'time', delayMs: failure.nextDelayMs ?? ms(policy.slow) }
+        : { do: 'park', until: 'decision' };
+  }
+}
