@@ -1,0 +1,155 @@
+// What lives here: scheduling a stage's activity until it is done, and reading how it ended.
+// Invariant: schedule-to-close is the run's deadline only; the budget is the guard's. Every ending becomes an output or one StageFailure.
+// Apart from stage.ts because this half is Temporal's vocabulary, that half is ours.
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  ApplicationFailure,
+  CancelledFailure,
+  scheduleActivity,
+  TimeoutFailure,
+} from '@temporalio/workflow';
+import type { Segment } from '../../flow/context.ts';
+import { ms } from '../../model/duration.ts';
+import { type Code, type Failure, failure, isCode, nonRetryableErrorTypes } from '../../model/failure.ts';
+import type { StageCall, StageFailure } from '../../model/messages.ts';
+import type { Grant, Tally } from '../../model/retry-clock.ts';
+import type { Policy } from '../../model/spec.ts';
+import { historyIsLong, type RunState } from './run-state.ts';
+import { summarise } from './details.ts';
+
+export interface StageTarget {
+  /** Activity type, `log-ingest/ingest`. */
+  readonly type: string;
+  /** Stage key, `ingest[a.log]`. */
+  readonly key: string;
+  readonly policy: Policy;
+  readonly taskQueue?: string;
+}
+
+export interface Scheduling {
+  readonly grant: Grant;
+  readonly acceptLoss?: { readonly actor: string; readonly reason: string };
+}
+
+type Ending =
+  | { readonly output: unknown; readonly attempts: number }
+  | { readonly failed: StageFailure }
+  | { readonly carry: true };
+
+/** Attempts that died with their worker are not the guard's to count; this bounds them. */
+const LOST_ATTEMPTS_MAX = 2;
+
+export async function attemptStage(
+  run: RunState,
+  target: StageTarget,
+  input: unknown,
+  scheduling: Scheduling,
+): Promise<Ending> {
+  run.working.set(target.key, { policy: target.policy });
+  run.waking.delete(target.key);
+  summarise(run, { stage: target.key, state: 'running', attempts: scheduling.grant.attemptBase, seconds: 0 });
+  const startedAt = Date.now();
+  try {
+    for (let at: string | undefined; ;) {
+      const attempts = scheduling.grant.attemptBase + (run.trouble.get(target.key)?.attempt ?? 1);
+      const result = await schedule(run, target, input, scheduling, at);
+      if (!isSegment(result)) return { output: result, attempts };
+      if (result.done) return { output: result.out, attempts };
+      at = result.at;
+      if (run.ledger && historyIsLong()) {
+        run.working.delete(target.key);
+        return { carry: true };
+      }
+    }
+  } catch (error) {
+    return { failed: read(error, Date.now() - startedAt) };
+  }
+}
+
+function schedule(
+  run: RunState,
+  target: StageTarget,
+  input: unknown,
+  scheduling: Scheduling,
+  at: string | undefined,
+): Promise<unknown> {
+  const { policy, key } = target;
+  const { budget, backoff, slow, quarantineShareMax } = policy;
+  const call: StageCall = {
+    pipeline: run.spec.name,
+    runKey: run.key,
+    stage: key,
+    dataDate: run.args.dataDate,
+    generation: run.generation,
+    policy: { budget, backoff, slow, ...(quarantineShareMax === undefined ? {} : { quarantineShareMax }) },
+    grant: scheduling.grant,
+    ...(at === undefined ? {} : { at }),
+    ...(scheduling.acceptLoss ? { acceptLoss: scheduling.acceptLoss } : {}),
+  };
+  return scheduleActivity<unknown>(target.type, [input ?? null, call], {
+    ...(target.taskQueue === undefined ? {} : { taskQueue: target.taskQueue }),
+    startToCloseTimeout: policy.attempt,
+    heartbeatTimeout: policy.heartbeat,
+    ...(run.deadlineAt === undefined ? {} : { scheduleToCloseTimeout: Math.max(1_000, run.deadlineAt - Date.now()) }),
+    retry: {
+      initialInterval: backoff.first,
+      backoffCoefficient: backoff.factor,
+      maximumInterval: Math.max(ms(backoff.max), ms(backoff.first)),
+      maximumAttempts: scheduling.grant.attemptsMax + LOST_ATTEMPTS_MAX,
+      nonRetryableErrorTypes: [...nonRetryableErrorTypes],
+    },
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    summary: `${key} ${run.args.dataDate}${at === undefined ? '' : `, from ${at}`}`.slice(0, 200),
+  });
+}
+
+function isSegment(value: unknown): value is Segment<unknown> {
+  if (value === null || typeof value !== 'object' || !('done' in value)) return false;
+  return value.done === true ? 'out' in value : value.done === false && 'at' in value;
+}
+
+/** Judged by code and details, never by retryState: that says how Temporal stopped, not why. */
+function read(error: unknown, elapsedMs: number): StageFailure {
+  if (!(error instanceof ActivityFailure)) throw error;
+  const { cause } = error;
+  if (cause instanceof CancelledFailure) throw error;
+  if (cause instanceof ApplicationFailure) {
+    const told = cause.details?.[0] as StageFailure | undefined;
+    if (told && isCode(told.failure?.code)) return told;
+    return ended(foreign(cause), 1, elapsedMs, cause.nonRetryable === true ? 'never retried' : 'attempts spent');
+  }
+  if (cause instanceof TimeoutFailure) {
+    const tally = (cause.lastHeartbeatDetails as { tally?: Tally } | undefined)?.tally;
+    return ended(
+      failure(timeoutCodes[cause.timeoutType ?? ''] ?? 'attempt_timeout'),
+      Math.max(1, tally?.failures ?? 0),
+      elapsedMs,
+      'attempts spent',
+    );
+  }
+  return ended(failure('unknown'), 1, elapsedMs, 'attempts spent');
+}
+
+const timeoutCodes: Readonly<Record<string, Code>> = {
+  HEARTBEAT: 'worker_lost',
+  START_TO_CLOSE: 'attempt_timeout',
+  SCHEDULE_TO_START: 'no_worker',
+  SCHEDULE_TO_CLOSE: 'deadline',
+};
+
+const ended = (failed: Failure, attempts: number, elapsedMs: number, why: StageFailure['why']): StageFailure => ({
+  failure: failed,
+  attempts,
+  elapsedMs,
+  why,
+});
+
+/** Failures that did not come through the guard: the SDK's own. */
+function foreign(cause: ApplicationFailure): Failure {
+  if (isCode(cause.type)) return failure(cause.type);
+  if (/TMPRL1103|payload/i.test(cause.message)) return failure('payload_too_large');
+  if (cause.type === 'NotFoundError')
+    return failure('no_worker', 'No worker on this queue knows the activity; deploy a worker that has it.');
+  return failure('unknown', `The activity failed outside the guard (${cause.type ?? 'no type'}).`);
+}

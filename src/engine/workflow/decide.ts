@@ -1,0 +1,199 @@
+// What lives here: taking an operator's decision, by Update or by Signal.
+// Invariant: taking is synchronous, so of two decisions in one workflow task exactly one wins and the other learns its name; a Signal never throws.
+// Apart because races between people are won or lost in these few lines.
+import { ApplicationFailure, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
+import { type Decision, type DecisionKind, type Outcome, readDecision, type Trouble } from '../../model/messages.ts';
+import { refreshDetails } from './details.ts';
+import { record } from './heal.ts';
+import type { RunState, Waiting, Working } from './run-state.ts';
+
+export const decideUpdate = defineUpdate<Outcome, [unknown]>('decide');
+const signals: ReadonlyArray<readonly [string, DecisionKind | undefined, string]> = [
+  [
+    'resume',
+    'retry',
+    'Try the asking stage again. Input may be {"stage","token","reason","actor"}, or empty if one stage asks.',
+  ],
+  ['skip', 'skip', 'Go on without the asking stage (only where the pipeline declares onSkip).'],
+  ['abort', 'abort', 'End the run; committed data stays, the rest is accounted as skipped.'],
+  [
+    'decide',
+    undefined,
+    'Any decision: {"kind": "retry|skip|extend-budget|accept-loss|abort", "stage", "token", "reason", "actor", "attempts", "timeMs"}.',
+  ],
+];
+export const troubleSignal = defineSignal<[Trouble]>('trouble');
+
+type Target =
+  | { readonly on: 'run' }
+  | { readonly on: 'parked'; readonly stage: string; readonly waiting: Waiting }
+  | { readonly on: 'working'; readonly stage: string; readonly working: Working };
+interface Refusal {
+  readonly refused: string;
+  readonly stage: string;
+}
+
+/** Called after the state was restored: signals that waited for the handlers arrive inside. */
+export function registerDecisions(run: RunState): void {
+  setHandler(decideUpdate, (raw) => take(run, raw), {
+    validator: (raw) => {
+      const repeated = repeatedAnswer(run, raw);
+      if (repeated) return;
+      const target = resolve(run, readDecision(raw));
+      if ('refused' in target)
+        throw ApplicationFailure.create({ type: 'decision_refused', message: target.refused, nonRetryable: true });
+    },
+    description: 'An operator decides: retry, skip, extend-budget, accept-loss or abort.',
+  });
+  for (const [name, kind, description] of signals)
+    setHandler(defineSignal<[unknown]>(name), (raw) => void take(run, raw, kind), { description });
+  setHandler(troubleSignal, (trouble) => {
+    if (typeof trouble?.stage !== 'string' || !run.working.has(trouble.stage)) return;
+    run.trouble.set(trouble.stage, trouble);
+    refreshDetails(run);
+  });
+}
+
+function take(run: RunState, raw: unknown, kind?: DecisionKind): Outcome {
+  const repeated = repeatedAnswer(run, raw);
+  if (repeated) return repeated;
+  const decision = readDecision(raw, kind);
+  const target = resolve(run, decision);
+  const outcome: Outcome =
+    'refused' in target
+      ? { taken: false, stage: target.stage, text: target.refused }
+      : { taken: true, ...apply(run, target, decision as Decision) };
+  note(run, decision, target, outcome);
+  refreshDetails(run);
+  void record(run);
+  return outcome;
+}
+
+/** Repeating the same command for the same park is answered as the first time. */
+function repeatedAnswer(run: RunState, raw: unknown): Outcome | undefined {
+  const decision = readDecision(raw);
+  if (typeof decision === 'string' || decision.token === undefined) return undefined;
+  const before = Object.hasOwn(run.decided, decision.token) ? run.decided[decision.token] : undefined;
+  if (!before || before.kind !== decision.kind || before.actor !== (decision.actor ?? 'unknown')) return undefined;
+  return { taken: true, stage: decision.stage ?? '', text: before.text };
+}
+
+/** Finds what the decision is about, or the sentence that refuses it. Changes nothing, so a validator may call it. */
+function resolve(run: RunState, decision: Decision | string): Target | Refusal {
+  if (typeof decision === 'string') return { refused: decision, stage: '' };
+  const asked = decision.stage ?? '';
+  const refuse = (text: string): Refusal => ({ refused: text, stage: asked });
+  if (run.closing || run.aborted)
+    return refuse(
+      `The run is ${run.aborted ? `being aborted by ${run.aborted.actor}` : 'closing'}; there is nothing left to decide.`,
+    );
+  if (decision.kind === 'abort') return { on: 'run' };
+  const stale = staleToken(run, decision);
+  if (stale !== undefined) return refuse(stale);
+  if (decision.stage === undefined) {
+    const keys = [...run.waiting.keys()];
+    if (keys.length === 1) return allowed(keys[0]!, run.waiting.get(keys[0]!)!, decision);
+    if (keys.length > 1) return refuse(`Several stages are parked: ${keys.join(', ')}. Name one.`);
+    const troubled = [...run.trouble.keys()].filter((key) => run.working.has(key));
+    if (decision.kind === 'extend-budget' && troubled.length === 1)
+      return extendable(troubled[0]!, run.working.get(troubled[0]!)!, decision);
+    return refuse('No stage of this run is parked, so there is nothing to decide.');
+  }
+  const waiting = run.waiting.get(decision.stage);
+  if (waiting) return allowed(decision.stage, waiting, decision);
+  const working = run.working.get(decision.stage);
+  if (working && decision.kind === 'extend-budget') return extendable(decision.stage, working, decision);
+  if (working)
+    return refuse(`Stage ${decision.stage} is under way, not parked; only extend-budget or abort can be decided now.`);
+  if (Object.hasOwn(run.journal, decision.stage)) return refuse(`Stage ${decision.stage} is finished already.`);
+  return refuse(`No stage "${decision.stage}" is parked in this run.`);
+}
+
+function staleToken(run: RunState, decision: Decision): string | undefined {
+  if (decision.token === undefined) return undefined;
+  for (const [key, waiting] of run.waiting) {
+    if (waiting.park.token !== decision.token) continue;
+    return decision.stage === undefined || decision.stage === key
+      ? undefined
+      : `Token ${decision.token} belongs to stage ${key}, not to ${decision.stage}.`;
+  }
+  const before = Object.hasOwn(run.decided, decision.token) ? run.decided[decision.token] : undefined;
+  return before
+    ? `This question was decided already: ${before.kind} by ${before.actor}.`
+    : `Token ${decision.token} is of an earlier question; look at the run again.`;
+}
+
+function allowed(stage: string, waiting: Waiting, decision: Decision): Target | Refusal {
+  const refuse = (text: string): Refusal => ({ refused: text, stage });
+  if (decision.kind === 'skip' && !waiting.policy.onSkip)
+    return refuse(
+      `Stage ${stage} cannot be skipped: its policy declares no onSkip output. Retry it, or abort the run.`,
+    );
+  if (decision.kind === 'accept-loss' && waiting.policy.quarantineShareMax === undefined)
+    return refuse(`Stage ${stage} moves no records, so there is no loss to accept. Retry it, or abort the run.`);
+  if (decision.kind === 'extend-budget') return extendable(stage, waiting, decision);
+  return { on: 'parked', stage, waiting };
+}
+
+function extendable(stage: string, at: Waiting | Working, decision: Decision): Target | Refusal {
+  if ((decision.attempts ?? 0) <= 0 && (decision.timeMs ?? 0) <= 0)
+    return {
+      refused: 'extend-budget needs attempts or time to add, for example --attempts 4 --time "10 minutes".',
+      stage,
+    };
+  return 'take' in at ? { on: 'parked', stage, waiting: at } : { on: 'working', stage, working: at };
+}
+
+function apply(run: RunState, target: Target, decision: Decision): { stage: string; text: string } {
+  const actor = decision.actor ?? 'unknown';
+  run.decisions++;
+  if (target.on === 'run') {
+    run.aborted = { actor, reason: decision.reason ?? 'no reason given' };
+    run.scope.cancel();
+    return {
+      stage: '',
+      text: 'The run ends: stages under way are stopped, committed data stays, the rest is accounted as skipped.',
+    };
+  }
+  if (target.on === 'working') {
+    const had = target.working.extension ?? { attempts: 0, timeMs: 0 };
+    target.working.extension = {
+      attempts: had.attempts + (decision.attempts ?? 0),
+      timeMs: had.timeMs + (decision.timeMs ?? 0),
+    };
+    return {
+      stage: target.stage,
+      text: `When the budget is spent, ${target.stage} goes on with ${decision.attempts ?? 0} more attempts.`,
+    };
+  }
+  const text = effects[decision.kind as Exclude<DecisionKind, 'abort'>](target.stage);
+  run.decided[target.waiting.park.token] = { kind: decision.kind, actor, text };
+  run.waiting.delete(target.stage);
+  target.waiting.take(decision);
+  return { stage: target.stage, text };
+}
+
+const effects: Record<Exclude<DecisionKind, 'abort'>, (stage: string) => string> = {
+  retry: (stage) => `${stage} is tried again now, with its whole budget.`,
+  skip: (stage) => `The run goes on without ${stage}.`,
+  'extend-budget': (stage) => `${stage} goes on now with the budget you added.`,
+  'accept-loss': (stage) => `What ${stage} has not read is accounted as skipped; the run goes on.`,
+};
+
+function note(run: RunState, decision: Decision | string, target: Target | Refusal, outcome: Outcome): void {
+  const known: Partial<Decision> = typeof decision === 'string' ? {} : decision;
+  const token = 'on' in target && target.on === 'parked' ? target.waiting.park.token : (known.token ?? '');
+  if (!outcome.taken) {
+    run.refused.push(`${known.kind ?? 'a decision'} by ${known.actor ?? 'unknown'} was refused: ${outcome.text}`);
+    if (run.refused.length > 5) run.refused.shift();
+  }
+  run.notes.push({
+    stage: outcome.stage,
+    token,
+    kind: known.kind ?? 'unreadable',
+    actor: known.actor ?? 'unknown',
+    reason: known.reason ?? '',
+    outcome,
+    at: Date.now(),
+  });
+}

@@ -1,0 +1,116 @@
+// What lives here: how a run shows itself in the Temporal Web UI: current details and search attributes.
+// Invariant: no record values; the details say who, what, since when, what happens next by itself and which command a person can type.
+// Apart because it is a report for people, not a decision.
+import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { inWords } from '../../model/duration.ts';
+import { type Health, healthOrder, type StageSummary } from '../../model/messages.ts';
+import type { RunState } from './run-state.ts';
+
+const healthKey = defineSearchAttributeKey('PipelineHealth', SearchAttributeType.KEYWORD);
+const classKey = defineSearchAttributeKey('FailureClass', SearchAttributeType.KEYWORD);
+const upstreamKey = defineSearchAttributeKey('Upstream', SearchAttributeType.KEYWORD_LIST);
+const lettersKey = defineSearchAttributeKey('DeadLetters', SearchAttributeType.INT);
+
+/** The worst over all stages of the run. */
+export function healthOf(run: RunState): Health {
+  if (run.aborted) return 'aborted';
+  const all: Health[] = ['healthy'];
+  for (const park of Object.values(run.parks)) all.push(park.until === 'decision' ? 'asking' : 'parked');
+  if (run.trouble.size > 0) all.push('retrying');
+  return all.reduce((worst, one) => (healthOrder.indexOf(one) > healthOrder.indexOf(worst) ? one : worst));
+}
+
+/** Shows the state as it is now; search attributes only where one changed, since each change is an event. */
+export function refreshDetails(run: RunState): void {
+  setCurrentDetails(pageOf(run));
+  if (!run.ledger) return;
+  const parks = Object.values(run.parks);
+  const worst = parks.find((park) => park.until === 'decision') ?? parks[0];
+  const now: Record<string, string> = {
+    health: healthOf(run),
+    class: worst?.failure.class ?? '',
+    upstream: [...new Set(parks.flatMap((park) => park.failure.upstream ?? []))].sort().join(','),
+  };
+  const shown = workflowInfo().typedSearchAttributes;
+  const pairs = [];
+  if (shown.get(healthKey) !== now['health']) pairs.push({ key: healthKey, value: now['health']! });
+  if ((shown.get(classKey) ?? '') !== now['class'])
+    pairs.push({ key: classKey, value: now['class'] === '' ? null : now['class']! });
+  if ((shown.get(upstreamKey) ?? []).join(',') !== now['upstream'])
+    pairs.push({ key: upstreamKey, value: now['upstream'] === '' ? null : now['upstream']!.split(',') });
+  if (pairs.length > 0) upsertSearchAttributes(pairs);
+}
+
+export const showLetters = (run: RunState, open: number): void => {
+  if (run.ledger && open > 0) upsertSearchAttributes([{ key: lettersKey, value: open }]);
+};
+
+const marks: Record<StageSummary['state'], string> = {
+  running: '▶',
+  retrying: '↻',
+  parked: '⏸',
+  asking: '❓',
+  done: '✔',
+  skipped: '↷',
+  'loss-accepted': '↷',
+  failed: '✖',
+  aborted: '✖',
+};
+/** Fan-outs are shown by their worst and their last; the rest is a count, because the page has 20 kB. */
+const LINES_MAX = 30;
+
+function pageOf(run: RunState): string {
+  const { spec } = run;
+  const lines = [
+    `**${run.key}** is **${healthOf(run)}**. Owner: ${spec.owner}. Runbook: ${spec.runbook ?? 'ops/runbooks'}.`,
+    '',
+  ];
+  const stages = Object.values(run.summaries).map((summary) => lineOf(run, summary));
+  lines.push(...stages.slice(0, LINES_MAX));
+  if (stages.length > LINES_MAX) lines.push(`- and ${stages.length - LINES_MAX} more stages`);
+  for (const [stage, park] of Object.entries(run.parks).slice(0, 10)) {
+    lines.push('', `### ${stage} ${park.until === 'decision' ? 'asks' : 'waits'}`, '', park.failure.text, '');
+    lines.push(
+      park.until === 'time' && park.wakeAt !== undefined
+        ? `Next try by itself at ${new Date(park.wakeAt).toISOString()}. Nothing has to be done.`
+        : `Waits for a decision since ${new Date(park.since).toISOString()}. Runbook: ${park.failure.code}.`,
+      '',
+    );
+    lines.push(...commandsFor(run, stage, park.token));
+  }
+  if (run.refused.length > 0) lines.push('', 'Refused decisions:', ...run.refused.map((line) => `- ${line}`));
+  return lines.join('\n');
+}
+
+function lineOf(run: RunState, summary: StageSummary): string {
+  const trouble = run.trouble.get(summary.stage);
+  const park = run.parks[summary.stage];
+  const tail = trouble
+    ? `attempt ${trouble.attempt} of ${trouble.attemptsMax} failed with ${trouble.code}; next try ${new Date(trouble.nextTryAt).toISOString()}`
+    : park
+      ? `${park.attempts} attempt${park.attempts === 1 ? '' : 's'} over ${inWords(park.elapsedMs)}, ${park.failure.code}`
+      : summary.state === 'running'
+        ? 'under way'
+        : `${summary.attempts} attempt${summary.attempts === 1 ? '' : 's'}, ${inWords(summary.seconds * 1_000)}`;
+  return `- ${marks[trouble ? 'retrying' : summary.state]} \`${summary.stage}\` ${tail}`;
+}
+
+/** Ready to copy, with the token, so that a late click never meets another question. */
+export function commandsFor(run: RunState, stage: string, token: string): string[] {
+  const policy = run.spec.stages[stage.split('[')[0]!];
+  const command = (verb: string, more = ''): string =>
+    `    mendflow ${verb} ${run.key} '${stage}' --token ${token} --reason "…"${more}`;
+  return [
+    command('retry'),
+    command('extend-budget', ' --attempts 4'),
+    ...(policy?.onSkip ? [command('skip')] : []),
+    ...(policy?.quarantineShareMax === undefined ? [] : [command('accept-loss')]),
+    `    mendflow abort ${run.key} --reason "…"`,
+  ];
+}
+
+export function summarise(run: RunState, summary: StageSummary): void {
+  run.summaries[summary.stage] = summary;
+  refreshDetails(run);
+}

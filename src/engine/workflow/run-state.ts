@@ -1,0 +1,123 @@
+// What lives here: everything a run knows about itself, in one object made by the engine.
+// Invariant: no module-level state; what must survive a continue-as-new is in `Carry`, all else can be lost without harm.
+// Apart because decisions, stages and details all read and change it, and none of them owns it.
+import { CancellationScope, workflowInfo } from '@temporalio/workflow';
+import type { Carry, Decided, Decision, Park, RunArgs, StageSummary, Trouble } from '../../model/messages.ts';
+import { runKey } from '../../model/ids.ts';
+import { ms } from '../../model/duration.ts';
+import type { AnySpec, Policy } from '../../model/spec.ts';
+import type { Note } from './heal.ts';
+
+/** A stage that waits in its park, and how to wake it. */
+export interface Waiting {
+  readonly park: Park;
+  readonly policy: Policy;
+  /** Synchronous: consumes the token. */
+  take(decision: Decision): void;
+}
+
+/** A stage whose activity is scheduled: it may have trouble and be given more budget. */
+export interface Working {
+  readonly policy: Policy;
+  extension?: { attempts: number; timeMs: number };
+}
+
+/** What ended a wait. */
+export type Wake = { readonly by: 'time' } | { readonly by: 'decision'; readonly decision: Decision };
+
+export interface RunState {
+  readonly spec: AnySpec;
+  readonly args: RunArgs;
+  readonly key: string;
+  /** False in an adopted workflow: no ledger, no search attributes, waits are plain timers. */
+  readonly ledger: boolean;
+  /** Cancelled by an abort; all stages run below it. */
+  readonly scope: CancellationScope;
+  generation: number;
+  readonly openedAt: number;
+  readonly deadlineAt: number | undefined;
+  readonly journal: Record<string, unknown>;
+  readonly parks: Record<string, Park>;
+  parkNo: number;
+  readonly summaries: Record<string, StageSummary>;
+  /** By token: what was decided, for whoever comes second. */
+  readonly decided: Record<string, Decided>;
+  decisions: number;
+  readonly refused: string[];
+  readonly waiting: Map<string, Waiting>;
+  readonly working: Map<string, Working>;
+  readonly trouble: Map<string, Trouble>;
+  readonly called: Set<string>;
+  aborted: { actor: string; reason: string } | undefined;
+  closing: boolean;
+  /** A park has lasted long enough, or history has grown: continue as new as soon as nothing is in flight. */
+  wantsCarry: boolean;
+  /** Stage calls that have not ended; closing waits for them. */
+  active: number;
+  /** Stages whose park has ended and whose activity is not scheduled yet: no moment to continue as new. */
+  readonly waking: Set<string>;
+  /** Parks carried into this execution, waited on before the body. */
+  readonly carried: Map<string, { readonly park: Park; readonly wake: Promise<Wake> }>;
+  /** Rows for the ledger that the recorder has not written yet. */
+  readonly notes: Note[];
+  recording: boolean;
+}
+
+export function openState(spec: AnySpec, args: RunArgs, ledger: boolean): RunState {
+  const carry = args.carry;
+  const openedAt = carry?.openedAt ?? Date.now();
+  return {
+    spec,
+    args,
+    key: runKey(spec.name, args.dataDate, args.scope),
+    ledger,
+    scope: new CancellationScope(),
+    generation: carry?.generation ?? 1,
+    openedAt,
+    deadlineAt: carry ? carry.deadlineAt : spec.deadline === undefined ? undefined : openedAt + ms(spec.deadline),
+    journal: { ...carry?.journal },
+    parks: { ...carry?.parks },
+    parkNo: carry?.parkNo ?? 0,
+    summaries: { ...carry?.summaries },
+    decided: { ...carry?.decided },
+    decisions: carry?.decisions ?? 0,
+    refused: [...(carry?.refused ?? [])],
+    waiting: new Map(),
+    working: new Map(),
+    trouble: new Map(),
+    called: new Set(),
+    aborted: undefined,
+    closing: false,
+    wantsCarry: false,
+    active: 0,
+    waking: new Set(),
+    carried: new Map(),
+    notes: [],
+    recording: false,
+  };
+}
+
+/** Tokens remembered for late-comers; older ones are in the ledger. */
+const DECIDED_MAX = 50;
+
+export function carryOf(run: RunState): Carry {
+  const { generation, openedAt, deadlineAt, journal, parks, parkNo, summaries, decisions, refused } = run;
+  const decided = Object.fromEntries(Object.entries(run.decided).slice(-DECIDED_MAX));
+  return {
+    generation,
+    openedAt,
+    ...(deadlineAt === undefined ? {} : { deadlineAt }),
+    journal,
+    parks,
+    parkNo,
+    summaries,
+    decided,
+    decisions,
+    refused,
+  };
+}
+
+export const pastDeadline = (run: RunState): boolean => run.deadlineAt !== undefined && Date.now() >= run.deadlineAt;
+export const mayCarry = (run: RunState): boolean =>
+  run.ledger && run.wantsCarry && run.working.size === 0 && run.waking.size === 0 && !run.aborted && !run.closing;
+export const historyIsLong = (): boolean => workflowInfo().continueAsNewSuggested;

@@ -1,0 +1,217 @@
+// What lives here: the life of a stage, and all branching on failure.
+// Invariant: a stage ends with an output, a decision or a cancellation; it never ends because an upstream was down for a night.
+// Apart because recovery that is decided in one place can be read, tested and trusted; see DESIGN's "life of a stage".
+import { CancellationScope, condition, isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
+import { inWords } from '../../model/duration.ts';
+import { parkToken } from '../../model/ids.ts';
+import type { Decision, Park, StageFailure, StageSummary } from '../../model/messages.ts';
+import { type Grant, grantOf } from '../../model/retry-clock.ts';
+import type { Policy } from '../../model/spec.ts';
+import { verdict } from '../../model/verdict.ts';
+import { attemptStage, type Scheduling, type StageTarget } from './attempt.ts';
+import { healthOf, refreshDetails, summarise } from './details.ts';
+import { parkOn } from './heal.ts';
+import { pastDeadline, type RunState, type Wake } from './run-state.ts';
+import { PipelineFailed } from './outcome.ts';
+
+const CARRY_AFTER_MS = 10 * 60_000;
+
+export async function runStage(run: RunState, target: StageTarget, input: unknown): Promise<unknown> {
+  if (Object.hasOwn(run.journal, target.key)) return run.journal[target.key];
+  run.active++;
+  try {
+    return await live(run, target, input);
+  } finally {
+    run.active--;
+    run.working.delete(target.key);
+    run.trouble.delete(target.key);
+    run.waking.delete(target.key);
+  }
+}
+
+async function live(run: RunState, target: StageTarget, input: unknown): Promise<unknown> {
+  const { key, policy } = target;
+  const startedAt = Date.now();
+  let next: Scheduling = { grant: grantOf(policy) };
+  for (;;) {
+    const carried = run.carried.get(key);
+    const park = carried?.park ?? run.parks[key];
+    if (park) {
+      const wake = await (carried?.wake ?? waitInPark(run, target, park));
+      run.carried.delete(key);
+      const step = afterPark(park, wake, policy);
+      if ('output' in step) return finish(run, key, step.output, 'skipped', park.attempts, startedAt);
+      next = step.scheduling;
+    }
+    const end = await attemptStage(run, target, input, next);
+    if ('output' in end)
+      return finish(run, key, end.output, next.acceptLoss ? 'loss-accepted' : 'done', end.attempts, startedAt);
+    if ('carry' in end) await leaveForCarry(run);
+    else next = await settleFailure(run, target, end.failed, next);
+  }
+}
+
+/** Spent by the guard's word; what follows is an operator's extension, a park, or (with healing off) the end of the run. */
+async function settleFailure(
+  run: RunState,
+  target: StageTarget,
+  ended: StageFailure,
+  used: Scheduling,
+): Promise<Scheduling> {
+  const { key, policy } = target;
+  const granted = run.working.get(key)?.extension;
+  const attempts = used.grant.attemptBase + ended.attempts;
+  if (granted && ended.why !== 'never retried') {
+    await sleep(Math.max(1, ended.failure.nextDelayMs ?? 1_000), { summary: `${key}: wait before the added attempts` });
+    return {
+      grant: {
+        attemptsMax: Math.max(1, granted.attempts),
+        timeMs: used.grant.timeMs + granted.timeMs,
+        attemptBase: attempts,
+      },
+    };
+  }
+  run.working.delete(key);
+  run.trouble.delete(key);
+  const end = verdict(ended, policy, { heal: run.spec.heal ?? 'on', pastDeadline: pastDeadline(run) });
+  if (end.do === 'fail') {
+    summarise(run, {
+      stage: key,
+      state: 'failed',
+      attempts,
+      seconds: ended.elapsedMs / 1_000,
+      code: ended.failure.code,
+    });
+    throw new PipelineFailed(key, ended.failure);
+  }
+  const now = Date.now();
+  const wakeAt = end.until === 'time' ? now + end.delayMs : undefined;
+  const capped = wakeAt !== undefined && run.deadlineAt !== undefined ? Math.min(wakeAt, run.deadlineAt) : wakeAt;
+  run.parks[key] = {
+    token: parkToken(key, ++run.parkNo, workflowInfo().runId),
+    until: end.until,
+    ...(capped === undefined ? {} : { wakeAt: capped }),
+    since: now,
+    failure: ended.failure,
+    attempts,
+    elapsedMs: ended.elapsedMs,
+    why: ended.why,
+  };
+  summarise(run, {
+    stage: key,
+    state: end.until === 'decision' ? 'asking' : 'parked',
+    attempts,
+    seconds: ended.elapsedMs / 1_000,
+    code: ended.failure.code,
+  });
+  return used;
+}
+
+/** Holds nothing but one activity that retries itself; a decision cancels it, time ends it. */
+export async function waitInPark(
+  run: RunState,
+  target: Pick<StageTarget, 'key' | 'policy'>,
+  park: Park,
+): Promise<Wake> {
+  const { key, policy } = target;
+  const scope = new CancellationScope();
+  let decision: Decision | undefined;
+  run.waiting.set(key, {
+    park,
+    policy,
+    take: (taken) => {
+      decision = taken;
+      delete run.parks[key];
+      run.waking.add(key);
+      scope.cancel();
+    },
+  });
+  refreshDetails(run);
+  try {
+    // A park that was carried into this execution does not ask to be carried again.
+    let quiet = run.args.carry?.parks[key]?.token === park.token;
+    for (;;) {
+      const woke = await scope.run(() => waitOnce(run, key, park, quiet));
+      if (woke === 'time') break;
+      run.wantsCarry = true;
+      quiet = true;
+    }
+  } catch (error) {
+    if (!decision || !isCancellation(error)) throw error;
+  } finally {
+    run.waiting.delete(key);
+  }
+  delete run.parks[key];
+  run.waking.add(key);
+  refreshDetails(run);
+  return decision ? { by: 'decision', decision } : { by: 'time' };
+}
+
+async function waitOnce(run: RunState, key: string, park: Park, quiet: boolean): Promise<'time' | 'carry'> {
+  const summary = `${key}: ${park.until === 'decision' ? 'asks, ' : ''}${park.failure.code} after ${park.attempts} attempts over ${inWords(park.elapsedMs)}`;
+  if (!run.ledger) {
+    if (park.wakeAt === undefined) await condition(() => false);
+    else await sleep(Math.max(1, park.wakeAt - Date.now()), { summary });
+    return 'time';
+  }
+  const carryAfterMs = run.args.carryAfterMs ?? CARRY_AFTER_MS;
+  return parkOn(
+    { runKey: run.key, stage: key, park, health: healthOf(run), ...(quiet ? {} : { carryAfterMs }) },
+    summary,
+  );
+}
+
+function afterPark(
+  park: Park,
+  wake: Wake,
+  policy: Policy,
+): { readonly output: unknown } | { readonly scheduling: Scheduling } {
+  const whole = grantOf(policy);
+  // The slow phase: one attempt each time; the deadline ends it, not a count.
+  if (wake.by === 'time') return { scheduling: { grant: { ...whole, attemptsMax: 1, attemptBase: park.attempts } } };
+  const { decision } = wake;
+  switch (decision.kind) {
+    case 'skip':
+      return { output: policy.onSkip?.output };
+    case 'accept-loss':
+      return {
+        scheduling: {
+          grant: { ...whole, attemptBase: park.attempts },
+          acceptLoss: { actor: decision.actor ?? 'unknown', reason: decision.reason ?? 'no reason given' },
+        },
+      };
+    case 'extend-budget': {
+      const grant: Grant = {
+        attemptsMax: Math.max(1, decision.attempts ?? 1),
+        timeMs: Math.max(decision.timeMs ?? 0, whole.timeMs),
+        attemptBase: park.attempts,
+      };
+      return { scheduling: { grant } };
+    }
+    case 'retry':
+    case 'abort':
+      return { scheduling: { grant: { ...whole, attemptBase: park.attempts } } };
+  }
+}
+
+/** Between two segments of a long flow history may have grown: wait here, holding nothing, for the next execution. */
+async function leaveForCarry(run: RunState): Promise<void> {
+  run.wantsCarry = true;
+  await condition(() => false);
+}
+
+function finish(
+  run: RunState,
+  key: string,
+  output: unknown,
+  state: StageSummary['state'],
+  attempts: number,
+  startedAt: number,
+): unknown {
+  run.working.delete(key);
+  run.trouble.delete(key);
+  run.waking.delete(key);
+  run.journal[key] = output ?? null;
+  summarise(run, { stage: key, state, attempts, seconds: (Date.now() - startedAt) / 1_000 });
+  return output;
+}
