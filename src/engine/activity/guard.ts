@@ -1,0 +1,223 @@
+// What lives here: the guard around every stage: it keeps the budget, names the failure, sets the next delay, and keeps the attempt alive.
+// Invariant: only coded ApplicationFailures leave it, without `cause`, because Temporal writes causes into history with the driver's text;
+// cancellation and shutdown pass through untouched and cost no attempt.
+// Apart because it is the one retry layer: no client, driver or stage retries by itself.
+import { hostname } from 'node:os';
+import { activityInfo, CompleteAsyncError, Context, getClient, log } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { classify } from '../../model/classify.ts';
+import { inWords } from '../../model/duration.ts';
+import type { StageCall, StageFailure, Trouble } from '../../model/messages.ts';
+import { afterFailure, emptyTally, type Next, type Tally } from '../../model/retry-clock.ts';
+import { withStage, type StageContext } from './context.ts';
+
+/** Where the guard leaves its rows; every method is best effort, and none may reject. */
+export interface StageLog {
+  started(call: StageCall, attempt: number, worker: string): void;
+  failed(
+    call: StageCall,
+    attempt: number,
+    ended: StageFailure,
+    nextTryAt: number | undefined,
+    worker: string,
+  ): Promise<void>;
+  done(call: StageCall, attempt: number, worker: string): Promise<void>;
+}
+
+interface Beat {
+  readonly tally: Tally;
+  /** Records were committed since the last failure, so the budget starts anew. */
+  readonly progressed: boolean;
+}
+
+const SEGMENT_MS = 45_000;
+const worker = `${hostname()}:${process.pid}`;
+
+type StageCode = (input: unknown) => Promise<unknown>;
+
+/** Wraps the code of a stage as the activity that Temporal calls. */
+export function guarded(code: StageCode, stageLog: StageLog | undefined, segmentMs = SEGMENT_MS) {
+  return async (input: unknown, call: StageCall): Promise<unknown> => {
+    const info = activityInfo();
+    const before = readBeat(info.heartbeatDetails);
+    const beat = { tally: before.tally, progressed: before.progressed };
+    const attempt = call.grant.attemptBase + beat.tally.failures + 1;
+    const context = contextOf(call, attempt, Math.max(0, info.attempt - 1 - beat.tally.ended), segmentMs, beat);
+    stageLog?.started(call, attempt, worker);
+    if (info.attempt === 2 && beat.tally.failures > 0)
+      void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: Date.now() });
+    const stop = keepAlive(info.heartbeatTimeoutMs, beat);
+    try {
+      const output = await withStage(context, () => code(input));
+      // A flow that was told to stop hands back an unfinished segment: after a shutdown that is an orderly end, after a cancellation it is none.
+      if (!isDone(output)) {
+        if (context.signal.aborted && !Context.current().cancellationDetails?.workerShutdown) endedByCancellation(beat);
+        return output;
+      }
+      await stageLog?.done(call, attempt, worker);
+      return output;
+    } catch (error) {
+      if (error instanceof CompleteAsyncError) throw error;
+      if (context.signal.aborted) endedByCancellation(beat);
+      throw await failed(error, call, attempt, beat, stageLog);
+    } finally {
+      stop();
+    }
+  };
+}
+
+function contextOf(
+  call: StageCall,
+  attempt: number,
+  losses: number,
+  segmentMs: number,
+  beat: { tally: Tally; progressed: boolean },
+): StageContext {
+  const context = Context.current();
+  return {
+    pipeline: call.pipeline,
+    runKey: call.runKey,
+    stage: call.stage,
+    dataDate: call.dataDate,
+    generation: call.generation,
+    attempt,
+    idempotencyKey: `${call.runKey}/${call.stage}/${call.generation}`,
+    signal: context.cancellationSignal,
+    onChunk: () => {
+      beat.progressed = true;
+      context.heartbeat({ tally: beat.tally, progressed: true } satisfies Beat);
+    },
+    attemptAt: context.info.currentAttemptScheduledTimestampMs,
+    holder: worker,
+    segmentMs,
+    quarantineShareMax: call.policy.quarantineShareMax ?? 1,
+    losses,
+    ...(call.acceptLoss ? { acceptLoss: call.acceptLoss } : {}),
+  };
+}
+
+/** A third of the timeout: two beats may be lost before the worker is taken for dead. A blocked event loop sends none, as it should. */
+function keepAlive(heartbeatTimeoutMs: number | undefined, beat: Beat): () => void {
+  if (!heartbeatTimeoutMs) return () => undefined;
+  const context = Context.current();
+  const timer = setInterval(
+    () => context.heartbeat({ tally: beat.tally, progressed: beat.progressed }),
+    Math.max(50, heartbeatTimeoutMs / 3),
+  );
+  return () => clearInterval(timer);
+}
+
+const isDone = (output: unknown): boolean =>
+  !(output !== null && typeof output === 'object' && 'done' in output && output.done === false);
+
+/** A worker that shuts down hands the stage on: the attempt is counted as ended, not as failed. */
+function endedByCancellation(beat: { tally: Tally; progressed: boolean }): never {
+  const context = Context.current();
+  context.heartbeat({
+    tally: { ...beat.tally, ended: beat.tally.ended + 1 },
+    progressed: beat.progressed,
+  } satisfies Beat);
+  const reason = context.cancellationSignal.reason as unknown;
+  throw reason instanceof CancelledFailure ? reason : new CancelledFailure('CANCELLED');
+}
+
+async function failed(
+  error: unknown,
+  call: StageCall,
+  attempt: number,
+  beat: { tally: Tally; progressed: boolean },
+  stageLog: StageLog | undefined,
+): Promise<ApplicationFailure> {
+  const { grant, policy } = call;
+  const known = classify(error);
+  const now = Date.now();
+  const next = afterFailure(beat.tally, known, {
+    policy: { ...policy, attempt: '1 minute', heartbeat: '1 minute' },
+    grant,
+    now,
+    random: Math.random(),
+    progressed: beat.progressed,
+  });
+  Context.current().heartbeat({ tally: next.tally, progressed: false } satisfies Beat);
+  const elapsedMs = now - (next.tally.firstFailureAt ?? now);
+  const ended: StageFailure = {
+    failure: known,
+    attempts: next.tally.failures,
+    elapsedMs,
+    why: next.next === 'stop' ? next.why : 'time spent',
+  };
+  const nextTryAt = next.next === 'retry' ? now + next.delayMs : undefined;
+  tellLog(error, call, attempt, ended, next);
+  await stageLog?.failed(call, attempt, ended, nextTryAt, worker);
+  if (nextTryAt !== undefined && next.next === 'retry' && next.delayMs > 60_000)
+    void tell(call, { attempt, code: known.code, nextTryAt });
+  const what = { message: known.text, type: known.code, details: [ended] };
+  return next.next === 'retry'
+    ? ApplicationFailure.create({ ...what, nextRetryDelay: Math.max(1, next.delayMs) })
+    : ApplicationFailure.create({ ...what, nonRetryable: true });
+}
+
+/** One WARN per failed attempt, one ERROR for the last: documents 000 and 001. The driver's own text may quote a record, so it stays out. */
+function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageFailure, next: Next): void {
+  const { failure, elapsedMs } = ended;
+  const attemptsMax = call.grant.attemptBase + call.grant.attemptsMax;
+  const fields = {
+    run: call.runKey,
+    stage: call.stage,
+    attempt,
+    attemptsMax,
+    code: failure.code,
+    class: failure.class,
+    rule: failure.rule,
+    elapsedMs,
+  };
+  if (next.next === 'retry') {
+    log.warn(`Attempt ${attempt} of ${attemptsMax} failed: ${failure.text} Retrying in ${inWords(next.delayMs)}.`, {
+      ...fields,
+      nextDelayMs: next.delayMs,
+    });
+    return;
+  }
+  const where = failure.code === 'code_bug' || failure.code === 'unknown' ? { at: framesOf(error) } : {};
+  log.error(
+    `Stage ${call.stage} gave up after ${attempt} attempt${attempt === 1 ? '' : 's'} over ${inWords(elapsedMs)}: ${failure.text}`,
+    { ...fields, why: next.why, ...where },
+  );
+}
+
+/** Own frames only: they hold names of functions, never values. */
+const framesOf = (error: unknown): string[] =>
+  error instanceof Error
+    ? (error.stack ?? '')
+        .split('\n')
+        .filter((line) => /^\s+at /.test(line))
+        .slice(0, 5)
+        .map((line) => line.trim())
+    : [];
+
+/** Lets the run show that it retries: workflow code cannot see attempts. Failing to tell costs a line in the Web UI, nothing else. */
+async function tell(call: StageCall, trouble: Pick<Trouble, 'attempt' | 'code' | 'nextTryAt'>): Promise<void> {
+  const workflowId = activityInfo().workflowExecution?.workflowId;
+  if (workflowId === undefined) return;
+  const message: Trouble = {
+    stage: call.stage,
+    attemptsMax: call.grant.attemptBase + call.grant.attemptsMax,
+    text: '',
+    ...trouble,
+  };
+  try {
+    await getClient().workflow.getHandle(workflowId).signal('trouble', message);
+  } catch (error) {
+    log.debug('The run was not told about a retry.', {
+      run: call.runKey,
+      error: error instanceof Error ? error.name : 'unknown',
+    });
+  }
+}
+
+function readBeat(details: unknown): Beat {
+  const beat = details as Partial<Beat> | null | undefined;
+  return beat && typeof beat === 'object' && beat.tally
+    ? { tally: { ...emptyTally, ...beat.tally }, progressed: beat.progressed === true }
+    : { tally: emptyTally, progressed: false };
+}

@@ -1,0 +1,204 @@
+// What lives here: statements about runs, stages, attempts, parks and decisions in the control store.
+// Invariant: one function per statement; writing the same thing twice leaves one row.
+// Apart from the ledger because losing a row here costs a line on a page, never a record.
+import type { Pool } from 'pg';
+import type { Failure } from '../model/failure.ts';
+import type { Health, Park, StageFailure, Totals } from '../model/messages.ts';
+
+export interface RunIdentity {
+  readonly runKey: string;
+  readonly pipeline: string;
+  readonly dataDate: string;
+  readonly scope: string;
+  readonly workflowId: string;
+  readonly owner: string;
+  readonly input: Readonly<Record<string, unknown>>;
+}
+
+/** Opens the run in the ledger, or says that it is done. A forced or repeated start of an ended run gets the next generation. */
+export async function openRun(
+  pool: Pool,
+  run: RunIdentity,
+  force: boolean,
+): Promise<{ generation: number; already?: Totals }> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    // The first of two concurrent starts inserts; the second waits on the key and finds the row.
+    await client.query(
+      `insert into mendflow.run (key, pipeline, data_date, scope, state, workflow_id, owner, input)
+       values ($1, $2, $3, $4, 'running', $5, $6, $7) on conflict (key) do nothing`,
+      [run.runKey, run.pipeline, run.dataDate, run.scope, run.workflowId, run.owner, JSON.stringify(run.input)],
+    );
+    const found = await client.query<{ generation: number; state: string; closed: { totals?: Totals } | null }>(
+      'select generation, state, closed from mendflow.run where key = $1 for update',
+      [run.runKey],
+    );
+    const { generation, state, closed } = found.rows[0]!;
+    const ended = state === 'done' || state === 'degraded';
+    if (ended && !force) {
+      await client.query('rollback');
+      return {
+        generation,
+        already: closed?.totals ?? { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 },
+      };
+    }
+    const again = ended || state === 'aborted' || state === 'failed';
+    const next = again ? generation + 1 : generation;
+    await client.query(
+      `update mendflow.run set generation = $2, state = 'running', health = 'healthy', workflow_id = $3, owner = $4, input = $5, closed_at = null,
+       opened_at = case when $6 then clock_timestamp() else opened_at end where key = $1`,
+      [run.runKey, next, run.workflowId, run.owner, JSON.stringify(run.input), again],
+    );
+    await client.query('commit');
+    return { generation: next };
+  } catch (error) {
+    await client.query('rollback').catch(() => undefined);
+    throw error;
+  } finally {
+    client.release();
+  }
+}
+
+interface StageAt {
+  readonly runKey: string;
+  readonly generation: number;
+  readonly stage: string;
+}
+
+export const writeStageStarted = (pool: Pool, at: StageAt, attempt: number, worker: string): Promise<unknown> =>
+  pool.query(
+    `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, worker) values ($1, $2, $3, 'running', $4, $5)
+     on conflict (run_key, generation, stage) do update set state = 'running', attempts = excluded.attempts, worker = excluded.worker, ended_at = null
+     where stage_run.attempts <= excluded.attempts`,
+    [at.runKey, at.generation, at.stage, attempt, worker],
+  );
+
+export const writeStageEnded = (
+  pool: Pool,
+  at: StageAt,
+  state: string,
+  attempt: number,
+  worker: string,
+  failed?: Failure,
+): Promise<unknown> =>
+  pool.query(
+    `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, worker, ended_at, code, class, text)
+     values ($1, $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9)
+     on conflict (run_key, generation, stage) do update set state = excluded.state, attempts = excluded.attempts, worker = excluded.worker,
+       ended_at = excluded.ended_at, code = coalesce(excluded.code, stage_run.code), class = coalesce(excluded.class, stage_run.class), text = coalesce(excluded.text, stage_run.text)`,
+    [
+      at.runKey,
+      at.generation,
+      at.stage,
+      state,
+      attempt,
+      worker,
+      failed?.code ?? null,
+      failed?.class ?? null,
+      failed?.text ?? null,
+    ],
+  );
+
+export const writeAttempt = (
+  pool: Pool,
+  at: StageAt,
+  failed: { attempt: number; attemptsMax: number; ended: StageFailure; nextTryAt: number | undefined; worker: string },
+): Promise<unknown> =>
+  pool.query(
+    `insert into mendflow.attempt (run_key, generation, stage, attempt, attempts_max, code, class, text, next_try_at, worker)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, to_timestamp($9::float8 / 1000), $10)`,
+    [
+      at.runKey,
+      at.generation,
+      at.stage,
+      failed.attempt,
+      failed.attemptsMax,
+      failed.ended.failure.code,
+      failed.ended.failure.class,
+      failed.ended.failure.text,
+      failed.nextTryAt ?? null,
+      failed.worker,
+    ],
+  );
+
+/** Writes or repairs the row of a park, and the run's state with it. */
+export async function writePark(
+  pool: Pool,
+  runKey: string,
+  workflowId: string,
+  stage: string,
+  park: Park,
+  health: Health,
+): Promise<void> {
+  const { failure } = park;
+  await pool.query(
+    `with parked as (
+       insert into mendflow.parked_run (run_key, workflow_id, stage, token, until, code, class, text, attempts, elapsed_ms, since, wake_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::float8 / 1000), to_timestamp($12::float8 / 1000))
+       on conflict (workflow_id, stage) do update set token = excluded.token, until = excluded.until, code = excluded.code, class = excluded.class, text = excluded.text,
+         attempts = excluded.attempts, elapsed_ms = excluded.elapsed_ms, since = excluded.since, wake_at = excluded.wake_at, checked_at = clock_timestamp())
+     , staged as (
+       update mendflow.stage_run set state = case when $5 = 'decision' then 'asking' else 'parked' end where run_key = $1 and stage = $3
+         and generation = (select generation from mendflow.run where key = $1))
+     update mendflow.run set state = case when $13 = 'asking' then 'asking' else 'parked' end, health = $13 where key = $1 and state in ('running', 'parked', 'asking')`,
+    [
+      runKey,
+      workflowId,
+      stage,
+      park.token,
+      park.until,
+      failure.code,
+      failure.class,
+      failure.text,
+      park.attempts,
+      Math.round(park.elapsedMs),
+      park.since,
+      park.wakeAt ?? null,
+      health,
+    ],
+  );
+}
+
+/** The wait is over. The run's own row goes back to running once no stage of it waits. */
+export const removePark = (pool: Pool, runKey: string, stage: string): Promise<unknown> =>
+  pool.query(
+    `with gone as (delete from mendflow.parked_run where run_key = $1 and stage = $2)
+     update mendflow.run set state = 'running', health = 'healthy' where key = $1 and state in ('parked', 'asking')
+       and not exists (select from mendflow.parked_run where run_key = $1 and stage <> $2)`,
+    [runKey, stage],
+  );
+
+export const removeParks = (pool: Pool, runKey: string): Promise<unknown> =>
+  pool.query('delete from mendflow.parked_run where run_key = $1', [runKey]);
+
+export interface DecisionRow {
+  readonly stage: string;
+  readonly token: string;
+  readonly kind: string;
+  readonly actor: string;
+  readonly reason: string;
+  readonly taken: boolean;
+  readonly text: string;
+  readonly at: number;
+}
+
+/** A repeated attempt of the same batch adds nothing. */
+export const writeDecisions = (pool: Pool, runKey: string, rows: readonly DecisionRow[]): Promise<unknown> =>
+  pool.query(
+    `insert into mendflow.decision (run_key, stage, token, kind, actor, reason, taken, text, at)
+     select $1, r.stage, r.token, r.kind, r.actor, r.reason, r.taken, r.text, to_timestamp(r.at / 1000.0)
+     from jsonb_to_recordset($2::jsonb) as r(stage text, token text, kind text, actor text, reason text, taken bool, text text, at float8)
+     on conflict do nothing`,
+    [runKey, JSON.stringify(rows.map((row) => ({ ...row, reason: clean(row.reason), actor: clean(row.actor) })))],
+  );
+
+/** Texts from outside may hold what jsonb cannot: NUL and lone surrogates. */
+const clean = (text: string): string => text.replaceAll('\u0000', '').toWellFormed();
+
+export const writeStageState = (pool: Pool, runKey: string, stage: string, state: string): Promise<unknown> =>
+  pool.query(
+    `update mendflow.stage_run set state = $3, ended_at = clock_timestamp() where run_key = $1 and stage = $2
+     and generation = (select generation from mendflow.run where key = $1)`,
+    [runKey, stage, state],
+  );
