@@ -1,0 +1,86 @@
+// What lives here: a lock on a folder, held by a process and known by its pid and start time.
+// Invariant: at most one live process holds it, and a process that was killed never blocks the next one.
+// Apart because it must stay right without a server, a database or help of the system: only `link` and `rename` are atomic everywhere.
+import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '../model/failure.ts';
+import { identify, isAlive, type ProcessId } from './process.ts';
+
+// Each holder takes the next number. The highest number decides; it is never deleted, only marked as released, so numbers never go back
+// and a slow process that read an old list cannot win: after linking its number it looks again whether that is the highest.
+const highest = (folder: string): number =>
+  Math.max(0, ...readdirSync(folder).flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : [])));
+
+const holderOf = (folder: string, number: number): ProcessId | undefined => {
+  try {
+    const held = JSON.parse(readFileSync(join(folder, String(number)), 'utf8')) as Partial<ProcessId>;
+    return typeof held.pid === 'number' && typeof held.startedAt === 'string'
+      ? { pid: held.pid, startedAt: held.startedAt }
+      : undefined;
+  } catch {
+    return undefined; // Gone: a later holder tidied it away.
+  }
+};
+
+const tryTake = (folder: string, me: ProcessId): number | undefined => {
+  const last = highest(folder);
+  const holder = last === 0 ? undefined : holderOf(folder, last);
+  if (holder !== undefined && isAlive(holder)) return undefined;
+  const mine = last + 1;
+  const draft = join(folder, `draft-${randomBytes(6).toString('hex')}`);
+  writeFileSync(draft, JSON.stringify(me), { mode: 0o600 });
+  try {
+    linkSync(draft, join(folder, String(mine)));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
+    throw error;
+  } finally {
+    rmSync(draft, { force: true });
+  }
+  if (highest(folder) !== mine) {
+    rmSync(join(folder, String(mine)), { force: true });
+    return undefined;
+  }
+  for (const name of readdirSync(folder)) {
+    if (/^\d+$/.test(name) && Number(name) < mine) rmSync(join(folder, name), { force: true });
+  }
+  return mine;
+};
+
+const release = (folder: string, number: number): void => {
+  const draft = join(folder, `draft-${randomBytes(6).toString('hex')}`);
+  writeFileSync(draft, '{}', { mode: 0o600 });
+  renameSync(draft, join(folder, String(number)));
+};
+
+/**
+ * Runs `work` while holding the lock `<dir>/<name>.lock`. Waits up to `waitMs` (default 90 s) for a live holder.
+ * Not reentrant. Throws `config_invalid`, naming the holder's pid, when it stays taken.
+ */
+export const withLock = async <T>(dir: string, name: string, work: () => Promise<T>, waitMs = 90_000): Promise<T> => {
+  const folder = join(dir, `${name}.lock`);
+  mkdirSync(folder, { recursive: true });
+  const me = identify(process.pid);
+  if (me === undefined)
+    throw new Error(`The system does not tell the start time of this process (pid ${process.pid}).`);
+  const until = Date.now() + waitMs;
+  let mine = tryTake(folder, me);
+  while (mine === undefined) {
+    if (Date.now() >= until) {
+      const pid = holderOf(folder, highest(folder))?.pid;
+      throw new CodedError(
+        'config_invalid',
+        `The folder ${dir} has been in use by process ${pid ?? '(unknown)'} for ${Math.round(waitMs / 1000)} s; nothing was changed. Wait for that process, or end it, and try again.`,
+      );
+    }
+    await sleep(50 + Math.random() * 50);
+    mine = tryTake(folder, me);
+  }
+  try {
+    return await work();
+  } finally {
+    release(folder, mine);
+  }
+};

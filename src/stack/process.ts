@@ -1,0 +1,178 @@
+// What lives here: knowing, waiting for and ending processes of this machine by pid and start time.
+// Invariant: a signal goes only to a process whose start time is the one that was written down; a reused pid is never touched.
+// Apart because Postgres, the Temporal server, workers and the folder lock all ask the same three questions.
+import { spawn } from 'node:child_process';
+import { openSync, closeSync, readFileSync, readSync, fstatSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A process that can be told apart from a later one with the same pid. */
+export interface ProcessId {
+  readonly pid: number;
+  /** Opaque: boot and start time of the process as the system tells it. */
+  readonly startedAt: string;
+}
+
+/** The user that a command runs as; undefined means the user of this process. */
+export interface RunAs {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+let bootId: string | undefined;
+const boot = (): string => (bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().slice(0, 8));
+
+const startFromProc = (pid: number): string | undefined => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name in parentheses may hold spaces and parentheses itself, so fields are counted from the last one.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie has ended; nothing but its exit code is left.
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : `${boot()}:${fields[19]}`;
+  } catch {
+    return undefined; // No such process: the file is gone.
+  }
+};
+
+const startFromPs = (pid: number): string | undefined => {
+  try {
+    const said = execFileSync('ps', ['-o', 'state=,lstart=', '-p', String(pid)], {
+      encoding: 'utf8',
+      timeout: 5000,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+    return said === '' || said.startsWith('Z') ? undefined : said.replace(/^\S+\s+/, '');
+  } catch {
+    return undefined; // ps ends with 1 when there is no such process.
+  }
+};
+
+/** Start time of a live process, or undefined when no live process has this pid. Zombies count as dead. */
+export const startOf = (pid: number): string | undefined =>
+  process.platform === 'linux' ? startFromProc(pid) : startFromPs(pid);
+
+/** The process with this pid as it is now; undefined when it has already ended. */
+export const identify = (pid: number): ProcessId | undefined => {
+  const startedAt = startOf(pid);
+  return startedAt === undefined ? undefined : { pid, startedAt };
+};
+
+/** Whether exactly this process still lives. */
+export const isAlive = (id: ProcessId): boolean => startOf(id.pid) === id.startedAt;
+
+/** Waits until the process has ended; false when it still lives after `waitMs`. */
+export const waitForEnd = async (id: ProcessId, waitMs: number): Promise<boolean> => {
+  const until = Date.now() + waitMs;
+  while (isAlive(id)) {
+    if (Date.now() >= until) return false;
+    await sleep(process.platform === 'linux' ? 20 : 100);
+  }
+  return true;
+};
+
+/** Sends a signal to exactly this process; false when it has already ended. */
+export const signal = (id: ProcessId, name: NodeJS.Signals): boolean => {
+  if (!isAlive(id)) return false;
+  try {
+    process.kill(id.pid, name);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
+};
+
+/** Ends a process: the polite signal, `waitMs` of patience, then SIGKILL. Returns when it is gone, or throws after 5 s more. */
+export const end = async (id: ProcessId, polite: NodeJS.Signals, waitMs: number): Promise<void> => {
+  if (!signal(id, polite)) return;
+  if (await waitForEnd(id, waitMs)) return;
+  signal(id, 'SIGKILL');
+  if (!(await waitForEnd(id, 5000))) throw new Error(`Process ${id.pid} is still there 5 s after SIGKILL.`);
+};
+
+/** The last lines of a log, indented, for an error message; a sentence when there are none. At most 16 KB are read. */
+export const lastLines = (file: string, count = 12): string => {
+  try {
+    const fd = openSync(file, 'r');
+    try {
+      const { size } = fstatSync(fd);
+      const buffer = Buffer.alloc(Math.min(size, 16_384));
+      readSync(fd, buffer, 0, buffer.length, size - buffer.length);
+      const lines = buffer.toString('utf8').trimEnd().split('\n').slice(-count);
+      return lines.join('') === '' ? `  (${file} is empty)` : lines.map((line) => `  ${line}`).join('\n');
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return `  (there is no log ${file})`;
+  }
+};
+
+/** Starts a command that outlives this process, with its output appended to a log file. */
+export const startDetached = async (
+  command: string,
+  args: readonly string[],
+  options: { cwd: string; env: Readonly<Record<string, string>>; logFile: string },
+): Promise<ProcessId> => {
+  const log = openSync(options.logFile, 'a', 0o600);
+  try {
+    const child = spawn(command, args, {
+      cwd: options.cwd,
+      env: { ...options.env },
+      detached: true,
+      stdio: ['ignore', log, log],
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+    child.unref();
+    const id = identify(child.pid ?? 0);
+    if (id === undefined)
+      throw new Error(`${command} ended at once. ${options.logFile} ends with:\n${lastLines(options.logFile)}`);
+    return id;
+  } finally {
+    closeSync(log);
+  }
+};
+
+/** Runs a command to its end and returns its exit code and joined output; a command that takes longer than `timeoutMs` is killed and has code 124. */
+export const run = (
+  command: string,
+  args: readonly string[],
+  options: { as?: RunAs | undefined; cwd?: string; env?: Readonly<Record<string, string>>; timeoutMs: number },
+): Promise<{ code: number; output: string }> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: options.cwd ?? '/',
+      ...(options.env === undefined ? {} : { env: { ...options.env } }),
+      ...options.as,
+    });
+    let output = '';
+    const keep = (part: Buffer): void => {
+      output = (output + part.toString('utf8')).slice(-20_000);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill('SIGKILL');
+    }, options.timeoutMs);
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    // `exit`, not `close`: a daemon started by the command may hold its output open for ever.
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      setImmediate(() => resolve({ code: late ? 124 : (code ?? 1), output: output.trim() }));
+    });
+  });
+
+/** Finds a command on the PATH of this process; undefined when there is none. */
+export const onPath = async (name: string): Promise<string | undefined> => {
+  const found = await run('/bin/sh', ['-c', 'command -v -- "$1"', 'sh', name], { timeoutMs: 5000 });
+  return found.code === 0 && found.output.startsWith('/') ? found.output : undefined;
+};

@@ -1,0 +1,38 @@
+// What lives here: the two servers of the test run, seen from a test.
+// Invariant: every test works under the same kind of role as production does.
+// Apart from the tests of the stack's life, which start servers of their own.
+import { Connection } from '@temporalio/client';
+import pg from 'pg';
+import { expect, inject, test } from 'vitest';
+import { freshDatabase } from '../support/database.ts';
+
+test('the role handed out owns its database and is no superuser', async () => {
+  const { url, drop } = await freshDatabase();
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const { rows } = await client.query(
+    `select current_user as name, rolsuper, (select datcollate from pg_database where datname = current_database()) as collate,
+       current_setting('fsync') as fsync, current_setting('listen_addresses') as listens from pg_roles where rolname = current_user`,
+  );
+  await client.query('create extension btree_gist');
+  await client.end();
+  await drop();
+  expect(rows).toEqual([{ name: 'mendflow', rolsuper: false, collate: 'C.UTF-8', fsync: 'on', listens: '127.0.0.1' }]);
+});
+
+test('the dev server knows the search attributes before the first run', async () => {
+  const connection = await Connection.connect({ address: inject('temporalAddress') });
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace: 'default' });
+  await connection.close();
+  expect(Object.keys(customAttributes)).toEqual(
+    expect.arrayContaining([
+      'PipelineName',
+      'PipelineHealth',
+      'FailureClass',
+      'Upstream',
+      'DataDate',
+      'DataSource',
+      'DeadLetters',
+    ]),
+  );
+});

@@ -1,0 +1,98 @@
+// What lives here: one Postgres and one Temporal dev server for a whole test run.
+// Invariant: nothing outlives the run, not even one that was killed; two runs share nothing but the cache of programs.
+// Apart because vitest starts it once, in its own process; tests read the addresses with `inject('databaseUrl')`.
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { findTemporalCli, startPostgres, startTemporal } from '../../src/stack/index.ts';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** Superuser; creates databases (see test/support/database.ts). */
+    adminUrl: string;
+    /** The non-superuser role `mendflow` on the database `mendflow`, which all tests share. */
+    databaseUrl: string;
+    /** `host:port` of the dev server. */
+    temporalAddress: string;
+    temporalUiUrl: string;
+  }
+}
+
+interface Addresses {
+  readonly adminUrl: string;
+  readonly databaseUrl: string;
+  readonly temporalAddress: string;
+  readonly temporalUiUrl: string;
+}
+
+const repository = join(import.meta.dirname, '..', '..');
+
+const startReaper = (): { tell: (order: object) => void; finish: () => Promise<void> } => {
+  const reaper = spawn(process.execPath, [join(import.meta.dirname, 'reaper.mjs')], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  const ended = new Promise<void>((resolve) => reaper.once('exit', () => resolve()));
+  reaper.unref();
+  return {
+    tell: (order) => reaper.stdin.write(`${JSON.stringify(order)}\n`),
+    finish: () => {
+      reaper.stdin.end();
+      return ended;
+    },
+  };
+};
+
+let shared: { addresses: Promise<Addresses>; finish: () => Promise<void>; users: number } | undefined;
+
+const start = async (tell: (order: object) => void): Promise<Addresses> => {
+  const dir = mkdtempSync(join(tmpdir(), 'mendflow-test-'));
+  chmodSync(dir, 0o755); // As root Postgres runs as another user, who has to get in.
+  const cacheDir = process.env['MENDFLOW_CACHE'] ?? join(repository, '.mendflow', 'cache');
+  tell({ remove: dir });
+  const [postgres, temporal] = await Promise.all([
+    startPostgres({ dir, cacheDir }).then((up) => {
+      tell({ pid: up.pid, signal: 'SIGQUIT' });
+      if (up.dataDir !== undefined && !up.dataDir.startsWith(dir)) tell({ remove: join(up.dataDir, '..', '..') });
+      return up;
+    }),
+    findTemporalCli({ explicit: process.env['TEMPORAL_CLI'], cacheDir })
+      .then(({ path }) => startTemporal({ dir, cli: path, dbFile: false }))
+      .then((up) => {
+        tell({ pid: up.pid, signal: 'SIGKILL' });
+        return up;
+      }),
+  ]);
+  return {
+    adminUrl: postgres.adminUrl,
+    databaseUrl: postgres.url,
+    temporalAddress: temporal.address,
+    temporalUiUrl: temporal.uiUrl ?? '',
+  };
+};
+
+/** vitest calls this once per project that needs the stack; the second one finds it running. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  if (shared === undefined) {
+    const reaper = startReaper();
+    shared = { addresses: start(reaper.tell), finish: reaper.finish, users: 0 };
+  }
+  const stack = shared;
+  stack.users += 1;
+  const release = async (): Promise<void> => {
+    stack.users -= 1;
+    if (stack.users > 0) return;
+    shared = undefined;
+    await stack.finish();
+  };
+  try {
+    const addresses = await stack.addresses;
+    for (const name of Object.keys(addresses) as (keyof Addresses)[]) project.provide(name, addresses[name]);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  return release;
+}

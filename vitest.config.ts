@@ -1,0 +1,31 @@
+// What lives here: how `vitest run` runs the tests: three projects, one of which needs no infrastructure.
+// Invariant: no retries, and a package name of our own means the sources, not what was built before.
+// Apart from the acceptance tests, which take minutes and have their own config.
+import { defineConfig } from 'vitest/config';
+import { shared } from './test/support/projects.ts';
+
+const needsStack = { globalSetup: ['test/support/stack.ts'], hookTimeout: 60_000 };
+
+export default defineConfig({
+  test: {
+    reporters: ['default', './test/support/closing-line.ts'],
+    maxWorkers: 2,
+    projects: [
+      {
+        ...shared,
+        test: { ...shared.test, name: 'unit', include: ['test/model/**/*.test.ts', 'test/unit/**/*.test.ts'] },
+      },
+      {
+        ...shared,
+        test: {
+          ...shared.test,
+          ...needsStack,
+          name: 'integration',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/model/**', 'test/unit/**', 'test/chaos/**', 'test/acceptance/**'],
+        },
+      },
+      { ...shared, test: { ...shared.test, ...needsStack, name: 'chaos', include: ['test/chaos/**/*.test.ts'] } },
+    ],
+  },
+});
