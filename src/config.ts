@@ -1,0 +1,98 @@
+// What lives here: the environment, read once, as a frozen value.
+// Invariant: the only reader of process.env; every bad variable is reported at once, and no value of a secret is ever printed.
+// Apart so that nothing else in the house depends on where it runs.
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { resolve } from 'node:path';
+import { CodedError } from './model/failure.ts';
+
+export interface Config {
+  /** Folder of the stack: database, server, logs, keys. MENDFLOW_DIR, default `.mendflow` in the current folder. */
+  readonly dir: string;
+  /** DATABASE_URL: control and sink store. Undefined: the stack's own Postgres. */
+  readonly databaseUrl: string | undefined;
+  /** From TEMPORAL_* and the TOML profiles of the `temporal` CLI. Undefined: the stack's own dev server. */
+  readonly temporal: ReturnType<typeof loadClientConnectConfig> | undefined;
+  /** MENDFLOW_PREFIX: for clusters shared with others. Default empty. */
+  readonly prefix: string;
+  /** MENDFLOW_SEAL_KEY: 32 bytes in base64 or hex that seal dead letters. Undefined: a key file in the stack folder. */
+  readonly sealKey: Buffer | undefined;
+  /** MENDFLOW_SLOTS: stages at once in one worker. Default 8. */
+  readonly slotsMax: number;
+  /** MENDFLOW_SEGMENT_MS: length of a segment of a flow. Default 45,000. */
+  readonly segmentMs: number;
+  /** MENDFLOW_LOG: debug, info, warn or error. Default info. */
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** MENDFLOW_FAILPOINTS: for tests, such as `chunk.beforeCommit:kill@3`. Default empty. */
+  readonly failpoints: string;
+  /** TEMPORAL_CLI: path of the Temporal CLI. */
+  readonly temporalCli: string | undefined;
+  /** Who decides, for the ledger: MENDFLOW_ACTOR, else the login name. */
+  readonly actor: string;
+}
+
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+/** Reads the environment. Throws `config_invalid` naming every variable that is wrong. */
+export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const faults: string[] = [];
+  const given = (name: string): string | undefined =>
+    env[name] === undefined || env[name] === '' ? undefined : env[name];
+  const whole = (name: string, fallback: number, min: number): number => {
+    const value = given(name);
+    if (value === undefined) return fallback;
+    if (/^\d+$/.test(value) && Number(value) >= min) return Number(value);
+    faults.push(`${name} has to be a whole number of at least ${min}, and is "${value}".`);
+    return fallback;
+  };
+  const databaseUrl = given('DATABASE_URL');
+  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl))
+    faults.push('DATABASE_URL has to begin with postgres:// or postgresql://.');
+  const prefix = given('MENDFLOW_PREFIX') ?? '';
+  if (!/^[a-z0-9-]{0,40}$/.test(prefix))
+    faults.push(`MENDFLOW_PREFIX may hold lower-case letters, digits and "-", and is "${prefix}".`);
+  const logLevel = LOG_LEVELS.find((level) => level === (given('MENDFLOW_LOG') ?? 'info'));
+  if (!logLevel)
+    faults.push(`MENDFLOW_LOG has to be one of ${LOG_LEVELS.join(', ')}, and is "${String(given('MENDFLOW_LOG'))}".`);
+  const config: Config = {
+    dir: resolve(given('MENDFLOW_DIR') ?? '.mendflow'),
+    databaseUrl,
+    temporal: temporalOf(given, faults),
+    prefix,
+    sealKey: sealKeyOf(given('MENDFLOW_SEAL_KEY'), faults),
+    slotsMax: whole('MENDFLOW_SLOTS', 8, 1),
+    segmentMs: whole('MENDFLOW_SEGMENT_MS', 45_000, 100),
+    logLevel: logLevel ?? 'info',
+    failpoints: given('MENDFLOW_FAILPOINTS') ?? '',
+    temporalCli: given('TEMPORAL_CLI'),
+    actor: given('MENDFLOW_ACTOR') ?? given('USER') ?? given('LOGNAME') ?? 'unknown',
+  };
+  if (faults.length > 0)
+    throw new CodedError(
+      'config_invalid',
+      `The environment is not valid; nothing was started.\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
+    );
+  return Object.freeze(config);
+}
+
+function temporalOf(given: (name: string) => string | undefined, faults: string[]): Config['temporal'] {
+  const named = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some(
+    (name) => given(name) !== undefined,
+  );
+  if (!named) return undefined;
+  try {
+    return loadClientConnectConfig();
+  } catch (error) {
+    faults.push(
+      `The TEMPORAL_* variables or the profile cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    return undefined;
+  }
+}
+
+function sealKeyOf(value: string | undefined, faults: string[]): Buffer | undefined {
+  if (value === undefined) return undefined;
+  const key = /^[0-9a-f]{64}$/i.test(value) ? Buffer.from(value, 'hex') : Buffer.from(value, 'base64');
+  if (key.length === 32) return key;
+  faults.push(`MENDFLOW_SEAL_KEY has to be 32 bytes in base64 or hex, and has ${key.length}.`);
+  return undefined;
+}

@@ -1,0 +1,105 @@
+// What lives here: stages for what people already have: a command, an SQL file.
+// Invariant: bounded in time by the stage's policy, ended on cancellation, and their output never enters history beyond a short count.
+// Apart because they are stages like a user's own; the engine knows nothing of them.
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import type { Pool } from 'pg';
+import { CodedError } from '../../model/failure.ts';
+import { stage } from './context.ts';
+
+export interface CommandOptions {
+  /** Program and arguments; no shell. `{dataDate}` and `{runKey}` are replaced. */
+  readonly run: readonly [string, ...string[]];
+  /** Exit codes that mean "try again", such as 75. All others but 0 ask. Default none. */
+  readonly exitCodes?: { readonly again: readonly number[] };
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface CommandResult {
+  readonly exitCode: 0;
+  readonly stdoutBytes: number;
+}
+
+/** A program as a stage. It sees MENDFLOW_RUN, MENDFLOW_DATA_DATE and MENDFLOW_IDEMPOTENCY_KEY; what it prints goes to the worker's output. */
+export function command(options: CommandOptions): () => Promise<CommandResult> {
+  return async () => {
+    const at = stage();
+    const fill = (part: string): string => part.replaceAll('{dataDate}', at.dataDate).replaceAll('{runKey}', at.runKey);
+    const [program, ...args] = options.run.map(fill) as [string, ...string[]];
+    const child = spawn(program, args, {
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      env: {
+        ...options.env,
+        PATH: options.env?.['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+        MENDFLOW_RUN: at.runKey,
+        MENDFLOW_DATA_DATE: at.dataDate,
+        MENDFLOW_IDEMPOTENCY_KEY: at.idempotencyKey,
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // A process group of its own, so that children of the command end with it.
+      detached: true,
+    });
+    let stdoutBytes = 0;
+    child.stdout.on('data', (part: Buffer) => {
+      stdoutBytes += part.length;
+    });
+    const end = (): void => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+    };
+    at.signal.addEventListener('abort', end, { once: true });
+    try {
+      const exitCode = await new Promise<number | null>((resolve, reject) => {
+        child.once('error', reject);
+        child.once('close', resolve);
+      });
+      if (exitCode === 0) return { exitCode, stdoutBytes };
+      const again = exitCode !== null && options.exitCodes?.again.includes(exitCode) === true;
+      throw new CodedError(
+        again ? 'command_again' : 'command_failed',
+        exitCode === null
+          ? `${program} was ended by a signal.`
+          : `${program} ended with exit code ${exitCode}.${again ? '' : ' Its output is in the log of the worker.'}`,
+      );
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES'))
+        throw new CodedError(
+          'command_missing',
+          `${program} cannot be run (${String(error.code)}). Install it on the machines of the workers, or correct the path.`,
+          { cause: error },
+        );
+      throw error;
+    } finally {
+      at.signal.removeEventListener('abort', end);
+    }
+  };
+}
+
+/** An SQL file as a stage, in one transaction. `:'data_date'` and `:'run_key'` are replaced by quoted literals. */
+export function sql(file: URL | string, pool: Pool): () => Promise<{ readonly rows: number }> {
+  return async () => {
+    const at = stage();
+    const text = (await readFile(file, 'utf8'))
+      .replaceAll(":'data_date'", literal(at.dataDate))
+      .replaceAll(":'run_key'", literal(at.runKey));
+    const client = await pool.connect();
+    try {
+      await client.query('begin');
+      const results = [await client.query(text)].flat();
+      const committed = await client.query('commit');
+      if (committed.command !== 'COMMIT')
+        throw new CodedError(
+          'pg_commit_unknown',
+          'The database rolled the statements back at COMMIT; nothing was changed.',
+        );
+      return { rows: results.reduce((sum, one) => sum + (one.rowCount ?? 0), 0) };
+    } catch (error) {
+      await client.query('rollback').catch(() => undefined);
+      throw error;
+    } finally {
+      client.release();
+    }
+  };
+}
+
+const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`;

@@ -1,0 +1,59 @@
+// What lives here: the search attributes runs carry, and making sure that the cluster knows them.
+// Invariant: a worker never polls a cluster that lacks one, because every run would then stall silently in its first task.
+// Apart because it is the only thing Mendflow changes on a Temporal cluster.
+import { temporal } from '@temporalio/proto';
+import type { Connection } from '@temporalio/client';
+import { CodedError } from '../model/failure.ts';
+
+const { IndexedValueType } = temporal.api.enums.v1;
+type ValueType = temporal.api.enums.v1.IndexedValueType;
+
+/** DataDate is a Keyword: a Datetime at midnight UTC reads as the day before in western browsers. */
+export const searchAttributes: Readonly<Record<string, ValueType>> = {
+  PipelineName: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+  PipelineHealth: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+  FailureClass: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+  Upstream: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+  DataDate: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+  DataSource: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+  DeadLetters: IndexedValueType.INDEXED_VALUE_TYPE_INT,
+};
+
+const typeWord = (type: ValueType | null | undefined): string =>
+  (IndexedValueType[type ?? 0] ?? '')
+    .replace('INDEXED_VALUE_TYPE_', '')
+    .toLowerCase()
+    .replace(/(^|_)(\w)/g, (_all, _line, letter: string) => letter.toUpperCase());
+
+/** Adds what is missing. Throws `config_invalid` with the command to type where it may not, or where a type is wrong. */
+export async function reconcileSearchAttributes(connection: Connection, namespace: string): Promise<readonly string[]> {
+  const listed = await connection.operatorService.listSearchAttributes({ namespace });
+  const known = { ...listed.customAttributes, ...listed.systemAttributes };
+  const wrong = Object.entries(searchAttributes).filter(
+    ([name, type]) => known[name] !== undefined && known[name] !== type,
+  );
+  if (wrong.length > 0)
+    throw new CodedError(
+      'config_invalid',
+      `The cluster has search attributes of another type: ${wrong.map(([name, type]) => `${name} is ${typeWord(known[name])}, has to be ${typeWord(type)}`).join('; ')}. ` +
+        'No run was started. Use a namespace of its own for Mendflow, or rename the other attribute.',
+    );
+  const missing = Object.fromEntries(Object.entries(searchAttributes).filter(([name]) => known[name] === undefined));
+  const names = Object.keys(missing);
+  if (names.length === 0) return [];
+  try {
+    await connection.operatorService.addSearchAttributes({ namespace, searchAttributes: missing });
+  } catch (error) {
+    throw new CodedError(
+      'config_invalid',
+      `The cluster lacks search attributes and does not let this worker add them. No run was started. Type: ${names
+        .map(
+          (name) =>
+            `temporal operator search-attribute create --namespace ${namespace} --name ${name} --type ${typeWord(missing[name])}`,
+        )
+        .join(' && ')}`,
+      { cause: error },
+    );
+  }
+  return names;
+}

@@ -1,0 +1,153 @@
+// mendflow/worker: binds pipelines to their activities and runs them.
+// Invariant: a missing or foreign stage is a compile error; a wrong registry or search attribute stops the worker at boot, not at 2 a.m.
+// Apart as the public face of the engine outside the sandbox.
+import { fileURLToPath } from 'node:url';
+import type { DataConverter } from '@temporalio/common';
+import { bundleWorkflowCode, type NativeConnection, Worker, type WorkflowBundleOption } from '@temporalio/worker';
+import type { Pool } from 'pg';
+import { queues } from '../model/ids.ts';
+import type { AnySpec, Fields } from '../model/spec.ts';
+import { type StageContext } from './activity/context.ts';
+import { guarded } from './activity/guard.ts';
+import { closeIn, openIn, parkIn, recordIn, settleIn } from './activity/healing.ts';
+import { stageLogIn } from './activity/stage-log.ts';
+import type { Pipeline } from './workflow/pipeline.ts';
+
+export { command, sql } from './activity/ready-made.ts';
+export { stage, type StageContext } from './activity/context.ts';
+export { reconcileSearchAttributes } from './search-attributes.ts';
+
+type StageCode = (input: never) => Promise<unknown>;
+
+/** One pipeline with the code of its stages. */
+export interface Served {
+  readonly spec: AnySpec;
+  readonly stages: Readonly<Record<string, StageCode>>;
+}
+
+/** `serve(logIngest, logIngestActivities(deps))`. A stage without code, or code without a stage, does not compile. */
+export const serve = <A, F extends Fields, R>(one: Pipeline<A, F, R>, activities: NoInfer<A>): Served => ({
+  spec: one.spec as unknown as AnySpec,
+  stages: activities as Readonly<Record<string, StageCode>>,
+});
+
+/** What a project gives the worker and the command line: its pipelines, and how their stages are made. */
+export interface Project {
+  /** File that exports `default pipelines(…)`. */
+  readonly workflows: URL;
+  /** Made once per worker process. */
+  serve(deps: { sink: Pool; seal: SealKey }): readonly Served[];
+  /** Your own payload codec or converter, the same for worker and client. */
+  readonly dataConverter?: DataConverter;
+}
+export interface SealKey {
+  readonly id: string;
+  readonly key: Uint8Array;
+}
+export const project = (value: Project): Project => value;
+
+type Activity = (...args: never[]) => Promise<unknown>;
+
+/** The activities of served pipelines as Temporal names them: `log-ingest/ingest`. For a Worker you make yourself, without a ledger. */
+export function activitiesOf(
+  served: readonly Served[],
+  options: { control?: Pool; segmentMs?: number } = {},
+): Record<string, Activity> {
+  const stageLog = options.control ? stageLogIn(options.control) : undefined;
+  const all: Record<string, Activity> = {};
+  for (const { spec, stages } of served)
+    for (const [name, code] of Object.entries(stages)) {
+      const type = `${spec.name}/${name}`;
+      if (all[type])
+        throw new TypeError(`Two pipelines serve the stage ${type}. Give each pipeline a name of its own.`);
+      all[type] = guarded(code as (input: unknown) => Promise<unknown>, stageLog, options.segmentMs) as Activity;
+    }
+  return all;
+}
+
+const healingActivities = (control: Pool): Record<string, Activity> => {
+  const stageLog = stageLogIn(control);
+  return {
+    'mendflow/open': guarded(openIn(control) as (input: unknown) => Promise<unknown>, stageLog) as Activity,
+    'mendflow/close': guarded(closeIn(control) as (input: unknown) => Promise<unknown>, stageLog) as Activity,
+    'mendflow/park': parkIn(control) as Activity,
+    'mendflow/record': recordIn(control) as Activity,
+    'mendflow/settle': settleIn(control) as Activity,
+  };
+};
+
+/** Activities of pipelines at once in one worker process, unless configured. */
+const SLOTS_MAX = 8;
+const SHUTDOWN_GRACE = '30 seconds';
+
+export interface WorkerOptions {
+  readonly connection: NativeConnection;
+  readonly namespace: string;
+  readonly prefix: string;
+  readonly served: readonly Served[];
+  /** A bundle that was built before, or the file to build it from. */
+  readonly workflows: WorkflowBundleOption | URL;
+  readonly control: Pool;
+  readonly dataConverter?: DataConverter;
+  readonly slotsMax?: number;
+  readonly segmentMs?: number;
+  readonly buildId?: string;
+}
+
+/** Two Temporal workers in one process: pipelines, and healing on a queue of its own. */
+export async function createWorkers(options: WorkerOptions): Promise<{ run(): Promise<void>; shutdown(): void }> {
+  const { connection, namespace, control } = options;
+  const { work, heal } = queues(options.prefix);
+  const workflowBundle =
+    options.workflows instanceof URL ? await bundleWorkflows(options.workflows) : options.workflows;
+  const shared = {
+    connection,
+    namespace,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+    shutdownForceTime: '45 seconds',
+    ...(options.dataConverter ? { dataConverter: options.dataConverter } : {}),
+    ...(options.buildId === undefined ? {} : { buildId: options.buildId }),
+  } as const;
+  const worker = await Worker.create({
+    ...shared,
+    taskQueue: work,
+    workflowBundle,
+    activities: activitiesOf(options.served, {
+      control,
+      ...(options.segmentMs === undefined ? {} : { segmentMs: options.segmentMs }),
+    }),
+    maxCachedWorkflows: 100,
+    maxConcurrentWorkflowTaskExecutions: 20,
+    workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+    maxConcurrentActivityTaskExecutions: options.slotsMax ?? SLOTS_MAX,
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+  });
+  const healer = await Worker.create({
+    ...shared,
+    taskQueue: heal,
+    activities: healingActivities(control),
+    maxConcurrentActivityTaskExecutions: 20,
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+  });
+  return {
+    run: async () => {
+      const other = (one: Worker) => (error: unknown) => {
+        if (one.getState() === 'RUNNING') one.shutdown();
+        throw error;
+      };
+      await Promise.all([worker.run().catch(other(healer)), healer.run().catch(other(worker))]);
+    },
+    shutdown: () => {
+      for (const one of [worker, healer]) if (one.getState() === 'RUNNING') one.shutdown();
+    },
+  };
+}
+
+/** Workflow code as one bundle; takes about a second, so build it once and keep it. */
+export const bundleWorkflows = (workflows: URL): Promise<{ code: string }> =>
+  bundleWorkflowCode({ workflowsPath: fileURLToPath(workflows), logger: quiet });
+
+const nothing = (): void => undefined;
+const quiet = { log: nothing, trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };
+
+export type { StageContext as Stage };
