@@ -36,13 +36,16 @@ export interface Project {
   /** File that exports `default pipelines(…)`. */
   readonly workflows: URL;
   /** Made once per worker process. */
-  serve(deps: { sink: Pool; seal: SealKey }): readonly Served[];
+  serve(sink: Sink): readonly Served[];
   /** Your own payload codec or converter, the same for worker and client. */
   readonly dataConverter?: DataConverter;
 }
-export interface SealKey {
-  readonly id: string;
-  readonly key: Uint8Array;
+/** The database that stages load into, and the key that seals dead letters there. */
+export interface Sink {
+  readonly url: string;
+  /** For short statements; flows open connections of their own. */
+  readonly pool: Pool;
+  readonly sealKey: { readonly id: string; readonly key: Uint8Array };
 }
 export const project = (value: Project): Project => value;
 

@@ -1,0 +1,14 @@
+// What lives here: this package as a project of its own: its pipelines and how their stages are made.
+// Invariant: it uses nothing a user's mendflow.config.ts could not use.
+// Apart from the worker because the command line needs the list without running it.
+import { project, serve } from 'mendflow/worker';
+import { logIngestActivities } from './activities/log-ingest.ts';
+import { logIngest } from './workflows/log-ingest.ts';
+
+export default project({
+  workflows: new URL(
+    import.meta.url.endsWith('.ts') ? './workflows/index.ts' : './workflows/index.js',
+    import.meta.url,
+  ),
+  serve: (sink) => [serve(logIngest, logIngestActivities(sink))],
+});

@@ -1,0 +1,68 @@
+// What lives here: the worker process: configuration → stores → pipelines → Temporal workers, and an orderly end.
+// Invariant: it polls only after the schema and the search attributes are as they have to be; SIGTERM lets the chunk in hand finish.
+// Apart as the composition root: nothing else knows all the rooms.
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import {
+  DefaultLogger,
+  type LogLevel,
+  NativeConnection,
+  type NativeConnectionOptions,
+  Runtime,
+} from '@temporalio/worker';
+import { pino } from 'pino';
+import { readConfig } from './config.ts';
+import { connectClient, loadProject, openSink } from './connect.ts';
+import { bundleWorkflows, createWorkers, reconcileSearchAttributes } from './engine/worker.ts';
+import { migrate } from './store/migrate.ts';
+import { armFailpoints } from './store/failpoint.ts';
+
+async function main(): Promise<void> {
+  const config = readConfig();
+  const logger = pino({ level: config.logLevel, base: { pid: process.pid } });
+  Runtime.install({
+    logger: new DefaultLogger(config.logLevel.toUpperCase() as LogLevel, ({ level, message, meta }) => {
+      const write = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
+      logger[write[level]](meta ?? {}, message);
+    }),
+    // Signals are handled below: the runtime's own handler would not wait for our pools.
+    shutdownSignals: [],
+  });
+  armFailpoints(config.failpoints);
+  const { project, own } = await loadProject(process.cwd());
+  const connected = await connectClient(config, project);
+  const { places } = connected;
+  await migrate(places.databaseUrl);
+  const added = await reconcileSearchAttributes(connected.connection, places.temporal.namespace);
+  if (added.length > 0) logger.info({ added }, 'Registered search attributes.');
+  const sink = openSink(config, places);
+  const connection = await NativeConnection.connect(places.temporal.connectionOptions as NativeConnectionOptions);
+  const bundle = await bundleOf(project.workflows, own);
+  const workers = await createWorkers({
+    connection,
+    namespace: places.temporal.namespace,
+    prefix: config.prefix,
+    served: project.serve(sink),
+    workflows: bundle,
+    control: connected.control,
+    ...(project.dataConverter ? { dataConverter: project.dataConverter } : {}),
+    slotsMax: config.slotsMax,
+    segmentMs: config.segmentMs,
+    buildId: createHash('sha256').update(bundle.code).digest('hex').slice(0, 12),
+  });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => workers.shutdown());
+  logger.info({ namespace: places.temporal.namespace }, 'Worker is up.');
+  await workers.run();
+  await Promise.allSettled([connection.close(), connected.close(), sink.pool.end()]);
+}
+
+/** The bundle that the build made, for this package's own pipelines; a user's project is bundled at start. */
+async function bundleOf(workflows: URL, own: boolean): Promise<{ code: string }> {
+  const built = new URL('./workflow-bundle.js', import.meta.url);
+  return !own && existsSync(built) ? { code: readFileSync(built, 'utf8') } : await bundleWorkflows(workflows);
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});

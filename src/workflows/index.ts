@@ -1,0 +1,5 @@
+// Every pipeline of this package, as one workflow entry: Temporal bundles this file.
+import { pipelines } from 'mendflow/workflow';
+import { logIngest } from './log-ingest.ts';
+
+export default pipelines(logIngest);
