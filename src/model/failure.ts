@@ -117,6 +117,13 @@ export const codes = {
     'The table took fewer rows than were sent.',
   ),
   fenced: row('transient', 'self', 'rolled-back', 'workers', 'A newer attempt has taken over this stage.'),
+  lease_held: row(
+    'delayed',
+    'upstream',
+    'no',
+    'workers',
+    'The connection of an earlier attempt could not be ended, so nothing may be written yet.',
+  ),
   ledger_conflict: row(
     'transient',
     'self',

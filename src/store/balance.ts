@@ -1,0 +1,111 @@
+// What lives here: whether a run adds up, counted from the ledger.
+// Invariant: counts come from the tables alone; what does not add up is said in sentences, and a run with one of them is not green.
+// Apart because it is also the checker: tests, `show` and the closing transaction ask the same question.
+import type { Bins } from '../flow/context.ts';
+import type { Db } from './db.ts';
+
+/** The balance of the current generation of a run: sum of chunks plus sum of movements. */
+export interface Balance extends Bins {
+  readonly balanced: boolean;
+  /** Sentences that say what does not add up; empty if balanced. */
+  readonly faults: readonly string[];
+  /** Letters of the run that wait for somebody. */
+  readonly openLetters: number;
+  /** Rows of targets that stand for the run. */
+  readonly rowsOut: number;
+  /** Bytes that were given up unread: how many records they hold is unknown. */
+  readonly uncountedBytes: number;
+}
+
+/** Faults shown at most; more of them have the same cause. */
+const FAULTS_MAX = 20;
+
+/** Counts a run. Changes nothing. */
+export async function balance(db: Db, runKey: string): Promise<Balance> {
+  const sums = await sumsOf(db, runKey);
+  const moved = await movedBins(db, runKey);
+  const letters = await lettersOf(db, runKey);
+  const faults = [...(await holes(db, runKey)), ...(await strays(db, runKey))];
+  const bins = {
+    loaded: sums.loaded + moved.loaded,
+    duplicate: sums.duplicate + moved.duplicate,
+    quarantined: sums.quarantined + moved.quarantined,
+    skipped: sums.skipped + moved.skipped,
+  };
+  const accounted = bins.loaded + bins.duplicate + bins.quarantined + bins.skipped;
+  if (accounted !== sums.read) faults.push(`${sums.read} records were read and ${accounted} are accounted for.`);
+  if (letters.written !== sums.quarantined)
+    faults.push(`${sums.quarantined} records were quarantined and ${letters.written} letters are kept.`);
+  return {
+    ...bins,
+    read: sums.read,
+    rowsOut: sums.rowsOut,
+    uncountedBytes: sums.uncountedBytes,
+    openLetters: letters.open,
+    balanced: faults.length === 0,
+    faults: faults.slice(0, FAULTS_MAX),
+  };
+}
+
+type Sums = Record<keyof Bins | 'rowsOut' | 'uncountedBytes', number>;
+
+async function sumsOf(db: Db, runKey: string): Promise<Sums> {
+  const { rows } = await db.query<Sums>(
+    `select coalesce(sum(read), 0)::float8 as read, coalesce(sum(loaded), 0)::float8 as loaded, coalesce(sum(duplicate), 0)::float8 as duplicate,
+       coalesce(sum(quarantined), 0)::float8 as quarantined, coalesce(sum(skipped), 0)::float8 as skipped, coalesce(sum(rows_out), 0)::float8 as "rowsOut",
+       coalesce(sum(upper(extent) - lower(extent)) filter (where not counted), 0)::float8 as "uncountedBytes"
+     from mendflow.chunk c join mendflow.run r on r.key = c.run_key and r.generation = c.generation where r.key = $1`,
+    [runKey],
+  );
+  return rows[0]!;
+}
+
+async function movedBins(db: Db, runKey: string): Promise<Record<Exclude<keyof Bins, 'read'>, number>> {
+  const moved = { loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
+  const { rows } = await db.query<{ from: keyof typeof moved; to: keyof typeof moved; n: number }>(
+    `select from_bin as from, to_bin as to, count(*)::int as n from mendflow.movement m join mendflow.dead_letter l on l.id = m.letter_id
+     join mendflow.run r on r.key = l.run_key and r.generation = l.generation where r.key = $1 group by 1, 2`,
+    [runKey],
+  );
+  for (const { from, to, n } of rows) {
+    moved[from] -= n;
+    moved[to] += n;
+  }
+  return moved;
+}
+
+async function lettersOf(db: Db, runKey: string): Promise<{ written: number; open: number }> {
+  const { rows } = await db.query<{ written: number; open: number }>(
+    `select count(*) filter (where not sample)::int as written, count(*) filter (where state = 'open')::int as open
+     from mendflow.dead_letter l join mendflow.run r on r.key = l.run_key and r.generation = l.generation where r.key = $1`,
+    [runKey],
+  );
+  return rows[0]!;
+}
+
+/** Bytes that were planned and that no chunk accounts for. */
+async function holes(db: Db, runKey: string): Promise<string[]> {
+  const { rows } = await db.query<{ stage: string; name: string; from: string; to: string }>(
+    `select s.stage, mendflow.name_text(o.name) as name, lower(hole) as from, upper(hole) as to
+     from mendflow.slice s join mendflow.run r on r.key = s.run_key and r.generation = s.generation join mendflow.source o on o.id = s.source_id
+     cross join lateral unnest(int8multirange(s.extent) - coalesce((select range_agg(c.extent) from mendflow.chunk c
+       where c.source_id = s.source_id and c.stage = s.stage and c.generation = s.generation and c.extent && s.extent), '{}'::int8multirange)) as hole
+     where s.run_key = $1 and not isempty(s.extent) order by s.stage, s.source_id, 3 limit ${FAULTS_MAX}`,
+    [runKey],
+  );
+  return rows.map(({ stage, name, from, to }) => `Bytes ${from} to ${to} of ${name} (${stage}) are not accounted for.`);
+}
+
+/** Chunks of the run outside of every slice it planned, or across the edge of one. */
+async function strays(db: Db, runKey: string): Promise<string[]> {
+  const { rows } = await db.query<{ stage: string; name: string; from: string; to: string }>(
+    `select c.stage, mendflow.name_text(o.name) as name, lower(c.extent) as from, upper(c.extent) as to
+     from mendflow.chunk c join mendflow.run r on r.key = c.run_key and r.generation = c.generation join mendflow.source o on o.id = c.source_id
+     where c.run_key = $1 and not exists (select from mendflow.slice s where s.run_key = c.run_key and s.generation = c.generation
+       and s.stage = c.stage and s.source_id = c.source_id and s.extent @> c.extent) order by 1, 3 limit ${FAULTS_MAX}`,
+    [runKey],
+  );
+  return rows.map(
+    ({ stage, name, from, to }) => `Bytes ${from} to ${to} of ${name} (${stage}) were loaded but never planned.`,
+  );
+}
