@@ -1,0 +1,137 @@
+// What lives here: a declared format made ready to read: where records begin, whether one is good, its row or its violations.
+// Invariant: `read` decides alone whether a record is loaded; `explain` finds at least one violation for what `read` refused.
+// Apart because the cutter treats byte formats and text formats alike.
+import type { Violation } from '../types.ts';
+import { diagnose } from './diagnose.ts';
+import { type Cursor, type Format, type GrammarFormat, newCursor, SLOT } from './format.ts';
+import { grammarOf } from './grammar.ts';
+import { attributeWriter, JSONB_EXPANSION_MAX } from './jsonb.ts';
+import { compileText } from './text.ts';
+import { type RowConstants, TUPLE_OVERHEAD_BYTES, type TupleWriter, tupleWriter } from './tuple.ts';
+import type { Head } from './window.ts';
+
+export interface Compiled {
+  readonly head: Head | undefined;
+  readonly cursor: Cursor;
+  readonly writer: TupleWriter;
+  /** True if the record at the cursor is good; its fields are then in the cursor. */
+  read(cursor: Cursor): boolean;
+  /** Most bytes that the tuple of the record just read takes. */
+  need(length: number): number;
+  /** Writes the record just read. */
+  write(offset: number, line: number): void;
+  /** All violations of a record that was refused. The cursor stands where the record begins. */
+  explain(cursor: Cursor): Violation[];
+}
+
+/** Makes a declared format ready. Throws RangeError if the declaration is wrong. */
+export const compile = (format: Format, constants: RowConstants): Compiled =>
+  format.kind === 'grammar' ? compileGrammar(format, constants) : compileText(format, constants);
+
+/** `[0000-00-00 ` as a test: 0 stands for any digit, everything else for itself. */
+export function headOf(pattern: string): Head {
+  const bytes = Buffer.from(pattern);
+  return {
+    length: bytes.length,
+    isHead(line, at) {
+      for (let index = 0; index < bytes.length; index++) {
+        const wanted = bytes[index]!;
+        const found = line[at + index]!;
+        if (wanted === 48 ? found < 48 || found > 57 : found !== wanted) return false;
+      }
+      return true;
+    },
+  };
+}
+
+/** After the line was read: the severity from a number's first digit. */
+function levelReader(
+  format: GrammarFormat,
+  slots: ReadonlyMap<string, number>,
+): ((cursor: Cursor) => boolean) | undefined {
+  if (format.severityOf === undefined) return undefined;
+  const { field, byFirstDigit } = format.severityOf;
+  const slot = slots.get(field);
+  if (slot === undefined)
+    throw new RangeError(`Format "${format.name}" takes the severity from "${field}", which its line does not have.`);
+  const levels = Array.from({ length: 256 }, (_, byte) =>
+    format.severities.indexOf(byFirstDigit[String.fromCharCode(byte)] ?? ''),
+  );
+  return (cursor) => {
+    cursor.level = levels[cursor.bytes[cursor.from[slot]!]!]!;
+    return cursor.level >= 0;
+  };
+}
+
+/** After the line was read: a field cut into words, if it has exactly as many as declared. */
+function wordReader(format: GrammarFormat, slots: ReadonlyMap<string, number>): ((cursor: Cursor) => void) | undefined {
+  if (format.words === undefined) return undefined;
+  const source = slots.get(format.words.field)!;
+  const into = format.words.into.map((name) => slots.get(name)!);
+  return ({ bytes, from, to }) => {
+    const end = to[source]!;
+    let at = from[source]!;
+    let index = 0;
+    from[into[0]!] = at;
+    for (; at < end; at++) {
+      if (bytes[at] !== 32) continue;
+      to[into[index]!] = at;
+      if (++index === into.length) break;
+      from[into[index]!] = at + 1;
+    }
+    to[into[index] ?? into[0]!] = at;
+    const cut = index === into.length - 1 && at === end && into.every((slot) => from[slot]! < to[slot]!);
+    if (!cut) for (const slot of into) from[slot] = -1;
+  };
+}
+
+/** Fields that are no columns, with their slots. Numbers stand bare in jsonb; what was cut into words or became the message is left out. */
+function attributesOf(
+  format: GrammarFormat,
+  slots: ReadonlyMap<string, number>,
+): ReturnType<typeof attributeWriter> | undefined {
+  const numbers = new Set(
+    format.line.flatMap((piece) => (typeof piece === 'object' && 'number' in piece ? [piece.number] : [])),
+  );
+  const named = [...slots].filter(([name]) => name !== 'module' && name !== 'message' && name !== format.message);
+  if (named.length === 0) return undefined;
+  return attributeWriter(named.map(([name, slot]) => ({ name, slot, number: numbers.has(name) })));
+}
+
+function compileGrammar(format: GrammarFormat, constants: RowConstants): Compiled {
+  const grammar = grammarOf(format);
+  const cursor = newCursor(grammar.slots.size);
+  const attributes = attributesOf(format, grammar.slots);
+  const level = levelReader(format, grammar.slots);
+  const words = wordReader(format, grammar.slots);
+  const message = format.message === undefined ? undefined : grammar.slots.get(format.message)!;
+  const expansion = attributes === undefined ? 1 : 1 + JSONB_EXPANSION_MAX;
+  const fixed =
+    TUPLE_OVERHEAD_BYTES +
+    64 +
+    Buffer.byteLength(format.module ?? '') +
+    [...grammar.slots.keys()].reduce((sum, name) => sum + Buffer.byteLength(JSON.stringify(name)) + 6, 0) +
+    Math.max(0, ...format.severities.map((name) => Buffer.byteLength(name)));
+  const writer = tupleWriter(constants, {
+    severities: format.severities,
+    ...(format.module === undefined ? {} : { module: format.module }),
+    ...(attributes === undefined ? {} : { attributes }),
+  });
+  return {
+    head: format.head === undefined ? undefined : headOf(format.head),
+    cursor,
+    writer,
+    read(at) {
+      if (!grammar.read(at)) return false;
+      if (message !== undefined) {
+        at.from[SLOT.message] = at.from[message]!;
+        at.to[SLOT.message] = at.to[message]!;
+      }
+      if (words !== undefined) words(at);
+      return level === undefined || level(at);
+    },
+    need: (length) => fixed + expansion * length,
+    write: (offset, line) => writer.fromCursor(cursor, offset, line),
+    explain: (at) => diagnose(format, grammar, at),
+  };
+}

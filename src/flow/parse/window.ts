@@ -1,0 +1,157 @@
+// What lives here: the bytes of a source between the reader and the tokeniser, and where the next record in them ends.
+// Invariant: bytes enter once and leave once, hashed; which bytes make a record never depends on how they came in.
+// Apart because buffer borders are where parsers break: here is the only code that knows of them.
+import { isUtf8 } from 'node:buffer';
+
+/** Bytes that are read from the source at once. */
+export const BLOCK_BYTES = 1 << 20;
+
+/** How the first line of a record is told from a line that continues one; absent where every line is a record. */
+export interface Head {
+  readonly length: number;
+  isHead(bytes: Buffer, at: number): boolean;
+}
+
+export interface Window {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  /** Offset in the source of the window's first byte. A plain number: bit operators would break it at 2 GiB. */
+  base: number;
+  /** First byte of the record that is being looked for. */
+  start: number;
+  /** End of the bytes that are there. */
+  filled: number;
+  /** Up to here no end of the record was found. */
+  scan: number;
+  /** Newlines between `start` and `scan`. */
+  lines: number;
+  /** Whether the lines after the record's first may belong to it; undefined until enough of it is there to tell. */
+  joins: boolean | undefined;
+  /** The record's first newline, or -1. */
+  firstNewline: number;
+  /** Bytes between these are known to be UTF-8 without NUL. */
+  cleanFrom: number;
+  cleanTo: number;
+  /** End of the range, an offset in the source. */
+  to: number;
+}
+
+export const newWindow = (recordBytesMax: number): Window => {
+  const bytes = Buffer.allocUnsafeSlow(BLOCK_BYTES + recordBytesMax + 4096);
+  return {
+    bytes,
+    view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    base: 0,
+    start: 0,
+    filled: 0,
+    scan: 0,
+    lines: 0,
+    joins: undefined,
+    firstNewline: -1,
+    cleanFrom: 0,
+    cleanTo: 0,
+    to: 0,
+  };
+};
+
+/** Begins a range of the source. */
+export function enter(window: Window, from: number, to: number): void {
+  window.base = from;
+  window.to = to;
+  window.start = 0;
+  window.filled = 0;
+  window.cleanFrom = 0;
+  window.cleanTo = 0;
+  nextRecord(window, 0);
+}
+
+/** The record that begins at `start` is the next to be looked for. */
+export function nextRecord(window: Window, start: number): void {
+  window.start = start;
+  window.scan = start;
+  window.lines = 0;
+  window.joins = undefined;
+  window.firstNewline = -1;
+}
+
+/** True if the window holds all that is left of the range. */
+export const atEnd = (window: Window): boolean => window.base + window.filled >= window.to;
+
+/** Where the next bytes of the source belong. What is before `start` is given up, so it must have been hashed. */
+export function space(window: Window): Buffer {
+  const { bytes, start } = window;
+  if (start > 0) {
+    bytes.copyWithin(0, start, window.filled);
+    window.base += start;
+    window.filled -= start;
+    window.scan -= start;
+    window.cleanFrom = Math.max(0, window.cleanFrom - start);
+    window.cleanTo = Math.max(0, window.cleanTo - start);
+    if (window.firstNewline >= 0) window.firstNewline -= start;
+    window.start = 0;
+  }
+  const length = Math.min(BLOCK_BYTES, window.to - window.base - window.filled);
+  return bytes.subarray(window.filled, window.filled + length);
+}
+
+/**
+ * Says how many bytes came into `space`. They are checked in one piece up to the last newline, which costs next to nothing;
+ * only where that fails is each record checked by itself, so that a bad byte costs one record and not its neighbours.
+ */
+export function filledBy(window: Window, count: number): void {
+  window.filled += count;
+  const { bytes } = window;
+  const end = atEnd(window) ? window.filled : bytes.lastIndexOf(10, window.filled - 1) + 1;
+  if (end <= window.cleanTo) return;
+  const fresh = bytes.subarray(window.cleanTo, end);
+  if (!isUtf8(fresh) || fresh.includes(0)) window.cleanFrom = end;
+  window.cleanTo = end;
+}
+
+/** True if the record `[from, to)` is known to be UTF-8 without NUL; false if it has to be looked at. */
+export const isClean = (window: Window, from: number, to: number): boolean =>
+  from >= window.cleanFrom && to <= window.cleanTo;
+
+/** End of the record that begins at `start`, its newline included; -1 if more bytes are needed to tell. */
+export function recordEnd(window: Window, head: Head | undefined): number {
+  const { bytes, filled } = window;
+  const last = atEnd(window);
+  if (window.joins === undefined) {
+    if (head !== undefined && !last && filled - window.start < head.length + BOM.length) return -1;
+    // A line that is no head where a record should begin stands for itself: what it continues is not in this range.
+    const begin = window.start + bomAt(window);
+    window.joins = head !== undefined && filled - begin >= head.length && head.isHead(bytes, begin);
+  }
+  const joins = head !== undefined && window.joins;
+  for (;;) {
+    const newline = bytes.indexOf(10, window.scan);
+    if (newline < 0 || newline >= filled) {
+      window.scan = filled;
+      return last ? filled : -1;
+    }
+    const next = newline + 1;
+    if (joins && next < filled) {
+      if (!last && filled - next < head.length) {
+        window.scan = newline;
+        return -1;
+      }
+      if (window.firstNewline < 0) window.firstNewline = newline;
+      if (filled - next >= head.length && head.isHead(bytes, next)) return next;
+      window.scan = next;
+      window.lines++;
+      continue;
+    }
+    if (joins && !last) {
+      window.scan = newline;
+      return -1;
+    }
+    if (window.firstNewline < 0) window.firstNewline = newline;
+    return next;
+  }
+}
+
+const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/** Bytes of a byte order mark at the start of the source: part of the first record, but not of its text. */
+export const bomAt = (window: Window): number =>
+  window.base + window.start === 0 && window.filled >= 3 && window.bytes.subarray(0, 3).equals(BOM) ? 3 : 0;
