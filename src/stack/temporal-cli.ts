@@ -4,7 +4,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
-import { onPath, run } from './process.ts';
+import { onPath, run } from './system/process.ts';
 
 const versionOf = async (cli: string): Promise<string | undefined> => {
   const said = await run(cli, ['--version'], { timeoutMs: 15_000 }).catch(() => undefined);

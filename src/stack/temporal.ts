@@ -7,9 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { CodedError } from '../model/failure.ts';
-import { withLock } from './lock.ts';
-import { freePorts } from './ports.ts';
-import { end, isAlive, lastLines, startDetached, type ProcessId } from './process.ts';
+import { withLock } from './system/lock.ts';
+import { freePorts } from './system/ports.ts';
+import { end, isAlive, lastLines, startDetached, type ProcessId } from './system/process.ts';
 
 /** A dev server that answers. */
 export interface RunningTemporal {
@@ -31,6 +31,8 @@ export interface TemporalOptions {
   /** Wanted ports; others are taken when they are in use. Default: those of last time, else any. */
   readonly port?: number | undefined;
   readonly uiPort?: number | undefined;
+  /** Ports to try on the very first start of a folder. */
+  readonly preferredPorts?: { readonly port: number; readonly uiPort: number } | undefined;
   /** Keep runs in a file (default) or in memory. */
   readonly dbFile?: boolean;
   /** Without the Web UI. Default false. */
@@ -68,6 +70,8 @@ interface State {
   readonly uiPort?: number;
 }
 
+const stateFileOf = (dir: string): string => join(dir, 'temporal.json');
+
 const readState = (file: string): State | undefined =>
   existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as State) : undefined;
 
@@ -101,68 +105,93 @@ const reconcile = async (connection: Connection): Promise<void> => {
   });
 };
 
-/** One look: whether namespace and search attributes answer within 5 s. */
-const answersOnce = async (address: string): Promise<void> => {
+/** One look: throws unless the namespace answers within 5 s; `then` may ask more within the same time. */
+const answersOnce = async (address: string, then?: (connection: Connection) => Promise<void>): Promise<void> => {
   const connection = await Connection.connect({ address, connectTimeout: 2000 });
   try {
     await connection.withDeadline(Date.now() + 5000, async () => {
       await connection.workflowService.describeNamespace({ namespace: 'default' });
-      await reconcile(connection);
+      await then?.(connection);
     });
   } finally {
     await connection.close();
   }
 };
 
+/** Whether this very server serves: at its port another one may answer, which was faster by a moment. */
+const announced = (logFile: string): boolean => readFileSync(logFile).includes('Temporal Server:');
+
 /** Looks until the server answers, the process ends or `waitMs` have passed; says which. */
-const waitForAnswer = async (state: State, waitMs: number): Promise<'up' | 'ended' | 'silent'> => {
+const waitForAnswer = async (
+  state: State,
+  logFile: string,
+  waitMs: number,
+): Promise<{ outcome: 'up' | 'ended' | 'silent'; why: string }> => {
   const until = Date.now() + waitMs;
+  let why = 'it did not say that it serves';
   for (;;) {
-    try {
-      await answersOnce(`127.0.0.1:${state.port}`);
-      return 'up';
-    } catch {
-      // Not yet, or never: the process and the clock decide.
-      if (!isAlive(state.process)) return 'ended';
-      if (Date.now() >= until) return 'silent';
-      await sleep(50);
+    if (!isAlive(state.process)) return { outcome: 'ended', why };
+    if (announced(logFile)) {
+      try {
+        await answersOnce(`127.0.0.1:${state.port}`, reconcile);
+        return { outcome: 'up', why };
+      } catch (error) {
+        why = (error as Error).message; // Not yet, or never: the process and the clock decide.
+      }
     }
+    if (Date.now() >= until) return { outcome: 'silent', why };
+    await sleep(50);
   }
+};
+
+/** The lines that say what went wrong come before a long trace; without such lines, the end of the log. */
+const telling = (logFile: string): string => {
+  const lines = readFileSync(logFile, 'utf8').split('\n');
+  const wrong = lines.filter((line) => /level=(ERROR|FATAL)|^(error|panic|Error)/.test(line)).slice(0, 4);
+  return wrong.length === 0 ? lastLines(logFile) : wrong.map((line) => `  ${line.slice(0, 300)}`).join('\n');
+};
+
+/** Each server begins a new log; the one before is kept, so that a folder never holds more than two. */
+const newLog = (logFile: string): void => {
+  if (existsSync(logFile)) renameSync(logFile, `${logFile}.before`);
 };
 
 const startNew = async (options: TemporalOptions, dir: string, stateFile: string, logFile: string): Promise<State> => {
   const last = readState(stateFile);
-  const wanted = [options.port ?? last?.port, options.uiPort ?? last?.uiPort];
+  const first = options.preferredPorts;
+  const wanted = [options.port ?? last?.port ?? first?.port, options.uiPort ?? last?.uiPort ?? first?.uiPort];
   for (let attempt = 1; ; attempt++) {
     const [port = 0, uiPort = 0] = await freePorts(wanted, attempt === 1 && last !== undefined ? 2000 : 0);
     // Its own HOME and nothing else: the caller's TEMPORAL_* and profiles must not reach the server.
     const env = { HOME: dir, PATH: '/usr/local/bin:/usr/bin:/bin', TZ: 'UTC' };
+    newLog(logFile);
     const id = await startDetached(options.cli, flagsOf(options, dir, port, uiPort), { cwd: dir, env, logFile });
     const state: State = { process: id, port, ...(options.headless === true ? {} : { uiPort }) };
     writeState(stateFile, state);
-    const outcome = await waitForAnswer(state, 45_000);
+    const { outcome, why } = await waitForAnswer(state, logFile, 45_000);
     if (outcome === 'up') return state;
     await end(id, 'SIGTERM', 5000);
-    const log = lastLines(logFile);
-    const passes = /address already in use|SQLITE_BUSY|database is locked/i.test(log);
+    // Two things pass by themselves: a port taken since it was seen free, and the database file of a server that is just ending.
+    const passes = /address already in use|SQLITE_BUSY|database is locked/i.test(readFileSync(logFile, 'utf8'));
     if (!passes || attempt === 5) {
+      const how = outcome === 'ended' ? 'ended while starting' : `did not answer for 45 s (${why})`;
       throw new CodedError(
         'command_failed',
-        `The Temporal dev server ${outcome === 'ended' ? 'ended while starting' : 'did not answer for 45 s'} in ${dir}; its data is untouched. ${logFile} ends with:\n${log}`,
+        `The Temporal dev server ${how} in ${dir}; its data is untouched. ${logFile} says:\n${telling(logFile)}`,
       );
     }
-    await sleep(1000);
+    await sleep(500);
   }
 };
 
 const startOwn = async (options: TemporalOptions, dir: string): Promise<RunningTemporal> => {
-  const stateFile = join(dir, 'temporal.json');
+  const stateFile = stateFileOf(dir);
   const logFile = join(dir, 'logs', 'temporal.log');
   mkdirSync(join(dir, 'logs'), { recursive: true });
   let state = readState(stateFile);
   if (state !== undefined && isAlive(state.process)) {
     // A server that lives and does not answer is stopped (or hung); its database file is free only when it is gone.
-    if ((await waitForAnswer(state, 10_000)) !== 'up') {
+    if ((await waitForAnswer(state, logFile, 10_000)).outcome !== 'up') {
       await end(state.process, 'SIGTERM', 5000);
       state = await startNew(options, dir, stateFile, logFile);
     }
@@ -188,3 +217,30 @@ export const startTemporal = (options: TemporalOptions): Promise<RunningTemporal
   mkdirSync(dir, { recursive: true });
   return withLock(dir, 'temporal', () => startOwn(options, dir));
 };
+
+/** The server that lives in this folder now, without starting or changing anything; undefined when none does. */
+export const runningTemporal = (
+  dir: string,
+): { process: ProcessId; address: string; uiUrl: string | undefined } | undefined => {
+  const state = readState(stateFileOf(resolve(dir)));
+  if (state === undefined || !isAlive(state.process)) return undefined;
+  return {
+    process: state.process,
+    address: `127.0.0.1:${state.port}`,
+    uiUrl: state.uiPort === undefined ? undefined : `http://127.0.0.1:${state.uiPort}`,
+  };
+};
+
+/** Ends the server of this folder, if one lives, and waits until it is gone. */
+export const stopTemporal = (dir: string): Promise<void> =>
+  withLock(resolve(dir), 'temporal', async () => {
+    const up = runningTemporal(dir);
+    if (up !== undefined) await end(up.process, 'SIGTERM', 15_000);
+  });
+
+/** Whether a server answers at this address within 5 s. */
+export const temporalAnswers = (address: string): Promise<boolean> =>
+  answersOnce(address).then(
+    () => true,
+    () => false,
+  );

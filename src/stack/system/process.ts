@@ -1,9 +1,8 @@
 // What lives here: knowing, waiting for and ending processes of this machine by pid and start time.
 // Invariant: a signal goes only to a process whose start time is the one that was written down; a reused pid is never touched.
 // Apart because Postgres, the Temporal server, workers and the folder lock all ask the same three questions.
-import { spawn } from 'node:child_process';
-import { openSync, closeSync, readFileSync, readSync, fstatSync } from 'node:fs';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A process that can be told apart from a later one with the same pid. */
@@ -82,11 +81,22 @@ export const signal = (id: ProcessId, name: NodeJS.Signals): boolean => {
   }
 };
 
-/** Ends a process: the polite signal, `waitMs` of patience, then SIGKILL. Returns when it is gone, or throws after 5 s more. */
+/** All processes of this stack lead a group of their own, so what they started goes with them. */
+const killGroup = (id: ProcessId): void => {
+  if (!isAlive(id)) return;
+  try {
+    process.kill(-id.pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    signal(id, 'SIGKILL'); // It leads no group.
+  }
+};
+
+/** Ends a process: the polite signal, `waitMs` of patience, then SIGKILL for its group. Returns when it is gone, or throws after 5 s more. */
 export const end = async (id: ProcessId, polite: NodeJS.Signals, waitMs: number): Promise<void> => {
   if (!signal(id, polite)) return;
   if (await waitForEnd(id, waitMs)) return;
-  signal(id, 'SIGKILL');
+  killGroup(id);
   if (!(await waitForEnd(id, 5000))) throw new Error(`Process ${id.pid} is still there 5 s after SIGKILL.`);
 };
 
@@ -164,10 +174,16 @@ export const run = (
       clearTimeout(timer);
       reject(error);
     });
-    // `exit`, not `close`: a daemon started by the command may hold its output open for ever.
-    child.once('exit', (code) => {
+    let grace: NodeJS.Timeout | undefined;
+    const done = (code: number | null): void => {
       clearTimeout(timer);
-      setImmediate(() => resolve({ code: late ? 124 : (code ?? 1), output: output.trim() }));
+      clearTimeout(grace);
+      resolve({ code: late ? 124 : (code ?? 1), output: output.trim() });
+    };
+    child.once('close', done);
+    // A daemon that the command leaves behind may hold its output open for ever; then what came in a second is all.
+    child.once('exit', (code) => {
+      grace = setTimeout(done, 1000, code);
     });
   });
 

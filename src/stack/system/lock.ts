@@ -5,7 +5,7 @@ import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, wri
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CodedError } from '../model/failure.ts';
+import { CodedError } from '../../model/failure.ts';
 import { identify, isAlive, type ProcessId } from './process.ts';
 
 // Each holder takes the next number. The highest number decides; it is never deleted, only marked as released, so numbers never go back

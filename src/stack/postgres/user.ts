@@ -4,13 +4,17 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { CodedError } from '../model/failure.ts';
-import { run, type RunAs } from './process.ts';
+import { CodedError } from '../../model/failure.ts';
+import { run, type RunAs } from '../system/process.ts';
 
 const idOf = async (name: string): Promise<RunAs | undefined> => {
-  const uid = await run('id', ['-u', name], { timeoutMs: 5000 });
-  const gid = await run('id', ['-g', name], { timeoutMs: 5000 });
-  return uid.code === 0 && gid.code === 0 ? { uid: Number(uid.output), gid: Number(gid.output) } : undefined;
+  const asked = [
+    await run('id', ['-u', name], { timeoutMs: 5000 }),
+    await run('id', ['-g', name], { timeoutMs: 5000 }),
+  ];
+  if (asked.some((one) => one.code !== 0 || !/^[1-9]\d*$/.test(one.output))) return undefined;
+  const [uid = 0, gid = 0] = asked.map((one) => Number(one.output));
+  return { uid, gid };
 };
 
 /** The user for Postgres: undefined (this user) unless this is root, then `postgres` or else `nobody`. */

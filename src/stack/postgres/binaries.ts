@@ -16,9 +16,9 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
-import { CodedError } from '../model/failure.ts';
-import { canReach, reachableFolder } from './unprivileged.ts';
-import { onPath, run, type RunAs } from './process.ts';
+import { CodedError } from '../../model/failure.ts';
+import { canReach, reachableFolder } from './user.ts';
+import { onPath, run, type RunAs } from '../system/process.ts';
 
 /** Where the programs are and whose they are. */
 export interface PostgresBinaries {

@@ -1,0 +1,258 @@
+// What lives here: a whole stack in the background of one folder: up, down, status.
+// Invariant: `up` twice is `up` once; `down` ends only processes that this folder's stack started; a kill -9 of anything is repaired by `up`.
+// Apart from the servers and workers themselves, which also tests and stories use one by one.
+import { createHash } from 'node:crypto';
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { CodedError } from '../model/failure.ts';
+import { withLock } from './system/lock.ts';
+import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
+import { end, isAlive } from './system/process.ts';
+import { readStack, writeStack, type StackState, type WorkerEntry } from './state.ts';
+import { findTemporalCli } from './temporal-cli.ts';
+import { runningTemporal, startTemporal, stopTemporal, temporalAnswers } from './temporal.ts';
+import { drainMs, startWorkerProcess, type WorkerCommand } from './worker-process.ts';
+
+/** Where everything of a stack answers. */
+export interface StackAddresses {
+  /** The role `mendflow`; with its password, so for the environment of processes, not for people. */
+  readonly databaseUrl: string;
+  /** The superuser of an own server; the given address otherwise. */
+  readonly adminUrl: string;
+  readonly temporalAddress: string;
+  /** Undefined where the server is not ours. */
+  readonly temporalUiUrl?: string;
+}
+
+/** What to bring up. */
+export interface StackOptions {
+  readonly dir: string;
+  /** Of programs; see `startPostgres` and `findTemporalCli`. */
+  readonly cacheDir: string;
+  /** TEMPORAL_CLI. */
+  readonly temporalCli?: string | undefined;
+  /** Use this Postgres and start none. */
+  readonly databaseUrl?: string | undefined;
+  /** Use this Temporal server and start none. */
+  readonly temporalAddress?: string | undefined;
+  /** How many workers shall run. */
+  readonly workers: number;
+  /** `DATABASE_URL` and `TEMPORAL_ADDRESS` are added to its environment. Needed when `workers` > 0. */
+  readonly worker?: WorkerCommand | undefined;
+  /** Runs after the servers answer and before workers start: migrations. */
+  readonly beforeWorkers?: ((addresses: StackAddresses) => Promise<void>) | undefined;
+  /** Told in words what is being started. */
+  readonly onProgress?: ((line: string) => void) | undefined;
+}
+
+/** What runs in a folder now. */
+export interface StackStatus {
+  readonly dir: string;
+  /** `partly`: something is missing or does not answer; `up` repairs it. */
+  readonly state: 'up' | 'partly' | 'down';
+  readonly postgres: ServerStatus;
+  readonly temporal: ServerStatus & { readonly address?: string; readonly uiUrl?: string };
+  readonly workersWanted: number;
+  readonly workers: readonly { name: string; pid: number; logFile: string; alive: boolean }[];
+}
+
+/** One server; `given` is not ours and is not asked. */
+export interface ServerStatus {
+  readonly state: 'up' | 'silent' | 'down' | 'given';
+  readonly pid?: number;
+  readonly port?: number;
+}
+
+const usable = (wanted: string): string => {
+  const dir = resolve(wanted);
+  try {
+    mkdirSync(dir, { recursive: true });
+    accessSync(dir, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new CodedError(
+      'config_invalid',
+      `The folder ${dir} cannot be written by this user (uid ${process.getuid?.() ?? '?'}); nothing was started. Run as its owner or choose another folder.`,
+      { cause },
+    );
+  }
+  return dir;
+};
+
+const ownTemporal = async (options: StackOptions, dir: string): Promise<{ address: string; uiUrl?: string }> => {
+  const running = runningTemporal(dir);
+  if (running === undefined) options.onProgress?.('Starting the Temporal dev server.');
+  const cli = await findTemporalCli({ explicit: options.temporalCli, cacheDir: options.cacheDir });
+  // The ports everybody knows, if nobody has them: then plain `temporal` commands find this server.
+  return startTemporal({ dir, cli: cli.path, preferredPorts: { port: 7233, uiPort: 8233 } });
+};
+
+const servers = async (options: StackOptions, dir: string): Promise<StackAddresses> => {
+  const startDatabase = async (): Promise<RunningPostgres> => {
+    if (options.databaseUrl !== undefined) await stopPostgres(dir);
+    else if ((await runningPostgres(dir)) === undefined) options.onProgress?.('Starting Postgres.');
+    return startPostgres({ dir, databaseUrl: options.databaseUrl, cacheDir: options.cacheDir });
+  };
+  const startServer = async (): Promise<{ address: string; uiUrl?: string }> => {
+    if (options.temporalAddress === undefined) return ownTemporal(options, dir);
+    await stopTemporal(dir);
+    return { address: options.temporalAddress };
+  };
+  // Both are waited for even if one fails: a half-started server must not be left behind by a process that ends.
+  const [database, server] = await Promise.allSettled([startDatabase(), startServer()]);
+  if (database.status === 'rejected') throw database.reason;
+  if (server.status === 'rejected') throw server.reason;
+  return {
+    databaseUrl: database.value.url,
+    adminUrl: database.value.adminUrl,
+    temporalAddress: server.value.address,
+    ...(server.value.uiUrl === undefined ? {} : { temporalUiUrl: server.value.uiUrl }),
+  };
+};
+
+const workerFor = (options: StackOptions, addresses: StackAddresses): WorkerCommand | undefined => {
+  if (options.workers === 0) return undefined;
+  if (options.worker === undefined) throw new Error('Workers are wanted, but not what to run as a worker.');
+  const env = {
+    ...options.worker.env,
+    DATABASE_URL: addresses.databaseUrl,
+    TEMPORAL_ADDRESS: addresses.temporalAddress,
+  };
+  return { ...options.worker, env };
+};
+
+/** What makes a worker another worker. Of its environment only our own words: a terminal's PWD or TERM must not replace workers. */
+const fingerprintOf = (worker: WorkerCommand | undefined): string => {
+  const ours = Object.entries(worker?.env ?? {}).filter(([name]) => /^(MENDFLOW_|TEMPORAL_|DATABASE_URL$)/.test(name));
+  const parts = [worker?.command, worker?.args, worker?.cwd, ours.toSorted()];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
+};
+
+const stopWorkers = (workers: readonly WorkerEntry[]): Promise<unknown> =>
+  Promise.all(workers.map((worker) => end(worker.process, 'SIGTERM', drainMs)));
+
+const workersUp = async (options: StackOptions, dir: string, addresses: StackAddresses): Promise<void> => {
+  const command = workerFor(options, addresses);
+  const fingerprint = fingerprintOf(command);
+  const alive = (readStack(dir)?.workers ?? []).filter((worker) => isAlive(worker.process));
+  const fitting = alive.filter((worker) => worker.fingerprint === fingerprint);
+  const kept = fitting.slice(0, options.workers);
+  const base: StackState = {
+    postgres: options.databaseUrl === undefined ? 'own' : 'given',
+    temporal: options.temporalAddress === undefined ? 'own' : 'given',
+    ...(options.temporalAddress === undefined ? {} : { temporalAddress: options.temporalAddress }),
+    workersWanted: options.workers,
+    workers: alive,
+  };
+  writeStack(dir, base);
+  await stopWorkers(alive.filter((worker) => !kept.includes(worker)));
+  const workers = [...kept];
+  writeStack(dir, { ...base, workers });
+  if (command === undefined) return;
+  const taken = new Set(workers.map((worker) => worker.name));
+  const names = Array.from({ length: options.workers }, (_, index) => `worker-${index + 1}`);
+  const missing = names.filter((name) => !taken.has(name)).slice(0, options.workers - workers.length);
+  if (missing.length > 0) options.onProgress?.(`Starting ${missing.join(', ')}.`);
+  const started = await Promise.allSettled(
+    missing.map((name) =>
+      startWorkerProcess(
+        { ...command, dir, name },
+        {
+          onSpawn: (process, logFile) => {
+            workers.push({ name, process, logFile, fingerprint });
+            writeStack(dir, { ...base, workers });
+          },
+        },
+      ),
+    ),
+  );
+  for (const one of started) if (one.status === 'rejected') throw one.reason;
+};
+
+/**
+ * Brings up what is missing in `dir` and leaves it running in the background: Postgres, Temporal, workers. Workers whose command, addresses or
+ * MENDFLOW_ and TEMPORAL_ settings changed are replaced. Safe to call at the same time from several processes. Throws `CodedError` with the log of what did not come up.
+ */
+export const stackUp = async (options: StackOptions): Promise<StackAddresses> => {
+  const dir = usable(options.dir);
+  return withLock(
+    dir,
+    'stack',
+    async () => {
+      const addresses = await servers(options, dir);
+      await options.beforeWorkers?.(addresses);
+      await workersUp(options, dir, addresses);
+      return addresses;
+    },
+    240_000,
+  );
+};
+
+/** Ends everything of the folder's stack: workers drain first, then the servers stop. Keeps all data. Says how many processes were ended. */
+export const stackDown = async (options: { dir: string; onProgress?: (line: string) => void }): Promise<number> => {
+  const dir = usable(options.dir);
+  return withLock(
+    dir,
+    'stack',
+    async () => {
+      const state = readStack(dir);
+      const workers = (state?.workers ?? []).filter((worker) => isAlive(worker.process));
+      const own = [await runningPostgres(dir), runningTemporal(dir)].filter((server) => server !== undefined);
+      if (workers.length > 0) options.onProgress?.(`Waiting for ${workers.length} worker(s) to finish what they hold.`);
+      await stopWorkers(workers);
+      await Promise.all([stopPostgres(dir), stopTemporal(dir)]);
+      if (state !== undefined) writeStack(dir, { ...state, workers: [], workersWanted: 0 });
+      return workers.length + own.length;
+    },
+    240_000,
+  );
+};
+
+/** The addresses of a stack that runs with servers of its own; undefined when one of them does not run or is not ours. */
+export const stackAddresses = async (dir: string): Promise<StackAddresses | undefined> => {
+  const database = await runningPostgres(dir);
+  const server = runningTemporal(dir);
+  if (database === undefined || server === undefined) return undefined;
+  return {
+    databaseUrl: database.url,
+    adminUrl: database.adminUrl,
+    temporalAddress: server.address,
+    ...(server.uiUrl === undefined ? {} : { temporalUiUrl: server.uiUrl }),
+  };
+};
+
+/** What runs in the folder now. Starts and changes nothing. */
+export const stackStatus = async (options: { dir: string }): Promise<StackStatus> => {
+  const dir = resolve(options.dir);
+  const state = readStack(dir);
+  const database = await runningPostgres(dir);
+  const server = runningTemporal(dir);
+  const [databaseAnswers, serverAnswers] = await Promise.all([
+    database !== undefined && postgresAnswers(database.url),
+    server !== undefined && temporalAnswers(server.address),
+  ]);
+  const word = (given: boolean, runs: boolean, answers: boolean): ServerStatus['state'] =>
+    runs ? (answers ? 'up' : 'silent') : given ? 'given' : 'down';
+  const postgres: ServerStatus = {
+    state: word(state?.postgres === 'given', database !== undefined, databaseAnswers),
+    ...(database === undefined ? {} : { pid: database.process.pid, port: database.port }),
+  };
+  const address = server?.address ?? state?.temporalAddress;
+  const temporal: StackStatus['temporal'] = {
+    state: word(state?.temporal === 'given', server !== undefined, serverAnswers),
+    ...(server === undefined ? {} : { pid: server.process.pid, port: Number(server.address.split(':')[1]) }),
+    ...(address === undefined ? {} : { address }),
+    ...(server?.uiUrl === undefined ? {} : { uiUrl: server.uiUrl }),
+  };
+  const workers = (state?.workers ?? []).map(({ name, process, logFile }) => ({
+    name,
+    pid: process.pid,
+    logFile,
+    alive: isAlive(process),
+  }));
+  const workersWanted = state?.workersWanted ?? 0;
+  const living = workers.filter((worker) => worker.alive).length;
+  const good = (one: ServerStatus): boolean => one.state === 'up' || one.state === 'given';
+  const nothing = database === undefined && server === undefined && living === 0;
+  const complete = good(postgres) && good(temporal) && living >= workersWanted;
+  return { dir, state: nothing ? 'down' : complete ? 'up' : 'partly', postgres, temporal, workersWanted, workers };
+};

@@ -1,0 +1,38 @@
+// What lives here: `<dir>/stack.json`: which background processes make up the stack of this folder.
+// Invariant: it holds pids with start times and addresses, never a password; it is replaced in one step, so a reader never sees half of it.
+// Apart because up, down and status read the same words.
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ProcessId } from './system/process.ts';
+
+/** A worker of the stack. */
+export interface WorkerEntry {
+  readonly name: string;
+  readonly process: ProcessId;
+  readonly logFile: string;
+  /** Hash of its command, settings and addresses: a worker with another one is replaced. */
+  readonly fingerprint: string;
+}
+
+/** What `up` left running. */
+export interface StackState {
+  readonly postgres: 'given' | 'own';
+  readonly temporal: 'given' | 'own';
+  /** Of a given server; that of an own one is read from its own file. */
+  readonly temporalAddress?: string;
+  readonly workersWanted: number;
+  readonly workers: readonly WorkerEntry[];
+}
+
+const fileOf = (dir: string): string => join(dir, 'stack.json');
+
+/** The state of the folder; undefined when no stack was ever brought up there. */
+export const readStack = (dir: string): StackState | undefined =>
+  existsSync(fileOf(dir)) ? (JSON.parse(readFileSync(fileOf(dir), 'utf8')) as StackState) : undefined;
+
+/** Replaces the state of the folder. */
+export const writeStack = (dir: string, state: StackState): void => {
+  const draft = `${fileOf(dir)}.${process.pid}`;
+  writeFileSync(draft, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+  renameSync(draft, fileOf(dir));
+};

@@ -1,0 +1,148 @@
+// What lives here: a real worker on the real server with stages that follow a script.
+// Invariant: each engine has a database, a queue and workflow IDs of its own; scripts are functions, so a test can wait, count and fail at will.
+// Apart because every engine test begins with it.
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import type { Pool } from 'pg';
+import { inject } from 'vitest';
+import { bundleWorkflows, createWorkers, reconcileSearchAttributes, type Served } from '../../src/engine/worker.ts';
+import { CodedError, isCode } from '../../src/model/failure.ts';
+import { queues, runKey, workflowId } from '../../src/model/ids.ts';
+import type { Decision, Outcome, RunArgs, RunSummary } from '../../src/model/messages.ts';
+import { openPool } from '../../src/store/db.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { freshDatabase } from './database.ts';
+
+/** What a stage does at its nth call, from 1: a code to throw, or a value to return. */
+export type Script = (call: number, input: unknown) => unknown;
+
+export interface Engine {
+  readonly client: Client;
+  readonly pool: Pool;
+  readonly prefix: string;
+  readonly calls: string[];
+  script(stage: string, script: Script): void;
+  startWorker(workflows?: string): Promise<{ stop(): Promise<void> }>;
+  start(pipeline: string, more?: Partial<RunArgs>): Promise<WorkflowHandle>;
+  result(handle: WorkflowHandle): Promise<RunSummary>;
+  /** Waits until the ledger shows the stage parked, and returns its row. */
+  parked(
+    stage: string,
+    run?: string,
+  ): Promise<{ token: string; until: string; code: string; attempts: number; wake_at: Date | null }>;
+  decide(handle: WorkflowHandle, decision: Decision): Promise<Outcome>;
+  rows<T>(sql: string, values?: unknown[]): Promise<T[]>;
+  close(): Promise<void>;
+}
+
+export const throwCode = (code: string, nextDelayMs?: number): never => {
+  if (!isCode(code)) throw new TypeError(code);
+  throw new CodedError(code, `${code} from the script.`, nextDelayMs === undefined ? {} : { nextDelayMs });
+};
+
+/** Codes and values in order; the last one repeats. */
+export const outcomes =
+  (...list: readonly unknown[]): Script =>
+  (call) => {
+    const one = list[Math.min(call, list.length) - 1];
+    return typeof one === 'string' && isCode(one) ? throwCode(one) : one;
+  };
+
+const bundles = new Map<string, ReturnType<typeof bundleWorkflows>>();
+let installed = false;
+
+export async function openEngine(
+  served: (stage: (name: string) => (input: never) => Promise<never>) => readonly Served[],
+): Promise<Engine> {
+  if (!installed) Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+  installed = true;
+  const database = await freshDatabase();
+  await migrate(database.url);
+  const pool = openPool({ url: database.url, applicationName: 'test' }, 10);
+  const address = inject('temporalAddress');
+  const connection = await Connection.connect({ address });
+  await reconcileSearchAttributes(connection, 'default');
+  const client = new Client({ connection });
+  const prefix = `t${randomBytes(4).toString('hex')}`;
+  const scripts = new Map<string, Script>();
+  const counts = new Map<string, number>();
+  const calls: string[] = [];
+  const stageCode =
+    (name: string) =>
+    async (input: never): Promise<never> => {
+      const call = (counts.get(name) ?? 0) + 1;
+      counts.set(name, call);
+      calls.push(name);
+      const script = scripts.get(name);
+      return (await (script ? script(call, input) : `${name} ok`)) as never;
+    };
+  const workers: { stop(): Promise<void> }[] = [];
+
+  const startWorker = async (workflows = './test/engine/pipelines.ts'): Promise<{ stop(): Promise<void> }> => {
+    const file = new URL(`../../${workflows}`, import.meta.url);
+    if (!bundles.has(file.href)) bundles.set(file.href, bundleWorkflows(file));
+    const native = await NativeConnection.connect({ address });
+    const both = await createWorkers({
+      connection: native,
+      namespace: 'default',
+      prefix,
+      served: served(stageCode),
+      workflows: await bundles.get(file.href)!,
+      control: pool,
+    });
+    const running = both.run();
+    let stopped: Promise<void> | undefined;
+    const worker = {
+      stop: () =>
+        (stopped ??= (async () => {
+          both.shutdown();
+          await running;
+          await native.close();
+        })()),
+    };
+    workers.push(worker);
+    return worker;
+  };
+
+  const rows = async <T>(sql: string, values: unknown[] = []): Promise<T[]> =>
+    (await pool.query(sql, values)).rows as T[];
+
+  return {
+    client,
+    pool,
+    prefix,
+    calls,
+    rows,
+    startWorker,
+    script: (stage, script) => void scripts.set(stage, script),
+    start: (pipeline, more = {}) => {
+      const args: RunArgs = { dataDate: '2026-11-21', input: {}, scope: '', ...more };
+      return client.workflow.start(pipeline, {
+        taskQueue: queues(prefix).work,
+        workflowId: workflowId(prefix, runKey(pipeline, args.dataDate, args.scope)),
+        args: [args],
+      });
+    },
+    result: (handle) => handle.result() as Promise<RunSummary>,
+    parked: async (stage, run) => {
+      for (let tries = 0; tries < 400; tries++) {
+        const [row] = await rows<Awaited<ReturnType<Engine['parked']>>>(
+          'select token, until, code, attempts, wake_at from mendflow.parked_run where stage = $1 and ($2::text is null or run_key = $2)',
+          [stage, run ?? null],
+        );
+        if (row) return row;
+        await sleep(50);
+      }
+      throw new Error(`Stage ${stage} did not park within 20 s; calls: ${calls.join(' ')}`);
+    },
+    decide: (handle, decision) => handle.executeUpdate('decide', { args: [decision] }) as Promise<Outcome>,
+    close: async () => {
+      await Promise.allSettled(workers.map((worker) => worker.stop()));
+      await connection.close();
+      await pool.end();
+      await database.drop();
+    },
+  };
+}
