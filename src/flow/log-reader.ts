@@ -3,9 +3,10 @@
 // Apart because the loader asks for chunks and must not care where they are parsed.
 import { CodedError } from '../model/failure.ts';
 import { type Bytes, bytesOf, type Codec } from './parse/bytes.ts';
-import { newCutter, giveBack, type Cutter, type CutterSettings } from './parse/cutter.ts';
+import { type CutterSettings, giveBack, newCutter } from './parse/cutter.ts';
 import { drive, type PlacedRange } from './parse/drive.ts';
 import type { Format } from './parse/format.ts';
+import { type ParserThread, parserThread, ThreadUnavailable } from './parse/thread.ts';
 import { dayOfDataDate } from './parse/time.ts';
 import type { Chunk, ChunkReader, Range } from './types.ts';
 
@@ -27,7 +28,19 @@ export interface LogReaderOptions {
   readonly generation: number;
   /** Bytes of a record above which it is rejected unread. Default 1 MiB. */
   readonly recordBytesMax?: number;
+  /** Where to parse. Default `auto`: in a thread from 4 MiB on, below that its start would cost more than it saves. */
+  readonly thread?: 'auto' | 'always' | 'never';
 }
+
+/** A reader that tells where it parsed, for measurements and tests. */
+export interface LogReader extends ChunkReader {
+  /** Where the chunks that came last were made. */
+  readonly parsedIn: 'nowhere yet' | 'thread' | 'process';
+}
+
+const THREAD_BYTES_MIN = 4 << 20;
+/** Chunks that wait, parsed, for the loader. With two lanes that load, two more keep both busy. */
+const CREDITS = 2;
 
 /** Throws `config_invalid` if the format or the data date is declared wrong. */
 function settingsOf(options: LogReaderOptions, recordsMax: number): CutterSettings {
@@ -46,19 +59,63 @@ function settingsOf(options: LogReaderOptions, recordsMax: number): CutterSettin
 }
 
 /** Opens a reader over the bytes of a source. */
-export function openLogReader(source: OpenBytes, options: LogReaderOptions): ChunkReader {
-  const bytes = bytesOf(source.fd, source.codec);
-  let cutter: Cutter | undefined;
+export function openLogReader(source: OpenBytes, options: LogReaderOptions): LogReader {
+  const { fd, codec } = source;
+  const threads = new Set<ParserThread>();
+  // Who made a chunk gets its memory back; a chunk that is never handed back is collected with its owner.
+  const free = new WeakMap<Chunk, () => void>();
+  let parsedIn: LogReader['parsedIn'] = 'nowhere yet';
+  let broken = false;
+
+  async function* inThread(ranges: readonly PlacedRange[], settings: CutterSettings, signal: AbortSignal) {
+    const thread = parserThread({ fd, codec, ranges, settings, credits: CREDITS });
+    threads.add(thread);
+    try {
+      for await (const chunk of thread.chunks(signal)) {
+        parsedIn = 'thread';
+        free.set(chunk, () => threads.has(thread) && thread.free(chunk.tuples.buffer as ArrayBuffer));
+        yield chunk;
+      }
+    } finally {
+      threads.delete(thread);
+      await thread.end();
+    }
+  }
+  async function* inProcess(ranges: readonly PlacedRange[], settings: CutterSettings, signal: AbortSignal) {
+    const cutter = newCutter(settings);
+    for await (const chunk of drive(cutter, bytesOf(fd, codec), ranges, () => signal.aborted)) {
+      parsedIn = 'process';
+      free.set(chunk, () => giveBack(cutter, chunk.tuples.buffer as ArrayBuffer));
+      yield chunk;
+    }
+  }
   return {
-    async *chunks(ranges: readonly PlacedRange[], { recordsMax, signal }): AsyncGenerator<Chunk> {
-      cutter = newCutter(settingsOf(options, recordsMax));
-      yield* drive(cutter, bytes, ranges, () => signal.aborted);
+    get parsedIn() {
+      return parsedIn;
+    },
+    async *chunks(ranges, { recordsMax, signal }) {
+      const settings = settingsOf(options, recordsMax);
+      const total = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+      const { thread = 'auto' } = options;
+      if (!broken && thread !== 'never' && (thread === 'always' || total >= THREAD_BYTES_MIN)) {
+        try {
+          return yield* inThread(ranges, settings, signal);
+        } catch (error) {
+          if (!(error instanceof ThreadUnavailable)) throw error;
+          broken = true;
+        }
+      }
+      yield* inProcess(ranges, settings, signal);
     },
     release(chunk) {
-      if (cutter !== undefined) giveBack(cutter, chunk.tuples.buffer as ArrayBuffer);
+      free.get(chunk)?.();
+      free.delete(chunk);
     },
-    raw: (offset, length) => rawOf(bytes, { from: offset, to: offset + length }),
-    close: () => source.close(),
+    raw: (offset, length) => rawOf(bytesOf(fd, codec), { from: offset, to: offset + length }),
+    async close() {
+      await Promise.all([...threads].map((each) => each.end()));
+      await source.close();
+    },
   };
 }
 
