@@ -2,7 +2,9 @@
 // Invariant: the only reader of process.env; every bad variable is reported at once, and no value of a secret is ever printed.
 // Apart so that nothing else in the house depends on where it runs.
 import { loadClientConnectConfig } from '@temporalio/envconfig';
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { CodedError } from './model/failure.ts';
 
 export interface Config {
@@ -24,6 +26,8 @@ export interface Config {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** MENDFLOW_FAILPOINTS: for tests, such as `chunk.beforeCommit:kill@3`. Default empty. */
   readonly failpoints: string;
+  /** Programs that set-up brought here. MENDFLOW_CACHE, default the package's own `.mendflow/cache` if it is there, else `<dir>/cache`. */
+  readonly cacheDir: string;
   /** TEMPORAL_CLI: path of the Temporal CLI. */
   readonly temporalCli: string | undefined;
   /** Who decides, for the ledger: MENDFLOW_ACTOR, else the login name. */
@@ -53,8 +57,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   const logLevel = LOG_LEVELS.find((level) => level === (given('MENDFLOW_LOG') ?? 'info'));
   if (!logLevel)
     faults.push(`MENDFLOW_LOG has to be one of ${LOG_LEVELS.join(', ')}, and is "${String(given('MENDFLOW_LOG'))}".`);
+  const dir = resolve(given('MENDFLOW_DIR') ?? '.mendflow');
+  const ownCache = fileURLToPath(new URL('../.mendflow/cache', import.meta.url));
   const config: Config = {
-    dir: resolve(given('MENDFLOW_DIR') ?? '.mendflow'),
+    dir,
+    cacheDir: resolve(given('MENDFLOW_CACHE') ?? (existsSync(ownCache) ? ownCache : join(dir, 'cache'))),
     databaseUrl,
     temporal: temporalOf(given, faults),
     prefix,
@@ -73,6 +80,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     );
   return Object.freeze(config);
 }
+
+/** The environment as it was given, for processes that are started to live in it: workers of the stack. */
+export const inheritedEnvironment = (
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 
 function temporalOf(given: (name: string) => string | undefined, faults: string[]): Config['temporal'] {
   const named = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some(
