@@ -148,7 +148,14 @@ export async function createWorkers(options: WorkerOptions): Promise<{ run(): Pr
 
 /** Workflow code as one bundle; takes about a second, so build it once and keep it. */
 export const bundleWorkflows = (workflows: URL): Promise<{ code: string }> =>
-  bundleWorkflowCode({ workflowsPath: fileURLToPath(workflows), logger: quiet });
+  bundleWorkflowCode({
+    workflowsPath: fileURLToPath(workflows),
+    logger: quiet,
+    // Run from source, `mendflow/workflow` has to be the source too: two copies of the engine would share nothing.
+    ...(import.meta.url.endsWith('.ts')
+      ? { webpackConfigHook: (config) => ({ ...config, resolve: { ...config.resolve, conditionNames: ['mendflow-src', 'require', 'node', 'default'] } }) }
+      : {}),
+  });
 
 const nothing = (): void => undefined;
 const quiet = { log: nothing, trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };

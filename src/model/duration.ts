@@ -26,7 +26,7 @@ export function parseDuration(text: string): number | undefined {
 export function ms(duration: Duration): number {
   const parsed = parseDuration(duration);
   if (parsed === undefined)
-    throw new TypeError(`"${String(duration)}" is not a duration; write for example '30 seconds'.`);
+    throw new TypeError(`"${duration}" is not a duration; write for example '30 seconds'.`);
   return parsed;
 }
 

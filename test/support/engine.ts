@@ -125,7 +125,15 @@ export async function openEngine(
         args: [args],
       });
     },
-    result: (handle) => handle.result() as Promise<RunSummary>,
+    result: async (handle) => {
+      // A run that asks would otherwise be waited for in silence until the test's own limit.
+      const patience = sleep(25_000).then(async () => {
+        throw new Error(
+          `The run did not end within 25 s: ${JSON.stringify(await rows('select run_key, stage, until, code, text from mendflow.parked_run'))}; calls: ${calls.join(' ')}`,
+        );
+      });
+      return await Promise.race([handle.result() as Promise<RunSummary>, patience]);
+    },
     parked: async (stage, run) => {
       for (let tries = 0; tries < 400; tries++) {
         const [row] = await rows<Awaited<ReturnType<Engine['parked']>>>(

@@ -65,7 +65,7 @@ export function command(options: CommandOptions): () => Promise<CommandResult> {
       if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES'))
         throw new CodedError(
           'command_missing',
-          `${program} cannot be run (${String(error.code)}). Install it on the machines of the workers, or correct the path.`,
+          `${program} cannot be run (${error.code}). Install it on the machines of the workers, or correct the path.`,
           { cause: error },
         );
       throw error;

@@ -1,0 +1,182 @@
+// What lives here: what would happen to a stage whose attempts end as scripted: the timeline of attempts, waits, parks and questions.
+// Invariant: pure, and no policy of its own: it runs the guard's `afterFailure` and the engine's `verdict`, so it cannot promise what they do not do.
+// Apart because people ask it before an incident, and tests ask whether the answer is true.
+import { inWords, ms } from './duration.ts';
+import { codes, failure, type Code, type Failure } from './failure.ts';
+import { afterFailure, emptyTally, type Grant, grantOf, type Tally } from './retry-clock.ts';
+import type { Policy } from './spec.ts';
+import { verdict } from './verdict.ts';
+
+/** How one attempt ends: well, or with a code and perhaps the time the other side asked for. */
+export type Scripted = 'ok' | { readonly code: Code; readonly askedMs?: number };
+
+/** Shortest, typical and longest, in ms: waits are spread, so that many runs do not come back at once. */
+export interface Spread {
+  readonly min: number;
+  readonly typical: number;
+  readonly max: number;
+}
+
+export interface Step {
+  readonly what: 'attempt' | 'park' | 'question' | 'done' | 'failed';
+  /** Number of the attempt, from 1; of the attempt before it for all else. */
+  readonly attempt: number;
+  readonly attemptsMax: number;
+  /** `ok`, the code of the failure, or empty where nothing was tried. */
+  readonly outcome: string;
+  readonly class: string;
+  /** Before the attempt, or the length of the park. */
+  readonly waitMs: Spread;
+  /** Since the first attempt began, at the end of this step. */
+  readonly elapsedMs: Spread;
+  /** One sentence for people. */
+  readonly text: string;
+}
+
+export interface Explanation {
+  readonly steps: readonly Step[];
+  /** How it stands at the end of the script. `waiting`: goes on by itself, unless an operator decides before. */
+  readonly end: 'done' | 'waiting' | 'asking' | 'failed';
+  /** How many attempts a stage gets, and how long, before the slow phase or a question. */
+  readonly budget: { readonly attemptsMax: number; readonly timeMs: number };
+}
+
+export interface Asked {
+  readonly policy: Policy;
+  /** The last one is repeated until the stage ends, parks or asks. */
+  readonly script: readonly Scripted[];
+  readonly heal?: 'on' | 'off';
+  /** How long an attempt takes, in ms. Default 0: the waits alone. */
+  readonly tookMs?: number;
+}
+
+/** More steps than any policy of a person's making; a script that repeats for ever ends here. */
+const STEPS_MAX = 500;
+/** `random` of the guard: the shortest, the middle and the longest wait. */
+const draws = { typical: 0.5, min: 0, max: 0.999_999 } as const;
+
+/** Tells the typical course; the ranges come from running the shortest and the longest waits beside it. */
+export function explain(asked: Asked): Explanation {
+  const typical = course(asked, draws.typical);
+  const [min, max] = [course(asked, draws.min), course(asked, draws.max)];
+  const spread = (index: number, of: 'waitMs' | 'elapsedMs'): Spread => {
+    const mid = typical.steps[index]![of];
+    // A budget of time may end one course earlier than another; the range then covers those that come this far.
+    const others = [min, max].flatMap(({ steps }) =>
+      steps[index]?.what === typical.steps[index]!.what ? [steps[index][of]] : [],
+    );
+    return { min: Math.min(mid, ...others), typical: mid, max: Math.max(mid, ...others) };
+  };
+  return {
+    steps: typical.steps.map((step, index) => ({
+      ...step,
+      waitMs: spread(index, 'waitMs'),
+      elapsedMs: spread(index, 'elapsedMs'),
+    })),
+    end: typical.end,
+    budget: { attemptsMax: asked.policy.budget.attemptsMax, timeMs: ms(asked.policy.budget.time) },
+  };
+}
+
+type Single = Omit<Step, 'waitMs' | 'elapsedMs'> & { readonly waitMs: number; readonly elapsedMs: number };
+interface Course {
+  readonly steps: readonly Single[];
+  readonly end: Explanation['end'];
+}
+
+function course({ policy, script, heal = 'on', tookMs = 0 }: Asked, random: number): Course {
+  const steps: Single[] = [];
+  let grant: Grant = grantOf(policy);
+  let tally: Tally = emptyTally;
+  let now = 0;
+  let waitMs = 0;
+  for (let tried = 0; steps.length < STEPS_MAX; tried++) {
+    const outcome = script[Math.min(tried, script.length - 1)] ?? 'ok';
+    const attempt = grant.attemptBase + tally.failures + 1;
+    const at = { attempt, attemptsMax: grant.attemptBase + grant.attemptsMax };
+    now += waitMs + tookMs;
+    if (outcome === 'ok') {
+      const text = attempt === 1 ? 'The stage is done.' : `Healed by itself, at attempt ${attempt}.`;
+      steps.push({ what: 'attempt', ...at, outcome: 'ok', class: '', waitMs, elapsedMs: now, text });
+      return { steps, end: 'done' };
+    }
+    const failed = failureOf(outcome);
+    const next = afterFailure(tally, failed, { policy, grant, now, random, progressed: false });
+    const tried1 = {
+      what: 'attempt',
+      ...at,
+      outcome: failed.code,
+      class: failed.class,
+      waitMs,
+      elapsedMs: now,
+    } as const;
+    if (next.next === 'retry') {
+      tally = next.tally;
+      steps.push({ ...tried1, text: `${codes[failed.code].says} Tried again.` });
+      waitMs = next.delayMs;
+      continue;
+    }
+    steps.push({ ...tried1, text: `${codes[failed.code].says} ${whySentence[next.why]}` });
+    const ended = {
+      failure: failed,
+      attempts: next.tally.failures,
+      elapsedMs: now - (next.tally.firstFailureAt ?? now),
+      why: next.why,
+    };
+    const end = verdict(ended, policy, { heal, pastDeadline: false });
+    const none = { ...at, outcome: '', class: failed.class } as const;
+    if (end.do === 'fail') {
+      steps.push({
+        what: 'failed',
+        ...none,
+        waitMs: 0,
+        elapsedMs: now,
+        text: 'The run fails: healing is off for this pipeline.',
+      });
+      return { steps, end: 'failed' };
+    }
+    if (end.until === 'decision') {
+      steps.push({
+        what: 'question',
+        ...none,
+        waitMs: 0,
+        elapsedMs: now,
+        text: `The run asks its owner and waits: ${choices(policy)}.`,
+      });
+      return { steps, end: 'asking' };
+    }
+    steps.push({
+      what: 'park',
+      ...none,
+      waitMs: end.delayMs,
+      elapsedMs: now + end.delayMs,
+      text: `Parked, holding nothing, for ${inWords(end.delayMs)}; then one attempt. Nobody is asked.`,
+    });
+    if (tried >= script.length - 1) return { steps, end: 'waiting' };
+    now += end.delayMs;
+    waitMs = 0;
+    // As the engine wakes a park: one attempt in the slow phase, counted on from those before.
+    grant = { ...grantOf(policy), attemptsMax: 1, attemptBase: attempt };
+    tally = emptyTally;
+  }
+  return { steps, end: 'waiting' };
+}
+
+const failureOf = (outcome: Exclude<Scripted, 'ok'>): Failure =>
+  failure(outcome.code, undefined, outcome.askedMs === undefined ? {} : { nextDelayMs: outcome.askedMs });
+
+const whySentence = {
+  'never retried': 'Trying again would not help.',
+  'attempts spent': 'The attempts are spent.',
+  'time spent': 'The time is spent.',
+  'wait beyond the budget': 'The wait it needs is longer than the time left.',
+} as const;
+
+const choices = (policy: Policy): string =>
+  [
+    'retry',
+    'extend-budget',
+    ...(policy.onSkip ? ['skip'] : []),
+    ...(policy.quarantineShareMax === undefined ? [] : ['accept-loss']),
+    'or abort',
+  ].join(', ');
