@@ -123,7 +123,7 @@ const workerFor = (options: StackOptions, addresses: StackAddresses): WorkerComm
 /** What makes a worker another worker. Of its environment only our own words: a terminal's PWD or TERM must not replace workers. */
 const fingerprintOf = (worker: WorkerCommand | undefined): string => {
   const ours = Object.entries(worker?.env ?? {}).filter(([name]) => /^(MENDFLOW_|TEMPORAL_|DATABASE_URL$)/.test(name));
-  const parts = [worker?.command, worker?.args, worker?.cwd, ours.toSorted()];
+  const parts = [worker?.command, worker?.args, worker?.cwd, ours.toSorted(([a], [b]) => a.localeCompare(b, 'en'))];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
 };
 

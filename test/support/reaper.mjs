@@ -32,12 +32,21 @@ const endOne = async ({ pid, signal }) => {
   if (isAlive(pid)) process.kill(pid, 'SIGKILL');
 };
 
-process.stdin.on('end', async () => {
+const endAll = async () => {
   const orders = told
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line));
   await Promise.allSettled(orders.filter((order) => order.pid !== undefined).map(endOne));
   for (const order of orders) if (order.remove !== undefined) rmSync(order.remove, { recursive: true, force: true });
-  process.exit(0);
+};
+
+process.stdin.on('end', () => {
+  endAll().then(
+    () => process.exit(0),
+    (error) => {
+      process.stderr.write(`The test stack was not ended cleanly: ${error.stack}\n`);
+      process.exit(1);
+    },
+  );
 });
