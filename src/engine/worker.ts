@@ -153,7 +153,12 @@ export const bundleWorkflows = (workflows: URL): Promise<{ code: string }> =>
     logger: quiet,
     // Run from source, `mendflow/workflow` has to be the source too: two copies of the engine would share nothing.
     ...(import.meta.url.endsWith('.ts')
-      ? { webpackConfigHook: (config) => ({ ...config, resolve: { ...config.resolve, conditionNames: ['mendflow-src', 'require', 'node', 'default'] } }) }
+      ? {
+          webpackConfigHook: (config) => ({
+            ...config,
+            resolve: { ...config.resolve, conditionNames: ['mendflow-src', 'require', 'node', 'default'] },
+          }),
+        }
       : {}),
   });
 

@@ -44,6 +44,8 @@ const CLOSE = 'mendflow:close';
 
 async function runPipeline(spec: AnyPipelineSpec, args: RunArgs): Promise<RunSummary> {
   const run = openState(spec, args, true);
+  // Carried parks wait before the handlers exist: a decision that was sent meanwhile arrives inside setHandler and has to find them.
+  void run.scope.run(() => Promise.resolve(waitInCarriedParks(run)));
   registerDecisions(run);
   refreshDetails(run);
   try {
@@ -90,18 +92,26 @@ async function work(run: RunState, spec: AnyPipelineSpec): Promise<RunSummary> {
   return { ...summary(run, 'done', closed, closed.balanced), ...(result === undefined ? {} : { result }) };
 }
 
+function waitInCarriedParks(run: RunState): void {
+  for (const [key, park] of Object.entries(run.args.carry?.parks ?? {})) {
+    const policy = key === OPEN || key === CLOSE ? ledgerPolicy : run.spec.stages[key.split('[')[0]!];
+    if (policy === undefined) {
+      // The stage is gone from the code that is deployed now, so nobody will ask for it.
+      delete run.parks[key];
+      continue;
+    }
+    const wake = waitInPark(run, { key, policy }, park);
+    // Whoever runs the stage hears how the wait ended; until then a cancellation has no other listener.
+    wake.catch(() => undefined);
+    run.carried.set(key, { park, wake });
+  }
+}
+
 /**
  * A run that was carried waits on its parks before the body, so that whatever code is deployed when it wakes goes on from the journal.
  * The parks of several stages are independent: the first one that wakes lets the body go on, where the others wait in their stages.
  */
 async function firstPark(run: RunState): Promise<void> {
-  for (const [key, park] of Object.entries(run.args.carry?.parks ?? {})) {
-    if (key === OPEN) continue;
-    const policy = key === CLOSE ? ledgerPolicy : run.spec.stages[key.split('[')[0]!];
-    // The stage is gone from the code that is deployed now, so nobody will ask for it.
-    if (policy === undefined) delete run.parks[key];
-    else run.carried.set(key, { park, wake: waitInPark(run, { key, policy }, park) });
-  }
   if (run.carried.size > 0) await Promise.race([...run.carried.values()].map((one) => one.wake));
 }
 
