@@ -133,12 +133,16 @@ const refusedCommit = /^(2[23]|40(?!003)|44|P0|MF)/;
 
 /**
  * Sends COMMIT. Returns only if the command tag is COMMIT.
+ * `inFlight` is called when COMMIT has been sent and not been answered; for failpoints.
  * Fails with `pg_commit_unknown` if the answer got lost: whoever catches it has to take the lease again before reading the ledger.
  */
-export async function commit(client: pg.ClientBase): Promise<void> {
+export async function commit(client: pg.ClientBase, inFlight?: () => void): Promise<void> {
   let tag: string;
   try {
-    tag = (await client.query('commit')).command;
+    const answer = client.query('commit');
+    answer.catch(() => undefined); // It is awaited below, unless a failpoint throws in between.
+    inFlight?.();
+    tag = (await answer).command;
   } catch (error) {
     const code = (error as { code?: unknown }).code;
     if (typeof code === 'string' && refusedCommit.test(code)) throw error;

@@ -32,6 +32,9 @@ export interface Lease {
 
 const TRIES_MAX = 3;
 
+/** Name of the connection that takes the lease: like the lanes of an epoch that never is, so that a successor ends it too. */
+export const controlName = (runKey: string, stage: string): string => `${backendsOf(runKey, stage)}:0`;
+
 /** Names are capped by Postgres at 63 bytes, run keys are not; hence the hash. */
 const backendsOf = (runKey: string, stage: string): string => `mf:${shortHash(`${runKey}\n${stage}`)}`;
 

@@ -1,0 +1,211 @@
+// What lives here: committing one chunk: ledger, rows, letters and fence in one transaction.
+// Invariant: the order below; a chunk is either committed whole, once, or has left nothing.
+// Apart because this is the transaction that "exactly once" means.
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import { CodedError } from '../model/failure.ts';
+import { commit, rollback } from '../store/db.ts';
+import { hit } from '../store/failpoint.ts';
+import { fence, type Lease } from '../store/lease.ts';
+import { correctChunk, insertChunk, isCommitted, type LedgerKey } from '../store/ledger.ts';
+import { insertLetters, supersedeLetters } from '../store/letters.ts';
+import type { Sealer } from '../store/seal.ts';
+import type { Bins } from './context.ts';
+import { type Limit, SAMPLE_LETTERS } from './limit.ts';
+import { type Loader, startsOf } from './loader.ts';
+import { isRecordError, loadAround } from './poison.ts';
+import { type Target } from './table.ts';
+import { bigintField } from './tuples.ts';
+import { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Reject } from './types.ts';
+
+/** What all chunks of a flow have in common. */
+export interface Work {
+  readonly key: LedgerKey;
+  readonly target: Target;
+  readonly loader: Loader;
+  readonly lease: Lease;
+  readonly limit: Limit;
+  readonly seal: Sealer;
+  readonly reader: ChunkReader;
+  /** Part of the chunk's transaction, before the fence; for what has to change together with it. */
+  readonly alongside?: (client: pg.ClientBase, chunk: Chunk) => Promise<void>;
+}
+
+/** One of the parallel connections of a lease. */
+export interface Lane {
+  readonly no: number;
+  readonly client: pg.Client;
+}
+
+/** How a chunk ended: its bins, or undefined if the ledger had it already. */
+export type Committed = Bins | undefined;
+
+const binsFor = (chunk: Chunk, arrived: { loaded: number; duplicate: number }, quarantined: number): Bins => ({
+  read: chunk.rows + chunk.rejects.length + chunk.skipped,
+  loaded: arrived.loaded,
+  duplicate: arrived.duplicate,
+  quarantined,
+  skipped: chunk.skipped,
+});
+
+/**
+ * Commits a chunk. A row that the database refuses becomes a letter, and the others are loaded.
+ * Fails with `quarantine_limit` (after keeping a sample of letters), `ledger_conflict` (plan again), `fenced`, `rows_dropped`,
+ * `pg_commit_unknown` (take the lease again), or with the error of Postgres; in all of these the chunk has left nothing, or that is unknown.
+ */
+export async function commitChunk(work: Work, lane: Lane, chunk: Chunk): Promise<Committed> {
+  const { read } = binsFor(chunk, { loaded: 0, duplicate: 0 }, 0);
+  if (work.limit.exceeded(read, chunk.rejects.length)) await stop(work, lane, chunk, chunk.rejects);
+  try {
+    return await transact(work, lane, chunk);
+  } catch (error) {
+    if (!(error instanceof RowsRefused)) throw error;
+    return await transact(work, lane, chunk, error.cause);
+  }
+}
+
+/** The first COPY failed at a row: everything is undone, and the chunk is done again around what is refused. */
+class RowsRefused extends Error {}
+
+/** The limit was passed while rows were being tried. */
+class TooManyRefused extends Error {
+  readonly refused: readonly Reject[];
+  constructor(refused: readonly Reject[]) {
+    super();
+    this.refused = refused;
+  }
+}
+
+async function transact(work: Work, lane: Lane, chunk: Chunk, poison?: unknown): Promise<Committed> {
+  const { client } = lane;
+  let bins: Committed;
+  await client.query('begin isolation level read committed');
+  try {
+    hit('chunk.afterBegin');
+    bins = await write(work, lane, chunk, poison);
+    if (!bins) return await settleConflict(work, client, chunk);
+    await client.query('set constraints all immediate');
+    await fence(client, work.lease, lane.no);
+    hit('chunk.afterFence');
+    hit('chunk.beforeCommit');
+  } catch (error) {
+    await rollback(client);
+    if (error instanceof TooManyRefused) return await stop(work, lane, chunk, [...chunk.rejects, ...error.refused]);
+    throw error;
+  }
+  await commit(client, () => hit('chunk.inCommit'));
+  hit('chunk.afterCommit');
+  work.limit.add(bins);
+  return bins;
+}
+
+async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Promise<Committed> {
+  const { client } = lane;
+  const { key } = work;
+  const planned = binsFor(chunk, { loaded: chunk.rows, duplicate: 0 }, chunk.rejects.length);
+  const row = { ...planned, from: chunk.from, to: chunk.to, firstLine: chunk.firstLine, epoch: work.lease.epoch };
+  const hashes = { rawSha256: Buffer.from(chunk.rawSha256), rowsSha256: Buffer.from(chunk.rowsSha256) };
+  if (!(await insertChunk(client, key, { ...row, ...hashes, rowsOut: chunk.rows }))) return undefined;
+  hit('chunk.afterLedger');
+  const { arrived, refused } = await load(work, client, chunk, poison);
+  hit('chunk.afterCopy');
+  const rejects = [...chunk.rejects, ...refused.values()];
+  await work.loader.tidy?.(client, chunk, key.sourceId, new Set(refused.keys()));
+  const bins = binsFor(chunk, arrived, rejects.length);
+  if (refused.size > 0 || arrived.duplicate > 0)
+    await correctChunk(client, key, chunk.from, bins, chunk.rows - refused.size);
+  await insertLetters(client, key, rejects, { seal: work.seal, sample: false });
+  if (key.generation > 1) await supersedeLetters(client, key, chunk, rejects);
+  hit('chunk.afterLetters');
+  await work.alongside?.(client, chunk);
+  return bins;
+}
+
+/** All rows at once; or, if that failed before, all but those that are refused one by one. */
+async function load(work: Work, client: pg.ClientBase, chunk: Chunk, poison: unknown) {
+  const refused = new Map<number, Reject>();
+  const arrived = { loaded: 0, duplicate: 0 };
+  const part = async (from: number, to: number, prologue: string): Promise<void> => {
+    const { loaded, duplicate } = await work.loader.load(client, chunk, from, to, prologue);
+    arrived.loaded += loaded;
+    arrived.duplicate += duplicate;
+  };
+  if (poison === undefined) {
+    try {
+      if (chunk.rows > 0) await part(0, chunk.rows, '');
+    } catch (error) {
+      throw isRecordError(error) ? new RowsRefused('', { cause: error }) : error;
+    }
+    return { arrived, refused };
+  }
+  const read = chunk.rows + chunk.rejects.length + chunk.skipped;
+  await loadAround({
+    rows: chunk.rows,
+    first: poison,
+    load: part,
+    async refused(index, error) {
+      refused.set(index, await rejectOf(work, chunk, index, error));
+      if (work.limit.exceeded(read, chunk.rejects.length + refused.size))
+        throw new TooManyRefused([...refused.values()]);
+    },
+  });
+  return { arrived, refused };
+}
+
+/** What the database said about a row, as a letter. Its texts quote the record, and are sealed like it. */
+async function rejectOf(work: Work, chunk: Chunk, row: number, error: unknown): Promise<Reject> {
+  const { code, message, detail, column, constraint } = error as Partial<Record<string, string>>;
+  const offset = chunk.offsets[row]!;
+  const length = chunk.lengths[row]!;
+  const bytes = Buffer.from(await work.reader.raw(offset, length));
+  const record = bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes;
+  const lineField = work.target.columns.findIndex(({ name }) => name === 'line_no');
+  const line = lineField < 0 ? undefined : bigintField(chunk.tuples, startsOf(chunk)[row]!, lineField);
+  return {
+    offset,
+    length,
+    line: line ?? 0,
+    raw: record.subarray(0, RAW_BYTES_MAX),
+    rawWhole: record.byteLength <= RAW_BYTES_MAX,
+    rawSha256: createHash('sha256').update(record).digest(),
+    code: 'record_refused',
+    violations: [
+      {
+        field: column ?? constraint ?? '',
+        code: `pg_${String(code)}`,
+        message: detail === undefined ? String(message) : `${String(message)} ${detail}`,
+      },
+    ],
+  };
+}
+
+/** A range that is in the ledger is done only if it is the very same range with the very same bytes. */
+async function settleConflict(work: Work, client: pg.ClientBase, chunk: Chunk): Promise<undefined> {
+  await rollback(client);
+  if (await isCommitted(client, work.key, chunk, chunk.rawSha256)) return undefined;
+  throw new CodedError(
+    'ledger_conflict',
+    `Bytes ${chunk.from} to ${chunk.to} of source ${work.key.sourceId} are in the ledger with another cut or other contents. Nothing was written; the plan is made again.`,
+  );
+}
+
+/** Too many bad records: keeps a few as evidence, without rows or ledger, and stops the stage. */
+async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]): Promise<never> {
+  const { client } = lane;
+  const sample = bad.slice(0, SAMPLE_LETTERS);
+  await client.query('begin isolation level read committed');
+  try {
+    await insertLetters(client, work.key, sample, { seal: work.seal, sample: true });
+    await fence(client, work.lease, lane.no);
+  } catch (error) {
+    await rollback(client);
+    throw error;
+  }
+  await commit(client);
+  const { read } = binsFor(chunk, { loaded: 0, duplicate: 0 }, 0);
+  throw new CodedError(
+    'quarantine_limit',
+    `${work.limit.words(read, bad.length)} are bad, so ${work.key.stage} stopped at offset ${chunk.from}. What was committed before stays; of this chunk ${sample.length} letters were kept as a sample and nothing was loaded. ` +
+      `See what is wrong: npx mendflow letters list ${work.key.runKey}`,
+  );
+}

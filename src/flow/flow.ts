@@ -1,0 +1,176 @@
+// What lives here: a flow: all ranges of a slice that the ledger does not cover yet, loaded by parallel connections until done or out of time.
+// Invariant: the ledger is read only while holding the lease; what a flow returns is counted from the ledger, not from memory.
+// Apart as the one loop that readers, tables and attempts meet in.
+import { CodedError, type Code } from '../model/failure.ts';
+import { commit, rollback } from '../store/db.ts';
+import { hit } from '../store/failpoint.ts';
+import { fence } from '../store/lease.ts';
+import { binsOf, giveUp, type LedgerKey, uncovered } from '../store/ledger.ts';
+import { preflight } from '../store/preflight.ts';
+import { ensureRun } from '../store/ensure-run.ts';
+import { type Slice, writeSlice } from '../store/sources.ts';
+import type { Work } from './chunk.ts';
+import type { Bins, FlowContext, Segment } from './context.ts';
+import { createLimit } from './limit.ts';
+import { directLoader, overlapLoader } from './loader.ts';
+import { openRecords, type RecordSource } from './record-reader.ts';
+import { workInSafeMode } from './safe-mode.ts';
+import { openSession, type Session } from './session.ts';
+import { type Sink, sinkOr } from './sink.ts';
+import type { Step } from './steps.ts';
+import type { Target } from './table.ts';
+import { segmentEnd } from './segment.ts';
+import type { ChunkReader } from './types.ts';
+import { type Pace, workLanes } from './lanes.ts';
+
+/** A source that a connector has identified, planned and opened. The flow writes the slice unless it is written, and does not close the reader. */
+export interface OpenSource {
+  readonly sourceId: string;
+  /** [from, to) and whether the source is known to be complete; what an earlier attempt wrote stands instead. */
+  readonly slice: Slice;
+  readonly reader: ChunkReader;
+}
+
+export interface FlowOptions {
+  readonly from: OpenSource | RecordSource;
+  /** From bytes to rows, for a source of records. */
+  readonly steps?: readonly Step[];
+  readonly into: Target;
+  /** Default: the one the worker provided. */
+  readonly sink?: Sink;
+  /** Parallel connections. Default 2. */
+  readonly lanes?: number;
+  /** Records a chunk has at most. Default 20,000; halved while chunks take longer than 3 s. */
+  readonly recordsMax?: number;
+  /** Told what might become a problem, such as a trigger on the table. */
+  readonly onWarning?: (text: string) => void;
+}
+
+export interface Flow {
+  /** Loads until all is done, the segment is over or the signal aborts. Safe to call again after any failure, from any process. */
+  run(ctx: FlowContext): Promise<Segment<Bins>>;
+}
+
+const LANES = 2;
+const RECORDS_MAX = 20_000;
+/** How often one attempt takes its lease again to settle an unknown commit or to plan anew; then the guard's backoff takes over. */
+const SESSIONS_MAX = 4;
+const settledByLease: readonly Code[] = ['pg_commit_unknown', 'ledger_conflict'];
+
+/** Declares a flow; nothing happens before `run`. */
+export function flow(options: FlowOptions): Flow {
+  return {
+    async run(ctx) {
+      const sink = sinkOr(options.sink);
+      if ('reader' in options.from) return await runOpen(options, options.from, sink, ctx);
+      const opened = await openRecords(options.from, { steps: options.steps ?? [], target: options.into, sink, ctx });
+      try {
+        return await runOpen(options, opened, sink, ctx);
+      } finally {
+        await opened.reader.close();
+      }
+    },
+  };
+}
+
+async function runOpen(options: FlowOptions, source: OpenSource, sink: Sink, ctx: FlowContext): Promise<Segment<Bins>> {
+  const pace: Pace = { recordsMax: options.recordsMax ?? RECORDS_MAX, endsAt: Date.now() + ctx.segmentMs };
+  for (let session = 1; ; session++) {
+    try {
+      return await runSession(options, source, sink, ctx, pace);
+    } catch (error) {
+      // The next session takes the lease again: that ends the connection in doubt and waits for its commit, so the ledger then tells.
+      const settles = error instanceof CodedError && settledByLease.includes(error.failure.code);
+      if (!settles || session >= SESSIONS_MAX || ctx.signal.aborted) throw error;
+    }
+  }
+}
+
+async function runSession(
+  options: FlowOptions,
+  source: OpenSource,
+  sink: Sink,
+  ctx: FlowContext,
+  pace: Pace,
+): Promise<Segment<Bins>> {
+  const { into } = options;
+  const { runKey, generation, stage } = ctx;
+  const key: LedgerKey = { runKey, generation, stage, sourceId: source.sourceId };
+  const loader = generation > 1 ? overlapLoader(into) : directLoader(into);
+  const safe = ctx.losses > 0;
+  let slice: Slice = source.slice;
+  const session = await openSession({
+    sink,
+    ctx,
+    lanes: safe || ctx.acceptLoss ? 1 : (options.lanes ?? LANES),
+    loader,
+    async before(control) {
+      for (const warning of await preflight(control, into)) options.onWarning?.(warning);
+      await ensureRun(control, ctx);
+      slice = await writeSlice(control, key, source.slice);
+    },
+  });
+  try {
+    if (ctx.acceptLoss) return await acceptLoss(session, key, slice, ctx.acceptLoss);
+    const limit = createLimit(ctx.quarantineShareMax, await binsOf(session.control, key));
+    const work: Work = {
+      key,
+      target: into,
+      loader,
+      lease: session.lease,
+      limit,
+      seal: sink.seal,
+      reader: source.reader,
+    };
+    return await (safe ? workInSafeMode : workThrough)(work, session, slice, ctx, pace);
+  } finally {
+    await session.close();
+  }
+}
+
+/** Pass after pass over what is not covered; a pass ends early when the chunks have to become smaller. */
+async function workThrough(
+  work: Work,
+  session: Session,
+  slice: Slice,
+  ctx: FlowContext,
+  pace: Pace,
+): Promise<Segment<Bins>> {
+  for (;;) {
+    const left = await uncovered(session.control, work.key, slice);
+    hit('flow.afterPlan');
+    const end = await segmentEnd(work, session, slice, left, ctx, pace);
+    if (end) return end;
+    const sizeBefore = pace.recordsMax;
+    const chunks = await workLanes(work, session.lanes, left, ctx, pace);
+    if (chunks === 0 && pace.recordsMax === sizeBefore && !ctx.signal.aborted && Date.now() < pace.endsAt)
+      throw new CodedError(
+        'source_shrunk',
+        `The source ended before offset ${left.at(-1)!.to}; bytes from ${left[0]!.from} on are planned and were not delivered. What was committed before stays.`,
+      );
+  }
+}
+
+/** An operator gave up the rest: it is accounted as skipped, unread, with who and why. */
+async function acceptLoss(
+  session: Session,
+  key: LedgerKey,
+  slice: Slice,
+  by: { actor: string; reason: string },
+): Promise<Segment<Bins>> {
+  const { client, no } = session.lanes[0]!;
+  const left = await uncovered(session.control, key, slice);
+  if (left.length > 0) {
+    const reason = `loss accepted by ${by.actor}, from offset ${left[0]!.from}: ${by.reason}`.replaceAll('\0', '');
+    await client.query('begin isolation level read committed');
+    try {
+      await giveUp(client, key, left, session.lease.epoch, reason);
+      await fence(client, session.lease, no);
+    } catch (error) {
+      await rollback(client);
+      throw error;
+    }
+    await commit(client);
+  }
+  return { done: true, out: await binsOf(session.control, key) };
+}

@@ -1,0 +1,20 @@
+// mendflow/flow: sources to tables, exactly once.
+// Invariant: everything a pipeline's own code needs to move records, and nothing of Temporal; it works alone in a script.
+// Apart as the public face of the data plane.
+export { flow, type Flow, type FlowOptions, type OpenSource } from './flow.ts';
+export { type Column, type ColumnType, table, type Target } from './table.ts';
+export {
+  json,
+  parse,
+  type RecordAbout,
+  type Schema,
+  type Step,
+  type StepResult,
+  transform,
+  validate,
+} from './steps.ts';
+export { type OpenedRecords, recordReader, type RecordSource, type SourceRecord } from './record-reader.ts';
+export { provideSink, type Sink } from './sink.ts';
+export type { Bins, FlowContext, Progress, Segment } from './context.ts';
+export { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Range, type Reject, type Violation } from './types.ts';
+export { createSealer, type LetterKey, type Sealer } from '../store/seal.ts';

@@ -1,0 +1,119 @@
+// What lives here: how the rows of a chunk get into the target: by COPY, or, where they may be there already, by a staged upsert.
+// Invariant: the number of rows that arrived is checked against the number that were sent; an unchanged row is not written.
+// Apart so that chunk and poison loop need not know which of the two it is.
+import type pg from 'pg';
+import { CodedError } from '../model/failure.ts';
+import { copyTuples } from '../store/copy-in.ts';
+import { hit, isArmed } from '../store/failpoint.ts';
+import { bookkeeping, columnList, copyInto, keyColumns, quoted, type Target } from './table.ts';
+import { tupleStarts } from './tuples.ts';
+import type { Chunk } from './types.ts';
+
+export interface Arrived {
+  readonly loaded: number;
+  readonly duplicate: number;
+}
+
+export interface Loader {
+  /** Loads rows [from, to) of the chunk after running `prologue`. */
+  load(client: pg.ClientBase, chunk: Chunk, from: number, to: number, prologue: string): Promise<Arrived>;
+  /** Last step of a chunk: removes what the range had and this reading of it did not produce. Only where rows may be there already. */
+  tidy?(client: pg.ClientBase, chunk: Chunk, sourceId: string, refused: ReadonlySet<number>): Promise<void>;
+  /** Once per connection, outside of a transaction. */
+  prepare?(client: pg.ClientBase): Promise<void>;
+}
+
+/** First bytes sent of a part that may be refused again: a few dozen rows. */
+const CAUTIOUS_BYTES = 4 * 1024;
+
+/** Bytes of rows [from, to); the whole buffer is not walked. */
+const partOf = (chunk: Chunk, from: number, to: number): Uint8Array => {
+  if (from === 0 && to === chunk.rows) return chunk.tuples;
+  const starts = startsOf(chunk);
+  return chunk.tuples.subarray(starts[from], starts[to]);
+};
+
+const walked = new WeakMap<Chunk, Uint32Array>();
+/** Tuple starts, found once per chunk and only if it has to be cut. */
+export function startsOf(chunk: Chunk): Uint32Array {
+  let starts = walked.get(chunk);
+  if (!starts) walked.set(chunk, (starts = tupleStarts(chunk.tuples, chunk.rows)));
+  return starts;
+}
+
+async function copyPart(
+  client: pg.ClientBase,
+  chunk: Chunk,
+  part: { from: number; to: number; prologue: string },
+  sql: string,
+  target: Target,
+): Promise<void> {
+  const { from, to, prologue } = part;
+  if (from >= to) {
+    if (prologue !== '') await client.query(prologue);
+    return;
+  }
+  const text = prologue === '' ? sql : `${prologue}; ${sql}`;
+  const rows = await copyTuples(client, text, partOf(chunk, from, to), {
+    ...(prologue === '' ? {} : { firstBytes: CAUTIOUS_BYTES }),
+    ...(isArmed('chunk.midCopy') ? { midway: () => hit('chunk.midCopy') } : {}),
+  });
+  if (rows !== to - from)
+    throw new CodedError(
+      'rows_dropped',
+      `${to - from} rows were sent to ${target.name} and ${rows} arrived: a trigger or rule drops rows silently. The chunk was undone. Remove or repair it, then retry.`,
+    );
+}
+
+/** Straight into the target: the default, twice as fast as anything staged. */
+export function directLoader(target: Target): Loader {
+  const sql = copyInto(target.sql, target);
+  return {
+    async load(client, chunk, from, to, prologue) {
+      await copyPart(client, chunk, { from, to, prologue }, sql, target);
+      return { loaded: to - from, duplicate: 0 };
+    },
+  };
+}
+
+/** For a range that was loaded before: rows that are the same stay untouched, others are updated, and the rest of the range is deleted. */
+export function overlapLoader(target: Target): Loader {
+  const sql = copyInto('pg_temp.mf_stage', target);
+  const merge = mergeSql(target);
+  return {
+    async prepare(client) {
+      await client.query(
+        `create temp table mf_stage (like ${target.sql} including all excluding indexes excluding statistics excluding comments) on commit delete rows`,
+      );
+    },
+    async load(client, chunk, from, to, prologue) {
+      await copyPart(client, chunk, { from, to, prologue }, sql, target);
+      if (from >= to) return { loaded: 0, duplicate: 0 };
+      const { rowCount } = await client.query(merge, [chunk.offsets[from], chunk.offsets[to - 1]]);
+      const loaded = rowCount ?? 0;
+      return { loaded, duplicate: to - from - loaded };
+    },
+    async tidy(client, chunk, sourceId, refused) {
+      const kept = Array.from(chunk.offsets.subarray(0, chunk.rows)).filter((_, row) => !refused.has(row));
+      await client.query(
+        `delete from ${target.sql} t where t.source_id = $1 and t."offset" >= $2 and t."offset" < $3
+         and not exists (select from unnest($4::bigint[]) as kept(off) where kept.off = t."offset")`,
+        [sourceId, chunk.from, chunk.to, kept],
+      );
+    },
+  };
+}
+
+/** Rows in the order of the key, so that two loaders never wait for each other in a circle. */
+function mergeSql(target: Target): string {
+  const values = target.columns.filter(({ name }) => !keyColumns.some((key) => key.name === name));
+  const meant = values.filter(({ name }) => !bookkeeping.includes(name)).map(({ name }) => quoted(name));
+  const update =
+    meant.length === 0
+      ? 'do nothing'
+      : `do update set ${values.map(({ name }) => `${quoted(name)} = excluded.${quoted(name)}`).join(', ')}
+         where (${meant.map((name) => `t.${name}`).join(', ')}) is distinct from (${meant.map((name) => `excluded.${name}`).join(', ')})`;
+  return `insert into ${target.sql} as t (${columnList(target)})
+    select ${columnList(target)} from pg_temp.mf_stage where "offset" between $1 and $2 order by source_id, "offset"
+    on conflict (source_id, "offset") ${update}`;
+}

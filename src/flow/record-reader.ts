@@ -1,0 +1,217 @@
+// What lives here: the general path: any async source of records, through steps, to chunks for the loader.
+// Invariant: every record becomes a row, a reject or a skip of the chunk that covers its bytes; no bytes at all make it throw.
+// Apart from the byte readers of log formats, which are several times faster and know one grammar each.
+import { createHash, type Hash } from 'node:crypto';
+import type { Slice } from '../store/sources.ts';
+import type { FlowContext } from './context.ts';
+import { createTupleBuffer, type TupleBuffer, writeTuple } from './encode.ts';
+import type { OpenSource } from './flow.ts';
+import type { Sink } from './sink.ts';
+import type { Step } from './steps.ts';
+import type { Target } from './table.ts';
+import { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Range, type Reject, type Violation } from './types.ts';
+
+/** A record as a source delivers it. Records tile the range: each begins where the one before ended. */
+export interface SourceRecord {
+  /** Byte offset in the decoded stream. */
+  readonly offset: number;
+  /** Bytes, terminator included. */
+  readonly length: number;
+  /** Physical line, from 1. */
+  readonly line: number;
+  /** What the first step gets: the text of a line, for example. */
+  readonly value: unknown;
+  /** The bytes; may be cut at 64 KiB where the record is longer. */
+  readonly raw: Uint8Array;
+  /** Physical lines it has; 1 unless told. */
+  readonly lines?: number;
+  /** Left out on purpose, such as a blank line. */
+  readonly skip?: boolean;
+  /** What the source itself found wrong, such as bytes that are no UTF-8. */
+  readonly reject?: {
+    readonly code: string;
+    readonly violations: readonly Violation[];
+    readonly rawSha256?: Uint8Array;
+  };
+}
+
+/** A source of records, found and planned for one attempt. */
+export interface OpenedRecords {
+  readonly sourceId: string;
+  readonly slice: Slice;
+  /** Records of the range in order, covering it without gaps. */
+  records(range: Range, signal: AbortSignal): AsyncIterable<SourceRecord>;
+  /** Bytes again, for a letter about a refused row. */
+  raw(offset: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** What connectors give a flow: how to find, plan and open the source for this run. */
+export interface RecordSource {
+  openRecords(ctx: FlowContext, sink: Sink): Promise<OpenedRecords>;
+}
+
+interface Opening {
+  readonly steps: readonly Step[];
+  readonly target: Target;
+  readonly sink: Sink;
+  readonly ctx: FlowContext;
+}
+
+/** Opens the source and puts the steps behind it. The caller closes the reader. */
+export async function openRecords(source: RecordSource, opening: Opening): Promise<OpenSource> {
+  const opened = await source.openRecords(opening.ctx, opening.sink);
+  return { sourceId: opened.sourceId, slice: opened.slice, reader: recordReader(opened, opening) };
+}
+
+/** A chunk is full at this size even if it has fewer records than allowed. */
+const CHUNK_BYTES_MAX = 8 * 1024 * 1024;
+
+/** The reader that cuts records into chunks. */
+export function recordReader(opened: OpenedRecords, opening: Pick<Opening, 'steps' | 'target' | 'ctx'>): ChunkReader {
+  return {
+    async *chunks(ranges, { recordsMax, signal }) {
+      for (const range of ranges) {
+        let draft = begin(range.from);
+        for await (const record of opened.records(range, signal)) {
+          if (signal.aborted) return;
+          add(draft, record, opened.sourceId, opening);
+          if (draft.records < recordsMax && draft.size < CHUNK_BYTES_MAX) continue;
+          yield finish(draft);
+          draft = begin(draft.to);
+        }
+        if (signal.aborted) return;
+        if (draft.records > 0) yield finish(draft);
+      }
+    },
+    release: () => undefined, // Buffers are small enough to leave to the collector.
+    raw: (offset, length) => opened.raw(offset, length),
+    close: () => opened.close(),
+  };
+}
+
+interface Draft {
+  readonly from: number;
+  to: number;
+  firstLine: number;
+  lines: number;
+  records: number;
+  skipped: number;
+  size: number;
+  readonly out: TupleBuffer;
+  readonly offsets: number[];
+  readonly lengths: number[];
+  readonly rejects: Reject[];
+  readonly hash: Hash;
+}
+
+const begin = (from: number): Draft => ({
+  from,
+  to: from,
+  firstLine: 0,
+  lines: 0,
+  records: 0,
+  skipped: 0,
+  size: 0,
+  out: createTupleBuffer(),
+  offsets: [],
+  lengths: [],
+  rejects: [],
+  hash: createHash('sha256'),
+});
+
+function add(
+  draft: Draft,
+  record: SourceRecord,
+  sourceId: string,
+  { steps, target, ctx }: Pick<Opening, 'steps' | 'target' | 'ctx'>,
+): void {
+  if (draft.records === 0) draft.firstLine = record.line;
+  draft.records++;
+  draft.lines += record.lines ?? 1;
+  draft.to = record.offset + record.length;
+  draft.size += record.length;
+  draft.hash.update(record.raw);
+  if (record.skip) {
+    draft.skipped++;
+    return;
+  }
+  const end = record.reject ?? through(steps, record, ctx.dataDate);
+  if ('skip' in end) {
+    draft.skipped++;
+    return;
+  }
+  if ('code' in end) {
+    draft.rejects.push(rejectOf(record, end));
+    return;
+  }
+  const violations = writeTuple(draft.out, target.columns, rowOf(end.value, record, sourceId, ctx));
+  if (violations.length > 0) {
+    draft.rejects.push(rejectOf(record, { code: 'record_invalid', violations }));
+    return;
+  }
+  draft.offsets.push(record.offset);
+  draft.lengths.push(record.length);
+}
+
+/** The value after all steps, or why there is none. */
+function through(steps: readonly Step[], record: SourceRecord, dataDate: string) {
+  const about = { offset: record.offset, line: record.line, dataDate };
+  let value = record.value;
+  for (const step of steps) {
+    const end = step.run(value, about);
+    if (!('value' in end)) return end;
+    value = end.value;
+  }
+  return { value };
+}
+
+/** The user's row with what the flow knows: its key, and line, date and generation where the row does not say. */
+function rowOf(value: unknown, record: SourceRecord, sourceId: string, ctx: FlowContext): Record<string, unknown> {
+  const own = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : { value };
+  return {
+    line_no: record.line,
+    data_date: ctx.dataDate,
+    generation: ctx.generation,
+    ...own,
+    source_id: sourceId,
+    offset: record.offset,
+  };
+}
+
+function rejectOf(
+  record: SourceRecord,
+  end: { readonly code: string; readonly violations: readonly Violation[]; readonly rawSha256?: Uint8Array },
+): Reject {
+  const bytes = Buffer.from(record.raw);
+  const whole = bytes.byteLength === record.length;
+  const body = whole && bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes;
+  return {
+    offset: record.offset,
+    length: record.length,
+    line: record.line,
+    raw: Uint8Array.from(body.subarray(0, RAW_BYTES_MAX)),
+    rawWhole: whole && body.byteLength <= RAW_BYTES_MAX,
+    rawSha256: end.rawSha256 ?? createHash('sha256').update(body).digest(),
+    code: end.code,
+    violations: end.violations,
+  };
+}
+
+function finish(draft: Draft): Chunk {
+  const tuples = draft.out.bytes.subarray(0, draft.out.used);
+  return {
+    from: draft.from,
+    to: draft.to,
+    firstLine: draft.firstLine,
+    lines: draft.lines,
+    rows: draft.offsets.length,
+    tuples,
+    offsets: Float64Array.from(draft.offsets),
+    lengths: Uint32Array.from(draft.lengths),
+    skipped: draft.skipped,
+    rejects: draft.rejects,
+    rawSha256: draft.hash.digest(),
+    rowsSha256: createHash('sha256').update(tuples).digest(),
+  };
+}

@@ -1,0 +1,55 @@
+// What lives here: the connections of one flow while it holds its lease.
+// Invariant: no lane exists without the lease, and none outlives its flow.
+// Apart because taking the lease again means closing all of this and opening it anew.
+import type pg from 'pg';
+import { connect, disconnect } from '../store/db.ts';
+import { controlName, type Lease, takeLease } from '../store/lease.ts';
+import type { Lane } from './chunk.ts';
+import type { FlowContext } from './context.ts';
+import type { Loader } from './loader.ts';
+import type { Sink } from './sink.ts';
+
+export interface Session {
+  readonly lease: Lease;
+  /** For reading the ledger; never writes rows. */
+  readonly control: pg.Client;
+  readonly lanes: readonly Lane[];
+  close(): Promise<void>;
+}
+
+export interface SessionOptions {
+  readonly sink: Sink;
+  readonly ctx: FlowContext;
+  readonly lanes: number;
+  readonly loader: Loader;
+  /** With the control connection, before the lease is taken: what has to be there first. */
+  readonly before: (control: pg.Client) => Promise<void>;
+}
+
+/** Takes the lease and opens its lanes. Whatever fails, nothing stays open. */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { sink, ctx } = options;
+  const open: pg.Client[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(open.map(disconnect));
+  };
+  try {
+    const applicationName = controlName(ctx.runKey, ctx.stage);
+    const control = await connect({ url: sink.pool, applicationName });
+    open.push(control);
+    await options.before(control);
+    const wish = { runKey: ctx.runKey, stage: ctx.stage, lanes: options.lanes };
+    const lease = await takeLease(control, { ...wish, attemptAt: ctx.attemptAt, holder: ctx.holder });
+    const lanes: Lane[] = [];
+    for (let no = 0; no < options.lanes; no++) {
+      const client = await connect({ url: sink.pool, applicationName: lease.applicationName });
+      open.push(client);
+      await options.loader.prepare?.(client);
+      lanes.push({ no, client });
+    }
+    return { lease, control, lanes, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,62 @@
+// What lives here: the table a flow loads into, as the pipeline declares it.
+// Invariant: columns have one order, which the encoder writes and COPY names; identifiers are quoted here and nowhere else.
+// Apart because readers, loader and preflight have to mean the same table.
+import pg from 'pg';
+
+/** Types that rows can be encoded as. Others are loaded as text into a column that casts, or by a stage of your own. */
+export type ColumnType =
+  | 'text'
+  | 'bigint'
+  | 'integer'
+  | 'double precision'
+  | 'numeric'
+  | 'boolean'
+  | 'timestamptz'
+  | 'date'
+  | 'jsonb'
+  | 'uuid'
+  | 'bytea';
+
+export interface Column {
+  readonly name: string;
+  readonly type: ColumnType;
+}
+
+export interface Target {
+  /** As declared, with a schema in front if it is not the default one. */
+  readonly name: string;
+  /** Quoted, for SQL. */
+  readonly sql: string;
+  /** In the order of the tuples, beginning with source_id and offset: the key of every row. */
+  readonly columns: readonly Column[];
+}
+
+/** Key of a row: where its record came from. Every target has these columns and a unique index on them. */
+export const keyColumns: readonly Column[] = [
+  { name: 'source_id', type: 'bigint' },
+  { name: 'offset', type: 'bigint' },
+];
+
+/** Say who wrote a row, not what it means: a reprocessing that finds the same row leaves them as they are. */
+export const bookkeeping: readonly string[] = ['data_date', 'generation'];
+
+/**
+ * `table('orders', { id: 'bigint', paid_at: 'timestamptz' })`. The table has `source_id bigint, "offset" bigint` and a unique index on both besides.
+ * Declared columns named `line_no`, `data_date` and `generation` are filled by the flow where the row has no such value.
+ */
+export function table(name: string, columns: Readonly<Record<string, ColumnType>>): Target {
+  const declared = Object.entries(columns).filter(([column]) => !keyColumns.some((key) => key.name === column));
+  return {
+    name,
+    sql: name.split('.').map(quoted).join('.'),
+    columns: [...keyColumns, ...declared.map(([column, type]) => ({ name: column, type }))],
+  };
+}
+
+export const quoted = (identifier: string): string => pg.escapeIdentifier(identifier);
+
+/** The columns as COPY and INSERT name them. */
+export const columnList = (target: Target): string => target.columns.map(({ name }) => quoted(name)).join(', ');
+
+export const copyInto = (relation: string, target: Target): string =>
+  `copy ${relation} (${columnList(target)}) from stdin with (format binary)`;
