@@ -3,8 +3,16 @@
 // Apart as the public face of the engine outside the sandbox.
 import { fileURLToPath } from 'node:url';
 import type { DataConverter } from '@temporalio/common';
-import { bundleWorkflowCode, type NativeConnection, Worker, type WorkflowBundleOption } from '@temporalio/worker';
+import {
+  bundleWorkflowCode,
+  type Logger,
+  type NativeConnection,
+  Worker,
+  type WorkflowBundleOption,
+} from '@temporalio/worker';
 import type { Pool } from 'pg';
+import { CodedError } from '../model/failure.ts';
+import type { Sink } from '../flow/sink.ts';
 import { queues } from '../model/ids.ts';
 import type { AnySpec, Fields } from '../model/spec.ts';
 import { type StageContext } from './activity/context.ts';
@@ -40,13 +48,6 @@ export interface Project {
   /** Your own payload codec or converter, the same for worker and client. */
   readonly dataConverter?: DataConverter;
 }
-/** The database that stages load into, and the key that seals dead letters there. */
-export interface Sink {
-  readonly url: string;
-  /** For short statements; flows open connections of their own. */
-  readonly pool: Pool;
-  readonly sealKey: { readonly id: string; readonly key: Uint8Array };
-}
 export const project = (value: Project): Project => value;
 
 type Activity = (...args: never[]) => Promise<unknown>;
@@ -67,6 +68,17 @@ export function activitiesOf(
     }
   return all;
 }
+
+/**
+ * The stages that an existing workflow takes with `adopt(name, …)`, for a Worker you make yourself: `activities: { ...yours, ...guardedStages(name, { fetch }) }`.
+ * Each is called with one input, and its type is `name/stage`.
+ */
+export const guardedStages = (
+  name: string,
+  stages: Readonly<Record<string, StageCode>>,
+  options: { segmentMs?: number } = {},
+): Record<string, Activity> =>
+  activitiesOf([{ spec: { name, owner: '', every: 'none', logic: '1', stages: {} }, stages }], options);
 
 const healingActivities = (control: Pool): Record<string, Activity> => {
   const stageLog = stageLogIn(control);
@@ -146,11 +158,32 @@ export async function createWorkers(options: WorkerOptions): Promise<{ run(): Pr
   };
 }
 
-/** Workflow code as one bundle; takes about a second, so build it once and keep it. */
-export const bundleWorkflows = (workflows: URL): Promise<{ code: string }> =>
+/** Workflow code as one bundle; takes about a second, so build it once and keep it. Throws `config_invalid` with what the bundler said. */
+export async function bundleWorkflows(workflows: URL): Promise<{ code: string }> {
+  const workflowsPath = fileURLToPath(workflows);
+  const said: string[] = [];
+  const hear = (message: string): void => void said.push(message);
+  try {
+    return await bundle(workflowsPath, {
+      ...quiet,
+      error: hear,
+      log: (level, message) => level === 'ERROR' && hear(message),
+    });
+  } catch (cause) {
+    // The error itself only says that there were errors; what they are goes to the logger.
+    const text = said.length > 0 ? said.join('\n') : cause instanceof Error ? cause.message : String(cause);
+    throw new CodedError(
+      'config_invalid',
+      `The workflows of ${workflowsPath} cannot be bundled; nothing was started.\n${text}`,
+      { cause },
+    );
+  }
+}
+
+const bundle = (workflowsPath: string, logger: Logger): Promise<{ code: string }> =>
   bundleWorkflowCode({
-    workflowsPath: fileURLToPath(workflows),
-    logger: quiet,
+    workflowsPath,
+    logger,
     // Run from source, `mendflow/workflow` has to be the source too: two copies of the engine would share nothing.
     ...(import.meta.url.endsWith('.ts')
       ? {

@@ -12,7 +12,7 @@ import {
 } from '@temporalio/workflow';
 import type { RunArgs, RunSummary, Totals } from '../../model/messages.ts';
 import { standard } from '../../model/policy.ts';
-import type { AnySpec, Fields, Policy, Run, Spec, Stage, Stages } from '../../model/spec.ts';
+import type { AnySpec, Fields, Plan, Policy, Run, Spec, Stage, Stages } from '../../model/spec.ts';
 import { healQueueOf, stageKey } from '../../model/ids.ts';
 import { registerDecisions } from './decide.ts';
 import { refreshDetails, showLetters } from './details.ts';
@@ -180,12 +180,11 @@ function summary(run: RunState, state: RunSummary['state'], totals: Totals, bala
   };
 }
 
-/** Lets an existing workflow take single stages: same plan, same guard, parks and decisions; no ledger of its own. */
-export function adopt<A>(
-  name: string,
-  plan: { readonly [K in keyof A]: Policy },
-  more: { owner?: string } = {},
-): Stages<A> {
+/**
+ * Lets an existing workflow take single stages: same plan, same guard, parks and decisions; no ledger of its own.
+ * Call it inside the workflow function, once; the worker serves the stages with `guardedStages` of mendflow/worker under the same name.
+ */
+export function adopt<A>(name: string, plan: Plan<A>, more: { owner?: string } = {}): Stages<A> {
   const spec: AnySpec = {
     name,
     owner: more.owner ?? 'unknown',
