@@ -8,11 +8,13 @@ import { pathToFileURL } from 'node:url';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { Config } from './config.ts';
-import type { Project, Sink } from './engine/worker.ts';
+import type { Project } from './engine/worker.ts';
 import type { Registry } from './engine/workflow/registry.ts';
+import type { Sink } from './flow/sink.ts';
 import { CodedError } from './model/failure.ts';
 import { openPool } from './store/db.ts';
-import { stackStatus } from './stack/index.ts';
+import { createSealer, type LetterKey } from './store/seal.ts';
+import { stackAddresses } from './stack/index.ts';
 
 /** Where everything is. */
 export interface Places {
@@ -25,7 +27,7 @@ export interface Places {
 /** Throws `config_invalid` if neither the environment nor a running stack says where. */
 export async function findPlaces(config: Config): Promise<Places> {
   const stack =
-    config.databaseUrl !== undefined && config.temporal ? undefined : await stackStatus({ dir: config.dir });
+    config.databaseUrl !== undefined && config.temporal ? undefined : await stackAddresses(config.dir);
   const databaseUrl = config.databaseUrl ?? stack?.databaseUrl;
   const temporal = config.temporal
     ? {
@@ -41,7 +43,7 @@ export async function findPlaces(config: Config): Promise<Places> {
       `No ${databaseUrl === undefined ? 'database' : 'Temporal server'} is configured and no stack runs in ${config.dir}. ` +
         'Nothing was changed. Start one with `mendflow stack up`, or set DATABASE_URL and TEMPORAL_ADDRESS.',
     );
-  return { databaseUrl, temporal, uiUrl: config.temporal ? undefined : stack?.uiUrl };
+  return { databaseUrl, temporal, uiUrl: config.temporal ? undefined : stack?.temporalUiUrl };
 }
 
 /** The project of the current folder (mendflow.config.ts or .js), else the pipelines of this package. */
@@ -112,13 +114,12 @@ export async function connectClient(config: Config, project?: Project): Promise<
 
 /** The sink of a worker: by default the control store's own Postgres. */
 export const openSink = (config: Config, places: Places): Sink => ({
-  url: places.databaseUrl,
   pool: openPool({ url: places.databaseUrl, applicationName: 'mendflow-sink' }, config.slotsMax + 2),
-  sealKey: sealKeyOf(config),
+  seal: createSealer([letterKeyOf(config)]),
 });
 
 /** The key from the environment, else one made once for this folder: letters are sealed from the first day. */
-export function sealKeyOf(config: Config): Sink['sealKey'] {
+export function letterKeyOf(config: Config): LetterKey {
   if (config.sealKey) return { id: 'env', key: config.sealKey };
   const file = join(config.dir, 'seal.key');
   mkdirSync(config.dir, { recursive: true });

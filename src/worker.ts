@@ -14,6 +14,7 @@ import { pino } from 'pino';
 import { readConfig } from './config.ts';
 import { connectClient, loadProject, openSink } from './connect.ts';
 import { bundleWorkflows, createWorkers, reconcileSearchAttributes } from './engine/worker.ts';
+import { provideSink } from './flow/sink.ts';
 import { migrate } from './store/migrate.ts';
 import { armFailpoints } from './store/failpoint.ts';
 
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
   const added = await reconcileSearchAttributes(connected.connection, places.temporal.namespace);
   if (added.length > 0) logger.info({ added }, 'Registered search attributes.');
   const sink = openSink(config, places);
+  provideSink(sink);
   const connection = await NativeConnection.connect(places.temporal.connectionOptions as NativeConnectionOptions);
   const bundle = await bundleOf(project.workflows, own);
   const workers = await createWorkers({

@@ -25,8 +25,7 @@ export function parseDuration(text: string): number | undefined {
 /** Milliseconds of a declared duration. Throws on a text that only a cast could bring here. */
 export function ms(duration: Duration): number {
   const parsed = parseDuration(duration);
-  if (parsed === undefined)
-    throw new TypeError(`"${duration}" is not a duration; write for example '30 seconds'.`);
+  if (parsed === undefined) throw new TypeError(`"${duration}" is not a duration; write for example '30 seconds'.`);
   return parsed;
 }
 

@@ -1,0 +1,86 @@
+// What lives here: the ledger's answers to a file's question "who am I?", and the source and slice that follow.
+// Invariant: a run that planned a file before keeps that plan; bytes that another run owns are never planned again.
+// Apart from identity and ledger because each is tested alone, and this is only how they meet.
+import type { Pool } from 'pg';
+import type { FlowContext } from '../flow/context.ts';
+import { type Db } from '../store/db.ts';
+import {
+  earlierSlice,
+  edgeChunks,
+  findSources,
+  firstChunks,
+  hintSource,
+  insertSource,
+  plannedRanges,
+  type Slice,
+  type Source,
+  supersedeSource,
+} from '../store/sources.ts';
+import type { KnownSource, KnownSources } from './file-identity.ts';
+import type { OpenSource } from './file-source.ts';
+
+export function knownSources(pool: Pool, ctx: Pick<FlowContext, 'pipeline' | 'stage'>): KnownSources {
+  const known = async (source: Pick<Source, 'id' | 'name' | 'version'>): Promise<KnownSource> => {
+    const proofs = await edgeChunks(pool, source.id, ctx.stage);
+    const planned = await plannedRanges(pool, source.id, ctx.stage);
+    return { id: source.id, name: source.name, version: source.version, proofs, plannedTo: planned.at(-1)?.to ?? 0 };
+  };
+  return {
+    byName: async (name) => {
+      const [newest] = await findSources(pool, ctx.pipeline, name);
+      return newest && (await known(newest));
+    },
+    byStart: async (size) => {
+      const firsts = await firstChunks(pool, ctx.pipeline, ctx.stage, size);
+      const all = await sourcesById(
+        pool,
+        firsts.map((first) => first.sourceId),
+      );
+      return await Promise.all(all.map(known));
+    },
+  };
+}
+
+async function sourcesById(db: Db, ids: readonly string[]): Promise<Pick<Source, 'id' | 'name' | 'version'>[]> {
+  if (ids.length === 0) return [];
+  const { rows } = await db.query<Pick<Source, 'id' | 'name' | 'version'>>(
+    'select id, name, version from mendflow.source where id = any($1::bigint[])',
+    [ids],
+  );
+  return rows;
+}
+
+/** The row of the source, and what this run is to read of it. */
+export async function planFile(
+  pool: Pool,
+  ctx: FlowContext,
+  opened: OpenSource,
+): Promise<{ sourceId: string; slice: Slice }> {
+  const { identity, file, from, to, sealed } = opened;
+  const { hint } = file;
+  if (identity.kind === 'new') {
+    const { id } = await insertSource(pool, {
+      pipeline: ctx.pipeline,
+      name: file.sourceName,
+      version: identity.version,
+      hint,
+    });
+    if (identity.supersedes !== undefined) await supersedeSource(pool, identity.supersedes, id);
+    return { sourceId: id, slice: { from, to, sealed } };
+  }
+  const { sourceId } = identity;
+  await hintSource(pool, sourceId, hint);
+  if (ctx.generation === 1) return { sourceId, slice: { from, to, sealed } };
+  const earlier = await earlierSlice(pool, {
+    runKey: ctx.runKey,
+    generation: ctx.generation,
+    stage: ctx.stage,
+    sourceId,
+  });
+  if (!earlier) return { sourceId, slice: { from, to, sealed } };
+  // What was appended since belongs to this run only if no other run planned it in between.
+  return {
+    sourceId,
+    slice: identity.from <= earlier.to ? { from: earlier.from, to: Math.max(earlier.to, to), sealed } : earlier,
+  };
+}
