@@ -18,7 +18,11 @@ const isProgram = (path) => {
 const oldest = [1, 5];
 
 const versionOf = async (path) => {
-  const said = await run(path, ['--version'], { timeoutMs: 30_000 });
+  // No HOME: a profile of the caller that is broken or not readable says nothing about the program.
+  const said = await run(path, ['--version'], {
+    env: { HOME: '/nonexistent', PATH: '/usr/bin:/bin' },
+    timeoutMs: 30_000,
+  });
   const version = /version v?(\d+)\.(\d+)\.(\d+)/.exec(said.output);
   return said.code === 0 && version !== null ? version.slice(1, 4).map(Number) : undefined;
 };

@@ -6,9 +6,18 @@ import { resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
 import { onPath, run } from './system/process.ts';
 
+// No HOME: a profile of the caller that is broken or not readable says nothing about the program.
+const bareEnv = { HOME: '/nonexistent', PATH: '/usr/bin:/bin' };
+
 const versionOf = async (cli: string): Promise<string | undefined> => {
-  const said = await run(cli, ['--version'], { timeoutMs: 15_000 }).catch(() => undefined);
+  const said = await run(cli, ['--version'], { env: bareEnv, timeoutMs: 15_000 }).catch(() => undefined);
   return said?.code === 0 ? /version (\S+)/.exec(said.output)?.[1] : undefined;
+};
+
+/** Older ones lack what Mendflow asks of the dev server. */
+const isNewEnough = (version: string): boolean => {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > 1 || (major === 1 && minor >= 5);
 };
 
 /** Caches made by scripts/setup.mjs, newest name first: `<cacheDir>/temporal-1.9.1/bin/temporal`. */
@@ -21,7 +30,7 @@ const cached = (cacheDir: string): string[] =>
     : [];
 
 /**
- * The Temporal CLI: `explicit` (TEMPORAL_CLI), else `temporal` on the PATH, else the cache of the set-up.
+ * The Temporal CLI: `explicit` (TEMPORAL_CLI), else `temporal` on the PATH from 1.5 on, else the cache of the set-up.
  * Throws `command_missing` with what to do.
  */
 export const findTemporalCli = async (options: {
@@ -40,7 +49,7 @@ export const findTemporalCli = async (options: {
   const onPathNow = await onPath('temporal');
   for (const path of [...(onPathNow === undefined ? [] : [onPathNow]), ...cached(options.cacheDir)]) {
     const version = await versionOf(path);
-    if (version !== undefined) return { path, version };
+    if (version !== undefined && isNewEnough(version)) return { path, version };
   }
   throw new CodedError(
     'command_missing',
