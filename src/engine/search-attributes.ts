@@ -1,11 +1,11 @@
 // What lives here: the search attributes runs carry, and making sure that the cluster knows them.
 // Invariant: a worker never polls a cluster that lacks one, because every run would then stall silently in its first task.
 // Apart because it is the only thing Mendflow changes on a Temporal cluster.
-import { temporal } from '@temporalio/proto';
+import proto, { type temporal } from '@temporalio/proto';
 import type { Connection } from '@temporalio/client';
 import { CodedError } from '../model/failure.ts';
 
-const { IndexedValueType } = temporal.api.enums.v1;
+const { IndexedValueType } = proto.temporal.api.enums.v1;
 type ValueType = temporal.api.enums.v1.IndexedValueType;
 
 /** DataDate is a Keyword: a Datetime at midnight UTC reads as the day before in western browsers. */

@@ -46,7 +46,7 @@ export interface Stage<I, O> {
 }
 export type Stages<A> = { readonly [K in keyof A]: Stage<In<A[K]>, Out<A[K]>> };
 
-interface FieldOf<T> {
+export interface FieldOf<T> {
   readonly kind: 'text' | 'number' | 'choice';
   readonly help: string;
   readonly of?: readonly T[];

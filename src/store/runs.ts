@@ -70,7 +70,7 @@ export const writeStageStarted = (pool: Pool, at: StageAt, attempt: number, work
   pool.query(
     `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, worker) values ($1, $2, $3, 'running', $4, $5)
      on conflict (run_key, generation, stage) do update set state = 'running', attempts = excluded.attempts, worker = excluded.worker, ended_at = null
-     where stage_run.attempts <= excluded.attempts`,
+     where stage_run.attempts < excluded.attempts or stage_run.ended_at is null`,
     [at.runKey, at.generation, at.stage, attempt, worker],
   );
 
