@@ -7,18 +7,7 @@ import { type Chunk, RAW_BYTES_MAX, type Reject, type Violation } from '../types
 import { type Compiled, compile } from './compile.ts';
 import type { Format } from './format.ts';
 import type { RowConstants } from './tuple.ts';
-import {
-  atEnd,
-  bomAt,
-  enter,
-  filledBy,
-  isClean,
-  newWindow,
-  nextRecord,
-  recordEnd,
-  space,
-  type Window,
-} from './window.ts';
+import { bomAt, enter, filledBy, isClean, newWindow, nextRecord, recordEnd, space, type Window } from './window.ts';
 
 export interface CutterSettings {
   readonly format: Format;
@@ -40,10 +29,20 @@ const TUPLE_BYTES_USUAL = 256;
 
 /** A record longer than the limit, while its end is still being looked for. */
 interface Long {
-  readonly raw: Uint8Array;
+  /** The first bytes of it, as many as are kept. */
+  readonly raw: Buffer;
   readonly sha256: Hash;
-  readonly lines: number;
-  readonly length: number;
+  lines: number;
+  length: number;
+}
+
+const newLong = (): Long => ({ raw: Buffer.alloc(RAW_BYTES_MAX), sha256: createHash('sha256'), lines: 0, length: 0 });
+
+/** Adds bytes to a long record; what is kept of it must not depend on the portions in which it came. */
+function lengthen(long: Long, part: Buffer): void {
+  if (long.length < RAW_BYTES_MAX) part.copy(long.raw, long.length);
+  long.sha256.update(part);
+  long.length += part.length;
 }
 
 /** The cutter of one run over ranges. Its functions are below; nothing else touches it. */
@@ -241,15 +240,9 @@ function reject(cutter: Cutter, start: number, end: number, length: number, viol
 /** Gives up the bytes of a record that is too long to be kept, hashed and counted. */
 function swallow(cutter: Cutter): void {
   const { window } = cutter;
-  const part = window.bytes.subarray(window.start, window.scan);
-  const before = cutter.long ?? {
-    raw: Uint8Array.from(part.subarray(0, RAW_BYTES_MAX)),
-    sha256: createHash('sha256'),
-    lines: 0,
-    length: 0,
-  };
-  before.sha256.update(part);
-  cutter.long = { ...before, lines: before.lines + window.lines, length: before.length + part.length };
+  cutter.long ??= newLong();
+  lengthen(cutter.long, window.bytes.subarray(window.start, window.scan));
+  cutter.long.lines += window.lines;
   hashUpTo(cutter, window.scan);
   // The record goes on: only what is known of it is given up, not that its first line was a head.
   window.start = window.scan;
@@ -258,26 +251,22 @@ function swallow(cutter: Cutter): void {
 
 function rejectLong(cutter: Cutter, end: number, newline: number): void {
   const { window, settings } = cutter;
-  const part = window.bytes.subarray(window.start, end - newline);
-  const long = cutter.long ?? {
-    raw: Uint8Array.from(part.subarray(0, RAW_BYTES_MAX)),
-    sha256: createHash('sha256'),
-    lines: 0,
-    length: 0,
-  };
-  const length = long.length + part.length + newline;
+  const long = cutter.long ?? newLong();
+  const before = long.length;
+  lengthen(long, window.bytes.subarray(window.start, end - newline));
+  const length = long.length + newline;
   const message = `The record has ${length} bytes, more than the ${settings.recordBytesMax} that are allowed.`;
   cutter.rejects.push({
-    offset: window.base + window.start - long.length,
+    offset: window.base + window.start - before,
     length,
     line: cutter.line,
-    raw: long.raw,
-    rawWhole: long.raw.length === length - newline,
-    rawSha256: Uint8Array.from(long.sha256.update(part).digest()),
+    raw: Uint8Array.from(long.raw.subarray(0, Math.min(RAW_BYTES_MAX, long.length))),
+    rawWhole: long.length <= RAW_BYTES_MAX,
+    rawSha256: Uint8Array.from(long.sha256.digest()),
     code: 'record_too_long',
     violations: [{ field: 'line', code: 'record_too_long', message }],
   });
-  cutter.evidence += long.raw.length + 256;
+  cutter.evidence += RAW_BYTES_MAX;
   cutter.line += long.lines;
   cutter.long = undefined;
 }
@@ -333,5 +322,3 @@ function takeBuffer(cutter: Cutter, need: number): void {
   cutter.out = spare ?? Buffer.allocUnsafeSlow(Math.max(usual, need));
   cutter.compiled.writer.begin(cutter.out);
 }
-
-export { atEnd };

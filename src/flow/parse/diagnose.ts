@@ -87,26 +87,27 @@ function quotedFault(place: Place, field: string, start: number): Fault {
   return next < 0 ? { violation } : { violation, next };
 }
 
-function numberFault(place: Place, field: string, start: number): Fault {
-  const space = place.find(' ', start);
-  const end = space < 0 ? place.cursor.end : space;
+function numberFault(place: Place, field: string, start: number, after: string): Fault {
+  const at = after === '' ? -1 : place.find(after, start);
+  const end = at < 0 ? place.cursor.end : at;
   const found = place.text(start, end);
+  if (after !== '' && at < 0 && /^(\d+|-)$/.test(found))
+    return { violation: { field: 'line', code: 'line_cut', message: `The line ends with its ${field}.` } };
   const violation: Violation =
     found === ''
       ? { field, code: `${field}_missing`, message: `There is no ${field}.` }
       : { field, code: `${field}_invalid`, message: `${quote(found)} is not a valid ${field}.` };
-  return { violation, next: end };
+  return after !== '' && at < 0 ? { violation } : { violation, next: end + after.length };
 }
 
 function literalFault(place: Place, literal: string, start: number): Fault {
-  const byte = start - place.cursor.pos;
   const at = place.find(literal, start);
   const violation: Violation = {
     field: 'line',
     code: 'line_shape',
     message: `Expected ${quote(literal)}, found ${quote(place.text(start, Math.min(place.cursor.end, start + 20)))}.`,
   };
-  return at < 0 || byte > 0 ? { violation } : { violation, next: at + literal.length };
+  return at < 0 ? { violation } : { violation, next: at + literal.length };
 }
 
 function faultOf(
@@ -122,7 +123,7 @@ function faultOf(
   if ('severity' in piece) return severityFault(place, format.severities, start, after);
   if ('text' in piece) return textFault(place, piece.text, start, after);
   if ('quoted' in piece) return quotedFault(place, piece.quoted, start);
-  if ('number' in piece) return numberFault(place, piece.number, start);
+  if ('number' in piece) return numberFault(place, piece.number, start, after);
   const field = piece.last?.text ?? piece.rest;
   return { violation: { field, code: `${field}_missing`, message: `The line does not end with a ${field}.` } };
 }

@@ -119,15 +119,17 @@ function quotedStep(slot: number): Step {
 /** Longest number that is read: it stays exact as a double. */
 const DIGITS_MAX = 15;
 
-function numberStep(slot: number, piece: Extract<Piece, { number: string }>): Step {
+/** Digits, and the literal after them, so that `12x` is a wrong number and not a right one with something behind it. */
+function numberStep(slot: number, piece: Extract<Piece, { number: string }>, after: string): Step {
+  const literal = Buffer.from(after);
   const { dash = false, valueMin = 0, valueMax = Number.MAX_SAFE_INTEGER } = piece;
   return (cursor) => {
     const { bytes, end, pos } = cursor;
     if (dash && pos < end && bytes[pos] === 45) {
       cursor.from[slot] = -1;
       cursor.to[slot] = -1;
-      cursor.pos = pos + 1;
-      return true;
+      cursor.pos = pos + 1 + literal.length;
+      return standsAt(cursor, literal, pos + 1);
     }
     let at = pos;
     let value = 0;
@@ -140,8 +142,8 @@ function numberStep(slot: number, piece: Extract<Piece, { number: string }>): St
     if (at === pos || at - pos > DIGITS_MAX || (bytes[pos] === 48 && at - pos > 1)) return false;
     cursor.from[slot] = pos;
     cursor.to[slot] = at;
-    cursor.pos = at;
-    return value >= valueMin && value <= valueMax;
+    cursor.pos = at + literal.length;
+    return value >= valueMin && value <= valueMax && standsAt(cursor, literal, at);
   };
 }
 
@@ -223,7 +225,7 @@ function stepOf(
   if ('severity' in piece) return severityStep(format.severities, after);
   if ('text' in piece) return textStep(slot(piece.text), piece.lengthMin ?? 0, after);
   if ('quoted' in piece) return quotedStep(slot(piece.quoted));
-  if ('number' in piece) return numberStep(slot(piece.number), piece);
+  if ('number' in piece) return numberStep(slot(piece.number), piece, after);
   return piece.last ? closedRestStep(slot(piece.rest), slot(piece.last.text), piece.last) : restStep(slot(piece.rest));
 }
 
@@ -238,8 +240,9 @@ export function grammarOf(format: GrammarFormat): Grammar {
       steps.push({ piece: undefined, after: piece, step: literalStep(piece) });
       continue;
     }
-    // Text and severities end where their literal begins, so they take it along; the other pieces know their own end.
-    const after = 'severity' in piece || 'text' in piece ? literalAfter(format, index++) : '';
+    // These end where their literal begins, so they take it along; the other pieces know their own end.
+    const takes = 'severity' in piece || 'text' in piece || ('number' in piece && index + 1 < format.line.length);
+    const after = takes ? literalAfter(format, index++) : '';
     steps.push({ piece, after, step: stepOf(format, piece, after, slot) });
   }
   const run = steps.map(({ step }) => step);
