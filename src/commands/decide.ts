@@ -1,0 +1,143 @@
+// What lives here: `retry`, `skip`, `extend-budget`, `accept-loss` and `abort`.
+// Invariant: a decision is sent once per question and person, and its answer is told as it was given; nothing is sent without a reason.
+// Apart as every command: arguments, one call, output.
+import { parseDuration } from '../model/duration.ts';
+import { workflowId } from '../model/ids.ts';
+import type { Decision, DecisionKind } from '../model/messages.ts';
+import { findRun, parksOf } from '../store/reads.ts';
+import { sendDecision } from './support/decision.ts';
+import { CommandError, type Exit } from './support/exit-codes.ts';
+import { theRun, withoutPrefix } from './support/find-run.ts';
+import type { Register } from './support/program.ts';
+import { quoted } from './support/report.ts';
+import type { Session } from './support/session.ts';
+import { escaped } from './support/terminal.ts';
+
+interface Options {
+  readonly reason: string;
+  readonly token?: string;
+  readonly attempts?: string;
+  readonly time?: string;
+  readonly json?: boolean;
+}
+
+const summaries: Record<DecisionKind, string> = {
+  retry: 'try a parked stage again now, with its whole budget',
+  skip: 'go on without a parked stage, where its pipeline declares what it then gives',
+  'extend-budget': 'give a stage more attempts or time, also while it still tries',
+  'accept-loss': 'account what a stage cannot read as skipped, and go on',
+  abort: 'end a run; committed data stays, the rest is accounted as skipped',
+};
+
+export const registerDecide: Register = (program, act) => {
+  for (const [kind, summary] of Object.entries(summaries) as [DecisionKind, string][]) {
+    const command = program
+      .command(kind)
+      .summary(summary)
+      .argument('<run>', 'the run, or how only one run begins or ends');
+    if (kind !== 'abort')
+      command.argument('[stage]', 'stage, such as ingest[a.log]; may be left out where only one waits');
+    command.requiredOption('--reason <text>', 'why; kept with who and when');
+    if (kind !== 'abort')
+      command.option('--token <token>', 'the question that is meant; default: the one that is open now');
+    if (kind === 'extend-budget')
+      command
+        .option('--attempts <number>', 'attempts to add')
+        .option('--time <duration>', 'time to add, such as "10 minutes"');
+    command.option('--json', 'print JSON');
+    command.action(
+      kind === 'abort'
+        ? act((session, run: string, options: Options) => decide(session, kind, run, undefined, options))
+        : act((session, run: string, stage: string | undefined, options: Options) =>
+            decide(session, kind, run, stage, options),
+          ),
+    );
+  }
+};
+
+async function decide(
+  session: Session,
+  kind: DecisionKind,
+  written: string,
+  stage: string | undefined,
+  options: Options,
+): Promise<Exit> {
+  const extension = extensionOf(kind, options);
+  if (options.reason.trim() === '' || options.reason.length > 500)
+    throw new CommandError('usage', '--reason has to say why, in at most 500 characters. Nothing was decided.');
+  const connected = await session.connected();
+  const { control } = connected;
+  const { prefix, actor } = session.config;
+  // A run that no worker has opened yet is unknown to the ledger and can still be aborted by its whole key.
+  const row = await theRun(control, prefix, written).catch((error: unknown) => {
+    if (error instanceof CommandError && error.exit === 'notFound') return undefined;
+    throw error;
+  });
+  const run = row?.run ?? withoutPrefix(prefix, written);
+  const target = kind === 'abort' ? {} : await questionOf(session, run, stage, options.token);
+  const decision: Decision = { kind, ...target, reason: options.reason, actor, ...extension };
+  const answer = await sendDecision(connected, {
+    run,
+    workflowId: row?.workflowId ?? workflowId(prefix, run),
+    decision,
+    signal: session.signal,
+  }).catch(async (error: unknown) => {
+    if (error instanceof CommandError && error.exit === 'notFound') throw await gone(session, run);
+    throw error;
+  });
+  if (options.json === true) session.terminal.json({ run, kind, ...answer });
+  else if (answer.taken) {
+    session.terminal.line(`${session.terminal.style('green', 'Taken')}: ${escaped(answer.text)}`);
+    session.terminal.line(`  follow  mendflow show ${quoted(run)}`);
+  } else
+    session.terminal.note(
+      `Refused: ${escaped(answer.text)}\nNothing was changed. See \`mendflow show ${quoted(run)}\`.`,
+    );
+  return answer.taken ? 'ok' : 'refused';
+}
+
+/** Fills in stage and token where the store knows exactly one that can be meant; otherwise the run itself says what is missing. */
+async function questionOf(
+  session: Session,
+  run: string,
+  stage: string | undefined,
+  token: string | undefined,
+): Promise<Pick<Decision, 'stage' | 'token'>> {
+  const parks = await parksOf(await session.store(), run);
+  const meant = parks.filter(
+    (park) => (stage === undefined || park.stage === stage) && (token === undefined || park.token === token),
+  );
+  const only = meant.length === 1 ? meant[0] : undefined;
+  const named = stage ?? only?.stage;
+  const known = token ?? only?.token;
+  return { ...(named === undefined ? {} : { stage: named }), ...(known === undefined ? {} : { token: known }) };
+}
+
+function extensionOf(kind: DecisionKind, { attempts, time }: Options): Pick<Decision, 'attempts' | 'timeMs'> {
+  if (kind !== 'extend-budget') return {};
+  const faults: string[] = [];
+  const more = attempts === undefined ? undefined : Number(attempts);
+  if (more !== undefined && !(Number.isInteger(more) && more >= 1 && more <= 1_000))
+    faults.push(`--attempts has to be a whole number from 1 to 1,000, and is "${attempts}".`);
+  const timeMs = time === undefined ? undefined : parseDuration(time);
+  if (time !== undefined && !(timeMs !== undefined && timeMs > 0))
+    faults.push(`--time has to be a duration such as "10 minutes", and is "${time}".`);
+  if (attempts === undefined && time === undefined)
+    faults.push('extend-budget needs something to add: --attempts 4, --time "10 minutes", or both.');
+  if (faults.length > 0) throw new CommandError('usage', `${faults.join('\n')}\nNothing was decided.`);
+  return { ...(more === undefined ? {} : { attempts: more }), ...(timeMs === undefined ? {} : { timeMs }) };
+}
+
+/** Temporal has no open run of this name; the ledger knows whether there was one. */
+async function gone(session: Session, run: string): Promise<CommandError> {
+  const row = await findRun(await session.store(), run);
+  if (!row)
+    return new CommandError('notFound', `There is no run "${run}". Nothing was decided. See \`mendflow runs\`.`);
+  const open = row.state === 'running' || row.state === 'parked' || row.state === 'asking';
+  return new CommandError(
+    'refused',
+    open
+      ? `${run} is ${row.state} in the ledger, but no workflow works it any more: it was terminated or its history was removed. Nothing was decided. Start it again with \`mendflow start\`; what is committed stays and is not loaded twice.`
+      : `${run} is ${row.state}; there is nothing left to decide. ${row.state === 'done' || row.state === 'degraded' ? '`mendflow start … --force` processes it again' : '`mendflow start` works what is left'}; \`mendflow show ${quoted(run)}\` says how it ended.`,
+  );
+}

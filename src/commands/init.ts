@@ -1,0 +1,142 @@
+// What lives here: `mendflow init`: a folder becomes a project with one pipeline, its data and its test.
+// Invariant: no file is ever overwritten; a package.json that is there only gets what it lacks, and what was changed is told.
+// Apart as every command: arguments, one call, output.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { CommandError } from './support/exit-codes.ts';
+import type { Register } from './support/program.ts';
+import { packageOf, projectFiles, type Versions } from './templates/project.ts';
+import type { Files } from './templates/files.ts';
+
+export const registerInit: Register = (program, act) => {
+  program
+    .command('init')
+    .summary('make a project with one pipeline, its data and its test')
+    .description(
+      'Makes a project in a folder: one pipeline that loads an NDJSON file, its activities, its test. Files that are there are never overwritten; an existing package.json gets what it lacks.',
+    )
+    .argument('[folder]', 'where', '.')
+    .action(
+      act(async ({ cwd, terminal }, folder: string) => {
+        const root = resolve(cwd, folder);
+        const notes = initProject(root);
+        terminal.line(`Made a project with one pipeline, orders, in ${root}.`);
+        for (const note of notes) terminal.line(`  ${note}`);
+        const there = relative(cwd, root);
+        terminal.line('Next:');
+        terminal.line(`  ${there === '' ? '' : `cd ${quotedPath(there)} && `}npm install`);
+        terminal.line('  npm test');
+        terminal.line('  npm run dev        then, in another terminal: npx mendflow start orders --wait');
+        return 'ok';
+      }),
+    );
+};
+
+/** Writes the project; returns what was changed in a package.json that was there. Throws `usage` naming the files that are in the way. */
+export function initProject(root: string): string[] {
+  const name = nameOf(root);
+  const files = projectFiles(name);
+  refuseExisting(root, files);
+  const manifest = manifestOf(root, name);
+  writeFiles(root, { ...files, 'package.json': `${JSON.stringify(manifest.value, null, 2)}\n` });
+  return manifest.notes;
+}
+
+/** Throws `usage` if one of the files is there already. */
+export function refuseExisting(root: string, files: Files): void {
+  const there = Object.keys(files).filter((path) => existsSync(join(root, path)));
+  if (there.length > 0)
+    throw new CommandError(
+      'usage',
+      `${root} already has ${there.join(', ')}. Nothing was written. Choose another folder or name, or move what is there out of the way.`,
+    );
+}
+
+/** Writes files whose folders are made on the way. */
+export function writeFiles(root: string, files: Files): void {
+  for (const [path, content] of Object.entries(files)) {
+    const file = join(root, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+}
+
+type Manifest = Record<string, unknown>;
+
+/** What npm writes into a new package.json, and nobody means. */
+const npmPlaceholder = 'echo "Error: no test specified" && exit 1';
+
+/** The package.json to write: ours, or the one that is there with what it lacks. */
+function manifestOf(root: string, name: string): { value: Manifest; notes: string[] } {
+  const ours: Manifest = packageOf(name, versions());
+  const file = join(root, 'package.json');
+  if (!existsSync(file)) return { value: ours, notes: [] };
+  const there = readManifest(file);
+  const notes: string[] = [];
+  const value: Manifest = { ...there };
+  if (there['type'] !== 'module') {
+    if (hasCommonJs(root))
+      throw new CommandError(
+        'usage',
+        `${file} says that this project is CommonJS, and it has .js files that rely on it. Nothing was written. Choose an empty folder, or set "type": "module" yourself.`,
+      );
+    value['type'] = 'module';
+    notes.push('package.json: "type" is "module" now.');
+  }
+  for (const part of ['scripts', 'dependencies', 'devDependencies'] as const) {
+    const had = (there[part] ?? {}) as Record<string, string>;
+    const wanted = Object.entries(ours[part] as Record<string, string>);
+    const elsewhere = { ...(there['dependencies'] as object), ...(there['devDependencies'] as object) };
+    const added = wanted.filter(([key]) =>
+      part === 'scripts' ? had[key] === undefined || had[key] === npmPlaceholder : !Object.hasOwn(elsewhere, key),
+    );
+    if (added.length === 0) continue;
+    value[part] = { ...had, ...Object.fromEntries(added) };
+    notes.push(`package.json: added to ${part}: ${added.map(([key]) => key).join(', ')}.`);
+  }
+  return { value, notes };
+}
+
+function readManifest(file: string): Manifest {
+  try {
+    const value: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value as Manifest;
+  } catch (cause) {
+    throw new CommandError('usage', `${file} is not valid JSON. Nothing was written. Mend it, then run this again.`, {
+      cause,
+    });
+  }
+  throw new CommandError('usage', `${file} holds no JSON object. Nothing was written.`);
+}
+
+const hasCommonJs = (root: string): boolean =>
+  ['.', 'src', 'lib', 'test'].some(
+    (folder) =>
+      existsSync(join(root, folder)) && readdirSync(join(root, folder)).some((entry) => entry.endsWith('.js')),
+  );
+
+/** A name that npm accepts, made of the folder's. */
+function nameOf(root: string): string {
+  const name = basename(root)
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]+/g, '-')
+    .replace(/^[._-]+|[._-]+$/g, '');
+  return name === '' || name === 'mendflow' ? 'my-pipelines' : name;
+}
+
+/** What this release was built and tested with. */
+function versions(): Versions {
+  const own = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+    dependencies: Record<string, string>;
+    devDependencies: Record<string, string>;
+  };
+  return {
+    mendflow: own.version,
+    tsx: own.dependencies['tsx']!,
+    typescript: own.devDependencies['typescript']!,
+    nodeTypes: own.devDependencies['@types/node']!,
+  };
+}
+
+const quotedPath = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);

@@ -1,0 +1,103 @@
+// What lives here: `mendflow runs`.
+// Invariant: reads the control store only, so it answers while nothing else does.
+// Apart as every command: arguments, one call, output.
+import { listRuns, type RunListRow } from '../store/reads.ts';
+import { CommandError, type Exit } from './support/exit-codes.ts';
+import type { Register } from './support/program.ts';
+import type { Session } from './support/session.ts';
+import { counted, escaped, moment, type Style } from './support/terminal.ts';
+
+interface Options {
+  readonly pipeline?: string;
+  readonly state?: string;
+  readonly date?: string;
+  readonly limit: string;
+  readonly json?: boolean;
+}
+
+const states = ['running', 'parked', 'asking', 'done', 'degraded', 'aborted', 'failed'];
+
+export const registerRuns: Register = (program, act) => {
+  program
+    .command('runs')
+    .summary('list runs, newest first')
+    .description('Lists runs from the control store, newest first.')
+    .option('--pipeline <name>', 'only of this pipeline')
+    .option('--state <state>', `only in this state: ${states.join(', ')}`)
+    .option('--date <date>', 'only of this data date')
+    .option('--limit <number>', 'at most so many', '50')
+    .option('--json', 'print JSON')
+    .action(act((session, options: Options) => runs(session, options)));
+};
+
+async function runs(session: Session, { pipeline, state, date, limit, json }: Options): Promise<Exit> {
+  if (state !== undefined && !states.includes(state))
+    throw new CommandError('usage', `There is no state "${state}"; there is ${states.join(', ')}.`);
+  const rows = await listRuns(await session.store(), { pipeline, state, dataDate: date, limit: readLimit(limit) });
+  const { terminal } = session;
+  if (json === true) {
+    terminal.json(rows.map(publicRow));
+    return 'ok';
+  }
+  if (rows.length === 0) {
+    terminal.note(
+      `No run${pipeline === undefined && state === undefined && date === undefined ? ' yet. Start one with `mendflow start`; `mendflow pipelines` lists what there is.' : ' fits.'}`,
+    );
+    return 'ok';
+  }
+  terminal.table(
+    ['RUN', 'STATE', 'READ', 'LOADED', 'QUARANTINED', 'OPENED', 'WAITS'],
+    rows.map((row) => [
+      escaped(row.run),
+      terminal.style(styles[row.state], row.state),
+      counted(row.read),
+      counted(row.loaded),
+      counted(row.quarantined),
+      moment(row.openedAt),
+      escaped(row.waiting ?? ''),
+    ]),
+  );
+  if (rows.length === readLimit(limit)) terminal.note(`Only the latest ${rows.length} are shown; --limit shows more.`);
+  return 'ok';
+}
+
+const styles: Record<RunListRow['state'], Style> = {
+  running: 'cyan',
+  parked: 'yellow',
+  asking: 'yellow',
+  done: 'green',
+  degraded: 'yellow',
+  aborted: 'dim',
+  failed: 'red',
+};
+
+/** A row of the list as scripts see it. */
+function publicRow(row: RunListRow) {
+  const { run, pipeline, dataDate, generation, state, health, owner, read, loaded, duplicate, quarantined, skipped } =
+    row;
+  const { waiting, openedAt, closedAt } = row;
+  return {
+    run,
+    pipeline,
+    dataDate,
+    generation,
+    state,
+    health,
+    owner,
+    read,
+    loaded,
+    duplicate,
+    quarantined,
+    skipped,
+    waiting,
+    openedAt,
+    closedAt,
+  };
+}
+
+/** Throws `usage` unless it is a whole number from 1 to 10,000. */
+export function readLimit(written: string): number {
+  const limit = Number(written);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= 10_000) return limit;
+  throw new CommandError('usage', `--limit has to be a whole number from 1 to 10,000, and is "${written}".`);
+}

@@ -1,0 +1,143 @@
+// What lives here: `mendflow show <run>`: everything an operator needs to decide, on one page.
+// Invariant: reads the control store only; commands carry the token of the question that is open now.
+// Apart from the list of runs because this page is what alerts and the Web UI send people to.
+import { workflowId } from '../model/ids.ts';
+import type { AnySpec } from '../model/spec.ts';
+import { balance } from '../store/balance.ts';
+import {
+  decisionsOf,
+  type DecisionRow,
+  lettersByState,
+  parksOf,
+  type ParkRow,
+  type RunRow,
+  type StageRow,
+  stagesOf,
+} from '../store/reads.ts';
+import { type Exit } from './support/exit-codes.ts';
+import { theRun } from './support/find-run.ts';
+import type { Register } from './support/program.ts';
+import { balanceLine, commandsOf, waitLine } from './support/report.ts';
+import type { Session } from './support/session.ts';
+import { counted, escaped, moment, type Terminal } from './support/terminal.ts';
+import { inWords } from '../model/duration.ts';
+
+const DECISIONS_MAX = 50;
+
+export const registerShow: Register = (program, act) => {
+  program
+    .command('show')
+    .summary('show a run: stages, what it waits for, decisions, balance, ready commands')
+    .argument('<run>', 'a run such as log-ingest/2026-11-21/web-3, or how only one run begins or ends')
+    .option('--json', 'print JSON')
+    .action(act((session, run: string, options: { json?: boolean }) => show(session, run, options.json === true)));
+};
+
+async function show(session: Session, written: string, json: boolean): Promise<Exit> {
+  const store = await session.store();
+  const row = await theRun(store, session.config.prefix, written);
+  const spec = (await session.project().catch(() => undefined))?.registry.specs.find(
+    (one) => one.name === row.pipeline,
+  );
+  const [stages, parks, decisions, sums, letters, ui] = await Promise.all([
+    stagesOf(store, row.run, row.generation),
+    parksOf(store, row.run),
+    decisionsOf(store, row.run, DECISIONS_MAX),
+    balance(store, row.run),
+    lettersByState(store, row.run),
+    session.link(row.workflowId ?? workflowId(session.config.prefix, row.run)),
+  ]);
+  const { closed: _closed, workflowId: id, ...shown } = row;
+  const { read, loaded, duplicate, quarantined, skipped, uncountedBytes } = sums;
+  // Of an open run it is no fault that not all is read yet.
+  const faults = row.closedAt === null ? [] : sums.faults;
+  const page: Page = {
+    ...shown,
+    read,
+    loaded,
+    duplicate,
+    quarantined,
+    skipped,
+    uncountedBytes,
+    balanced: row.closedAt === null ? null : sums.balanced,
+    faults,
+    letters,
+    stages,
+    waits: parks.map((park) => ({ ...park, commands: commandsOf(row.run, park, spec) })),
+    decisions,
+    workflowId: id,
+    links: ui === undefined ? {} : { ui },
+  };
+  if (json) session.terminal.json(page);
+  else write(session.terminal, page, spec);
+  return 'ok';
+}
+
+interface Page extends Omit<RunRow, 'closed'> {
+  readonly read: number;
+  readonly loaded: number;
+  readonly duplicate: number;
+  readonly quarantined: number;
+  readonly skipped: number;
+  readonly uncountedBytes: number;
+  readonly balanced: boolean | null;
+  readonly faults: readonly string[];
+  readonly letters: Readonly<Record<string, number>>;
+  readonly stages: readonly StageRow[];
+  readonly waits: readonly (ParkRow & { readonly commands: readonly string[] })[];
+  readonly decisions: readonly DecisionRow[];
+  readonly links: { readonly ui?: string };
+}
+
+function write(terminal: Terminal, page: Page, spec: AnySpec | undefined): void {
+  const { bold, dim } = {
+    bold: (text: string) => terminal.style('bold', text),
+    dim: (text: string) => terminal.style('dim', text),
+  };
+  terminal.line(`${bold(escaped(page.run))} is ${bold(page.state)}, generation ${page.generation}`);
+  terminal.line(
+    `  owner    ${escaped(page.owner ?? 'unknown')}${spec?.runbook === undefined ? '' : `, runbook ${spec.runbook}`}`,
+  );
+  terminal.line(
+    `  opened   ${moment(page.openedAt)}${page.closedAt === null ? '' : `, closed ${moment(page.closedAt)}`}`,
+  );
+  const inputs = Object.entries(page.input ?? {}).map(([name, value]) => `${name}=${escaped(String(value))}`);
+  if (inputs.length > 0) terminal.line(`  inputs   ${inputs.join('  ')}`);
+  terminal.line(`  balance  ${balanceLine(page)}${page.balanced === true ? ' (it adds up)' : ''}`);
+  for (const fault of page.faults) terminal.line(`  ${terminal.style('red', 'fault')}    ${escaped(fault)}`);
+  if (page.uncountedBytes > 0)
+    terminal.line(`  given up ${counted(page.uncountedBytes)} bytes unread; how many records they hold is unknown`);
+  const letters = Object.entries(page.letters).map(([state, count]) => `${counted(count)} ${state}`);
+  if (letters.length > 0) terminal.line(`  letters  ${letters.join(', ')}: mendflow letters list --run ${page.run}`);
+  if (page.links.ui !== undefined) terminal.line(`  watch    ${page.links.ui}`);
+  if (page.stages.length > 0) {
+    terminal.line();
+    terminal.table(
+      ['STAGE', 'STATE', 'ATTEMPTS', 'TIME', 'LAST FAILURE'],
+      page.stages.map((one) => [
+        escaped(one.stage),
+        one.state,
+        String(one.attempts),
+        inWords(one.seconds * 1_000),
+        one.code === null ? '' : `${one.code}: ${escaped(one.text ?? '')}`,
+      ]),
+    );
+  }
+  for (const wait of page.waits) {
+    terminal.line();
+    terminal.line(`${bold(escaped(wait.stage))} ${waitLine(wait, Date.now())}`);
+    terminal.line(`  ${escaped(wait.text)}`);
+    if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
+    else terminal.line('  Nothing has to be done. To decide anyway:');
+    for (const command of wait.commands) terminal.line(`    ${command}`);
+  }
+  if (page.decisions.length > 0) {
+    terminal.line();
+    terminal.line(bold('Decisions'));
+    for (const one of page.decisions) terminal.line(`  ${dim(moment(one.at))} ${decisionLine(one)}`);
+  }
+}
+
+/** `retry of ingest by anna, because "disk was full": taken. ingest is tried again now.` */
+export const decisionLine = (one: DecisionRow): string =>
+  `${one.kind}${one.stage === '' ? '' : ` of ${escaped(one.stage)}`} by ${escaped(one.actor)}${one.reason === '' ? '' : `, because "${escaped(one.reason)}"`}: ${one.taken ? 'taken' : 'refused'}. ${escaped(one.text)}`;

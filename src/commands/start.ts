@@ -1,0 +1,157 @@
+// What lives here: `mendflow start`.
+// Invariant: it says what it did with the run before it waits for it; its exit code is how the run stands.
+// Apart as every command: arguments, one call, output.
+import { defaultDataDate, isComplete, readDataDate } from '../model/data-date.ts';
+import { queues } from '../model/ids.ts';
+import type { AnySpec } from '../model/spec.ts';
+import { findRun } from '../store/reads.ts';
+import { CommandError, type Exit } from './support/exit-codes.ts';
+import { readInputs } from './support/inputs.ts';
+import { type Launched, launch } from './support/launch.ts';
+import type { Register } from './support/program.ts';
+import { balanceLine, questionsOf, reportOf, type RunReport } from './support/report.ts';
+import type { Session } from './support/session.ts';
+import { counted, escaped } from './support/terminal.ts';
+import { waitForRun, type Ended } from './support/wait.ts';
+
+interface Options {
+  readonly date?: string;
+  readonly set: readonly string[];
+  readonly force?: boolean;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+}
+
+export const registerStart: Register = (program, act) => {
+  program
+    .command('start')
+    .summary('start a run, or attach to it if it is under way')
+    .description(
+      'Starts the run of a pipeline for a data date. The same run is never started twice: if it is under way, this attaches to it; if it is done, this says so.',
+    )
+    .argument('<pipeline>', 'name of the pipeline; see `mendflow pipelines`')
+    .option('--date <date>', 'data date; default: the last complete period')
+    .option('--set <name=value...>', 'an input of the pipeline', (pair: string, all: string[]) => [...all, pair], [])
+    .option('--force', 'process the run again although it is done, as a new generation')
+    .option('--wait', 'tell what happens, until the run is done, failed, aborted or asks')
+    .option('--json', 'print JSON; with --wait the summary of the run')
+    .action(act((session, pipeline: string, options: Options) => start(session, pipeline, options)));
+};
+
+async function start(session: Session, name: string, options: Options): Promise<Exit> {
+  const spec = await session.spec(name);
+  const input = readInputs(spec, options.set);
+  const dataDate = dateOf(spec, options.date);
+  const connected = await session.connected();
+  const launched = await launch(connected, {
+    spec,
+    dataDate,
+    input,
+    force: options.force === true,
+    prefix: session.config.prefix,
+  });
+  const ui = await session.link(launched.workflowId);
+  const { terminal } = session;
+  if (options.json !== true) await tell(session, spec, dataDate, launched, options, ui);
+  if (launched.how === 'already-done') {
+    if (options.json === true) terminal.json(await reportOf(connected.control, launched.row, 'already-done', { ui }));
+    return 'ok';
+  }
+  if (options.wait !== true) {
+    const { run, workflowId, how } = launched;
+    if (options.json === true) terminal.json({ run, how, workflowId, dataDate, links: ui === undefined ? {} : { ui } });
+    return 'ok';
+  }
+  const store = connected.control;
+  const { run, handle, startedAt } = launched;
+  const ended = await waitForRun({
+    run,
+    handle,
+    startedAt,
+    store,
+    terminal: options.json === true ? undefined : terminal,
+    signal: session.signal,
+  });
+  const row = (await findRun(store, run)) ?? { run, generation: 1 };
+  const asks = ended.state === 'asking' ? { asks: await questionsOf(store, run, spec) } : {};
+  const report = await reportOf(store, row, ended.state, { ui, ...asks });
+  if (options.json === true) terminal.json(report);
+  else tellEnd(session, report, ended);
+  return exits[ended.state];
+}
+
+const exits: Record<Ended['state'], Exit> = {
+  done: 'ok',
+  'already-done': 'ok',
+  failed: 'failed',
+  aborted: 'aborted',
+  asking: 'asks',
+};
+
+function dateOf(spec: AnySpec, written: string | undefined): string {
+  if (written === undefined) return defaultDataDate(spec, Date.now());
+  const read = readDataDate(spec, written);
+  if ('date' in read) return read.date;
+  throw new CommandError('usage', `${read.fault} Nothing was started.`);
+}
+
+async function tell(
+  session: Session,
+  spec: AnySpec,
+  dataDate: string,
+  launched: Launched,
+  options: Options,
+  ui: string | undefined,
+): Promise<void> {
+  const { terminal } = session;
+  const run = terminal.style('bold', launched.run);
+  if (launched.how === 'already-done') {
+    const totals = await reportOf((await session.connected()).control, launched.row, 'done');
+    terminal.line(
+      `${run} is done already: ${counted(totals.loaded)} loaded, ${counted(totals.quarantined)} quarantined (generation ${launched.row.generation}). Nothing was changed. --force processes it again.`,
+    );
+    return;
+  }
+  terminal.line(
+    launched.how === 'started' ? `Started ${run}.` : `${run} is under way with the same inputs; attached to it.`,
+  );
+  if (launched.how === 'attached' && options.force === true)
+    terminal.line('--force was not applied, because the run is not done yet.');
+  if (!isComplete(spec, dataDate, Date.now()))
+    terminal.note(`Data date ${dataDate} is not over yet; the run covers what is there now.`);
+  if (ui !== undefined) terminal.line(`  watch   ${ui}`);
+  if (options.wait !== true) terminal.line(`  follow  mendflow show ${launched.run}`);
+  await warnWithoutWorker(session);
+}
+
+/** Nothing fails without a worker, and nothing happens: the one case in which waiting alone would be silence. */
+async function warnWithoutWorker(session: Session): Promise<void> {
+  const { connection, places } = await session.connected();
+  const taskQueue = queues(session.config.prefix).work;
+  const found = await connection.workflowService
+    .describeTaskQueue({ namespace: places.temporal.namespace, taskQueue: { name: taskQueue }, taskQueueType: 1 })
+    .catch(() => undefined);
+  if (found && (found.pollers ?? []).length === 0)
+    session.terminal.note(
+      `No worker polls the queue "${taskQueue}", so the run waits until one does. Start some with \`mendflow stack up\`; \`mendflow doctor\` says more.`,
+    );
+}
+
+function tellEnd({ terminal }: Session, report: RunReport, ended: Ended): void {
+  const run = terminal.style('bold', report.run);
+  const words = {
+    done: terminal.style('green', 'is done'),
+    'already-done': 'was done already; nothing was changed',
+    failed: terminal.style('red', 'failed'),
+    aborted: terminal.style('yellow', 'was aborted'),
+    asking: terminal.style('yellow', 'asks'),
+  } as const;
+  terminal.line(`${run} ${words[ended.state]}${ended.text === undefined ? '.' : `: ${escaped(ended.text)}`}`);
+  terminal.line(`  ${balanceLine(report)}`);
+  if (report.quarantined > 0) terminal.line(`  letters  mendflow letters list --run ${report.run}`);
+  for (const question of report.asks ?? []) {
+    terminal.line();
+    terminal.line(`${terminal.style('bold', escaped(question.stage))}: ${escaped(question.text)} (${question.code})`);
+    for (const command of question.commands) terminal.line(`  ${command}`);
+  }
+}

@@ -1,0 +1,108 @@
+// What lives here: a run as `start --wait --json` prints it, and what it asks with the commands ready to copy.
+// Invariant: every figure is counted from the ledger; every command carries the token of the question it answers.
+// Apart because start, show and logs say the same thing about the same run.
+import type { Pool } from 'pg';
+import type { Totals } from '../../model/messages.ts';
+import type { AnySpec } from '../../model/spec.ts';
+import { inWords } from '../../model/duration.ts';
+import { type ParkRow, parksOf, type RunRow, stagesOf, totalsOf } from '../../store/reads.ts';
+import { counted, escaped, moment } from './terminal.ts';
+
+export interface RunReport extends Totals {
+  readonly run: string;
+  readonly state: string;
+  readonly stages: readonly { stage: string; state: string; attempts: number; seconds: number; code?: string }[];
+  readonly links: { readonly ui?: string };
+  readonly generation: number;
+  /** Only where the run asks. */
+  readonly asks?: readonly Question[];
+}
+
+export interface Question {
+  readonly stage: string;
+  readonly token: string;
+  readonly code: string;
+  readonly text: string;
+  readonly commands: readonly string[];
+}
+
+/** Counts the run as it is now. */
+export async function reportOf(
+  pool: Pool,
+  row: Pick<RunRow, 'run' | 'generation'>,
+  state: string,
+  more: { ui?: string | undefined; asks?: readonly Question[] } = {},
+): Promise<RunReport> {
+  const [{ read, loaded, duplicate, quarantined, skipped }, stages] = await Promise.all([
+    totalsOf(pool, row.run),
+    stagesOf(pool, row.run, row.generation),
+  ]);
+  return {
+    run: row.run,
+    state,
+    read,
+    loaded,
+    duplicate,
+    quarantined,
+    skipped,
+    stages: stages.map((one) => ({
+      stage: one.stage,
+      state: one.state,
+      attempts: one.attempts,
+      seconds: Math.round(one.seconds * 1_000) / 1_000,
+      ...(one.code === null ? {} : { code: one.code }),
+    })),
+    links: more.ui === undefined ? {} : { ui: more.ui },
+    generation: row.generation,
+    ...(more.asks === undefined ? {} : { asks: more.asks }),
+  };
+}
+
+/** What the run asks now, oldest first. */
+export async function questionsOf(pool: Pool, run: string, spec: AnySpec | undefined): Promise<Question[]> {
+  const parks = await parksOf(pool, run);
+  return parks.filter(({ until }) => until === 'decision').map((park) => questionOf(run, park, spec));
+}
+
+export const questionOf = (run: string, park: ParkRow, spec: AnySpec | undefined): Question => ({
+  stage: park.stage,
+  token: park.token,
+  code: park.code,
+  text: park.text,
+  commands: commandsOf(run, park, spec),
+});
+
+/** Ready to copy. Without the spec (another project's pipeline) all kinds are offered; the run refuses what does not fit. */
+export function commandsOf(run: string, park: Pick<ParkRow, 'stage' | 'token'>, spec: AnySpec | undefined): string[] {
+  const policy = spec?.stages[park.stage.split('[')[0]!];
+  const command = (verb: string, more = ''): string =>
+    `mendflow ${verb} ${quoted(run)} ${quoted(park.stage)} --token ${park.token} --reason "…"${more}`;
+  const ours = park.stage.startsWith('mendflow:');
+  return [
+    command('retry'),
+    command('extend-budget', ' --attempts 4'),
+    ...(!ours && (spec === undefined || policy?.onSkip) ? [command('skip')] : []),
+    ...(!ours && (spec === undefined || policy?.quarantineShareMax !== undefined) ? [command('accept-loss')] : []),
+    `mendflow abort ${quoted(run)} --reason "…"`,
+  ];
+}
+
+/** For a POSIX shell; plain words stay as they are. */
+export const quoted = (word: string): string =>
+  /^[\w./:@%+-]+$/.test(word) ? word : `'${escaped(word).replaceAll("'", `'\\''`)}'`;
+
+/** `read 1,000 = loaded 990 + duplicate 0 + quarantined 10 + skipped 0`. */
+export const balanceLine = (bins: Totals): string =>
+  `read ${counted(bins.read)} = loaded ${counted(bins.loaded)} + duplicate ${counted(bins.duplicate)} + quarantined ${counted(bins.quarantined)} + skipped ${counted(bins.skipped)}`;
+
+/** One sentence on what a park waits for. */
+export function waitLine(park: ParkRow, now: number): string {
+  const spent = `${park.attempts} attempt${park.attempts === 1 ? '' : 's'} over ${inWords(park.elapsedMs)}`;
+  const since = `since ${moment(park.since)}`;
+  if (park.until === 'decision') return `asks ${since}, after ${spent}: ${park.code}`;
+  const next =
+    park.wakeAt === null
+      ? ''
+      : `; next try by itself at ${moment(park.wakeAt)} (in ${inWords(park.wakeAt.getTime() - now)})`;
+  return `waits for ${park.until === 'time' ? 'a time' : 'its upstream'} ${since}, after ${spent}: ${park.code}${next}`;
+}

@@ -1,0 +1,115 @@
+// What lives here: what a command needs to begin: configuration, project, control store, Temporal; each opened when first asked for, and closed.
+// Invariant: commands that only read the store never wait for Temporal; what was opened is closed, whatever happens.
+// Apart because every command begins and ends the same way.
+import { type Config, inheritedEnvironment, readConfig } from '../../config.ts';
+import { type Connected, connectClient, findPlaces, loadProject, type Places } from '../../connect.ts';
+import type { Pool } from 'pg';
+import { classify } from '../../model/classify.ts';
+import { CodedError } from '../../model/failure.ts';
+import type { AnySpec } from '../../model/spec.ts';
+import { openPool } from '../../store/db.ts';
+import { checkSchema } from '../../store/migrate.ts';
+import { CommandError, type Exit } from './exit-codes.ts';
+import { openTerminal, type Stream, type Terminal } from './terminal.ts';
+
+/** What the process (or a test) gives a command. */
+export interface Surroundings {
+  /** The folder whose mendflow.config.ts counts. */
+  readonly cwd: string;
+  readonly out: Stream;
+  readonly err: Stream;
+  /** Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+export interface Session {
+  readonly cwd: string;
+  readonly signal: AbortSignal;
+  readonly terminal: Terminal;
+  readonly config: Config;
+  environment(): Record<string, string>;
+  project(): ReturnType<typeof loadProject>;
+  /** The pipeline of this name; throws `notFound` naming those there are. */
+  spec(name: string): Promise<AnySpec>;
+  places(): Promise<Places>;
+  /** The control store, checked to have the schema of this release. */
+  store(): Promise<Pool>;
+  /** Temporal and the control store. */
+  connected(): Promise<Connected>;
+  /** Web UI page of a run; undefined where no Web UI is known. */
+  link(workflowId: string): Promise<string | undefined>;
+}
+
+/** Does the work of a command and closes what it opened. */
+export async function withSession(at: Surroundings, work: (session: Session) => Promise<Exit>): Promise<Exit> {
+  const config = readConfig();
+  const closers: (() => Promise<unknown>)[] = [];
+  const project = once(() => loadProject(at.cwd));
+  const places = once(() => findPlaces(config));
+  const store = once(async () => {
+    // With DATABASE_URL set, reading the store needs no Temporal server at all.
+    const url = config.databaseUrl ?? (await places()).databaseUrl;
+    const pool = openPool({ url, applicationName: 'mendflow-client' });
+    closers.push(() => pool.end());
+    await checked(pool);
+    return pool;
+  });
+  const connected = once(async () => {
+    const opened = await connectClient(config, (await project()).project);
+    closers.push(() => opened.close());
+    await checked(opened.control);
+    return opened;
+  });
+  try {
+    return await work({
+      ...at,
+      terminal: openTerminal(at.out, at.err),
+      config,
+      environment: inheritedEnvironment,
+      project,
+      spec: async (name) => specOf((await project()).registry.specs, name),
+      places,
+      store,
+      connected,
+      link: async (workflowId) => {
+        const found = await places().catch(() => undefined);
+        return found?.uiUrl === undefined ? undefined : linkOf(found, workflowId);
+      },
+    });
+  } finally {
+    await Promise.allSettled(closers.map((close) => close()));
+  }
+}
+
+/** The Web UI takes the latest execution if no run ID is named. */
+export const linkOf = (places: Places, workflowId: string): string =>
+  `${String(places.uiUrl).replace(/\/$/, '')}/namespaces/${encodeURIComponent(places.temporal.namespace)}/workflows/${encodeURIComponent(workflowId)}`;
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}
+
+/** A database that does not answer is told apart from one that lacks the tables. */
+async function checked(pool: Pool): Promise<void> {
+  try {
+    await checkSchema(pool);
+  } catch (error) {
+    if (error instanceof CodedError) throw error;
+    const { text, code } = classify(error);
+    throw new CodedError(
+      code,
+      `The database does not answer: ${text} Nothing was changed. See \`mendflow doctor\`, or check DATABASE_URL.`,
+      { cause: error },
+    );
+  }
+}
+
+function specOf(specs: readonly AnySpec[], name: string): AnySpec {
+  const found = specs.find((spec) => spec.name === name);
+  if (found) return found;
+  throw new CommandError(
+    'notFound',
+    `This project has no pipeline "${name}". It has: ${specs.map((spec) => spec.name).join(', ')}. Nothing was changed. See \`mendflow pipelines\`.`,
+  );
+}

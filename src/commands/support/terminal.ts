@@ -1,0 +1,111 @@
+// What lives here: how the command line writes: text, tables, JSON, colours.
+// Invariant: whatever comes from a record, a file name or a person reaches a terminal with its control characters escaped;
+// colours only on a terminal and not with NO_COLOR; a closed pipe ends the output in silence.
+// Apart because no command may write in any other way.
+import { styleText } from 'node:util';
+import Table from 'cli-table3';
+
+/** Where a command writes: the process's own streams, or those of a test. */
+export interface Stream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  hasColors?(): boolean;
+}
+
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+export interface Terminal {
+  /** True where lines may be rewritten in place. */
+  readonly live: boolean;
+  readonly columns: number;
+  line(text?: string): void;
+  /** Beside the output: progress and notes, which a pipe must not get. */
+  note(text: string): void;
+  json(value: unknown): void;
+  table(head: readonly string[], rows: readonly (readonly string[])[]): void;
+  style(style: Style, text: string): string;
+  /** Rewrites what it drew last; only where `live`. */
+  redraw(lines: readonly string[]): void;
+}
+
+/** Escapes what moves a cursor or hides text; line feeds too, because here a value is one line. */
+export const escaped = (text: string): string =>
+  // oxlint-disable-next-line no-control-regex -- control characters are what this is about
+  text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, (found) => {
+    const short = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[found];
+    if (short !== undefined) return short;
+    const code = found.charCodeAt(0);
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+  });
+
+/** Bytes of a record for a terminal: printable UTF-8 as it is, all else as \xNN. */
+export function escapedBytes(bytes: Uint8Array): string {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  try {
+    return escaped(decoder.decode(bytes));
+  } catch {
+    // Not UTF-8 as a whole: then every byte beyond ASCII is shown as what it is.
+    return [...bytes]
+      .map((byte) => (byte >= 0x80 ? `\\x${byte.toString(16)}` : escaped(String.fromCharCode(byte))))
+      .join('');
+  }
+}
+
+export function openTerminal(out: Stream, err: Stream): Terminal {
+  const colours = out.isTTY === true && out.hasColors?.() === true;
+  let drawn = 0;
+  const line = (text = ''): void => void out.write(`${text}\n`);
+  return {
+    live: out.isTTY === true,
+    columns: out.columns ?? 120,
+    line,
+    note: (text) => void err.write(`${text}\n`),
+    json: (value) => line(JSON.stringify(value, null, 2)),
+    table: (head, rows) => {
+      const table = new Table({
+        head: head.map((word) => (colours ? styleText('dim', word) : word)),
+        chars: noBorders,
+        style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
+      });
+      for (const row of rows) table.push([...row]);
+      for (const row of table.toString().split('\n')) line(row.trimEnd());
+    },
+    style: (style, text) => (colours ? styleText(style, text) : text),
+    redraw: (lines) => {
+      const width = out.columns ?? 120;
+      const up = drawn > 0 ? `\u001b[${drawn}A` : '';
+      out.write(`${up}${lines.map((one) => `\u001b[2K${cut(one, width)}\n`).join('')}\u001b[J`);
+      drawn = lines.length;
+    },
+  };
+}
+
+/** A line that wraps would be counted as one and drawn as two. Lines of progress hold no colours. */
+const cut = (text: string, width: number): string => (text.length > width - 1 ? `${text.slice(0, width - 2)}…` : text);
+
+const noBorders = Object.fromEntries(
+  [
+    'top',
+    'top-mid',
+    'top-left',
+    'top-right',
+    'bottom',
+    'bottom-mid',
+    'bottom-left',
+    'bottom-right',
+    'left',
+    'left-mid',
+    'mid',
+    'mid-mid',
+    'right',
+    'right-mid',
+    'middle',
+  ].map((name) => [name, '']),
+);
+
+/** `12,345`: counts of records as people read them. */
+export const counted = (value: number): string => value.toLocaleString('en-US');
+
+/** `2026-11-21 06:12:33Z`. Always UTC: an operator and a log must mean the same moment. */
+export const moment = (at: Date): string => `${at.toISOString().slice(0, 19).replace('T', ' ')}Z`;

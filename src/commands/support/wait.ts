@@ -1,0 +1,144 @@
+// What lives here: waiting for a run, and telling what happens while it does.
+// Invariant: it returns when the run is done, failed, aborted or asks; it never waits in silence for something only a person can do.
+// Apart because the end of a run comes from Temporal, and all that is told on the way comes from the control store.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common';
+import type { Pool } from 'pg';
+import { inWords } from '../../model/duration.ts';
+import type { RunSummary, Totals } from '../../model/messages.ts';
+import { findRun, type ParkRow, parksOf, type StageRow, stagesOf, totalsOf } from '../../store/reads.ts';
+import { CommandError } from './exit-codes.ts';
+import { balanceLine } from './report.ts';
+import { escaped, type Terminal } from './terminal.ts';
+
+export interface Ended {
+  readonly state: 'done' | 'already-done' | 'failed' | 'aborted' | 'asking';
+  /** Why it failed or was aborted. */
+  readonly text?: string;
+}
+
+export interface Waiting {
+  readonly run: string;
+  readonly handle: WorkflowHandle;
+  /** Parks older than this are of an execution that was terminated, in ms; 0 if the run was under way already. */
+  readonly startedAt: number;
+  readonly store: Pool;
+  /** Undefined: tell nothing. */
+  readonly terminal: Terminal | undefined;
+  readonly signal: AbortSignal;
+}
+
+const LOOK_EVERY_MS = 500;
+const COUNTS_EVERY_MS = 10_000;
+/** A store that is away for longer ends the telling, not the run. */
+const STORE_PATIENCE_MS = 60_000;
+/** Clocks of client, worker and server differ by less. */
+const SKEW_MS = 60_000;
+
+/** Throws `interrupted` on Ctrl-C. */
+export async function waitForRun(waiting: Waiting): Promise<Ended> {
+  const { signal } = waiting;
+  let ended: Ended | undefined;
+  let broken: unknown;
+  const result = endOf(waiting.handle).then(
+    (value) => (ended = value),
+    (error: unknown) => (broken = error),
+  );
+  const teller = tellerOf(waiting);
+  let lastSeenAt = Date.now();
+  for (;;) {
+    if (broken !== undefined) throw broken;
+    if (signal.aborted)
+      throw new CommandError(
+        'interrupted',
+        `No longer waiting. ${waiting.run} goes on by itself; \`mendflow show ${waiting.run}\` says how far it is.`,
+      );
+    try {
+      const parks = await parksOf(waiting.store, waiting.run);
+      await teller(parks);
+      lastSeenAt = Date.now();
+      if (
+        !ended &&
+        parks.some((park) => park.until === 'decision' && park.since.getTime() > waiting.startedAt - SKEW_MS)
+      )
+        return { state: 'asking' };
+    } catch (error) {
+      if (Date.now() - lastSeenAt > STORE_PATIENCE_MS) throw error;
+    }
+    if (ended) return ended;
+    await Promise.race([result, sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)]);
+  }
+}
+
+async function endOf(handle: WorkflowHandle): Promise<Ended> {
+  try {
+    const summary = (await handle.result()) as RunSummary;
+    return { state: summary.state };
+  } catch (error) {
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    const { cause } = error;
+    if (cause instanceof CancelledFailure)
+      return { state: 'aborted', text: 'Cancellation was requested from outside.' };
+    if (cause instanceof TerminatedFailure)
+      return { state: 'failed', text: 'The workflow was terminated from outside; its ledger was not closed.' };
+    const text = cause instanceof Error ? cause.message : error.message;
+    return { state: cause instanceof ApplicationFailure && cause.type === 'aborted' ? 'aborted' : 'failed', text };
+  }
+}
+
+type Teller = (parks: readonly ParkRow[]) => Promise<void>;
+
+function tellerOf({ run, store, terminal }: Waiting): Teller {
+  if (!terminal) return async () => undefined;
+  const told = new Map<string, string>();
+  let counts = '';
+  let countsAt = Date.now();
+  return async (parks) => {
+    const row = await findRun(store, run);
+    if (!row || (row.closedAt !== null && told.size === 0)) return;
+    const [stages, totals] = await Promise.all([stagesOf(store, run, row.generation), totalsOf(store, run)]);
+    const lines = stages.map((stage) => ({
+      stage: stage.stage,
+      text: stageLine(
+        stage,
+        parks.find((park) => park.stage === stage.stage),
+      ),
+    }));
+    if (terminal.live) return terminal.redraw([...block(lines.map(({ text }) => text)), countsLine(totals)]);
+    for (const { stage, text } of lines) {
+      if (told.get(stage) === text) continue;
+      told.set(stage, text);
+      terminal.line(text);
+    }
+    const now = countsLine(totals);
+    if (now === counts || Date.now() - countsAt < COUNTS_EVERY_MS) return;
+    counts = now;
+    countsAt = Date.now();
+    terminal.line(now);
+  };
+}
+
+const LINES_MAX = 15;
+
+/** Of many stages the unfinished ones first: those are what one waits for. */
+function block(lines: readonly string[]): string[] {
+  if (lines.length <= LINES_MAX) return [...lines];
+  const open = lines.filter((line) => !line.includes('  done  '));
+  const shown = open.slice(0, LINES_MAX);
+  return [...shown, `  and ${lines.length - shown.length} more stages, ${lines.length - open.length} of them done`];
+}
+
+const countsLine = (totals: Totals): string => `  ${balanceLine(totals)}`;
+
+function stageLine(stage: StageRow, park: ParkRow | undefined): string {
+  const attempts = `${stage.attempts} attempt${stage.attempts === 1 ? '' : 's'}`;
+  const wake = park?.wakeAt;
+  const tail =
+    stage.state === 'done'
+      ? `${attempts}, ${inWords(stage.seconds * 1_000)}`
+      : stage.code === null
+        ? attempts
+        : `${attempts}, ${stage.code}${wake ? `, next try by itself at ${wake.toISOString().slice(11, 19)}Z` : ''}`;
+  return `  ${escaped(stage.stage).padEnd(24)}  ${stage.state}  ${tail}`;
+}

@@ -1,0 +1,98 @@
+// What lives here: the files of a new pipeline, as texts.
+// Invariant: what is written here compiles, passes its own test without infrastructure and runs on the stack; test/package proves it.
+// Apart from the project's templates because these are written many times, each time with another name.
+import type { Files } from './files.ts';
+
+/** The names a pipeline goes by in code. */
+export interface Names {
+  /** `web-orders`. */
+  readonly name: string;
+  /** `webOrders`. */
+  readonly value: string;
+  /** `WebOrders`. */
+  readonly type: string;
+}
+
+/** Workflow, activities and test of a pipeline that downloads JSON and counts it. */
+export const pipelineFiles = (names: Names): Files => ({
+  [`src/workflows/${names.name}.ts`]: workflow(names),
+  [`src/activities/${names.name}.ts`]: activities(names),
+  [`test/${names.name}.test.ts`]: test(names),
+});
+
+const workflow = ({
+  name,
+  value,
+  type,
+}: Names): string => `// In which order the stages run, and what happens when one fails.
+import { flakyApi, local, pipeline, stages, text } from 'mendflow/workflow';
+import type { ${type} } from '../activities/${name}.ts';
+
+export const ${value} = pipeline({
+  name: '${name}',
+  owner: 'nobody yet',
+  about: 'A JSON list from a web address, kept as a file by data date, and counted.',
+  every: 'day',
+  logic: '1',
+  deadline: '12 hours',
+  input: { url: text('address that answers with a JSON list') },
+  stages: stages<${type}>({
+    // Eight attempts within five minutes; then the run waits for the address to come back.
+    download: flakyApi,
+    count: local,
+  }),
+  async run({ download, count }, { input: { url } }) {
+    const { file } = await download({ url });
+    return await count({ file });
+  },
+});
+`;
+
+const activities = ({
+  name,
+  value,
+  type,
+}: Names): string => `// What each stage does. Every stage may run twice, so the second time has to end as the first.
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { stage } from 'mendflow/worker';
+
+export const ${value}Activities = () => ({
+  /** The same data date gives the same file name, so a repetition replaces and never adds. */
+  async download({ url }: { url: string }): Promise<{ file: string; bytes: number }> {
+    const { dataDate, signal } = stage();
+    const response = await fetch(url, { signal });
+    // The status decides what happens: 503 is tried again, 401 asks you, 404 asks you.
+    if (!response.ok) throw Object.assign(new Error('The address did not answer well.'), { status: response.status });
+    const body = await response.text();
+    const file = \`data/${name}/\${dataDate}.json\`;
+    await mkdir('data/${name}', { recursive: true });
+    // Whoever reads the file sees it whole or not at all.
+    await writeFile(\`\${file}.part\`, body);
+    await rename(\`\${file}.part\`, file);
+    return { file, bytes: Buffer.byteLength(body) };
+  },
+
+  async count({ file }: { file: string }): Promise<{ items: number }> {
+    const items: unknown = JSON.parse(await readFile(file, 'utf8'));
+    return { items: Array.isArray(items) ? items.length : 1 };
+  },
+});
+export type ${type} = ReturnType<typeof ${value}Activities>;
+`;
+
+const test = ({ name, value }: Names): string => `// The pipeline's own logic, without Temporal and without a network.
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { runHere } from 'mendflow/testing';
+import { ${value} } from '../src/workflows/${name}.ts';
+
+it('counts what it downloaded', async () => {
+  const { result, calls } = await runHere(
+    ${value},
+    { dataDate: '2026-01-05', input: { url: 'http://127.0.0.1/items' } },
+    { download: () => ({ file: 'items.json', bytes: 2 }), count: ({ file }) => ({ items: file.length }) },
+  );
+  assert.deepEqual(calls, ['download', 'count']);
+  assert.deepEqual(result, { items: 10 });
+});
+`;

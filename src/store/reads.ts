@@ -1,0 +1,182 @@
+// What lives here: what the command line reads of runs, stages, attempts, parks and decisions. SELECTs only.
+// Invariant: nothing here asks Temporal, so that `runs` and `show` answer while no worker lives and while a run is paused.
+// Apart from runs.ts because these statements serve people; those serve the engine.
+import type { Pool } from 'pg';
+import type { Totals } from '../model/messages.ts';
+
+export interface RunRow {
+  readonly run: string;
+  readonly pipeline: string;
+  readonly dataDate: string;
+  readonly scope: string;
+  readonly generation: number;
+  readonly state: 'running' | 'parked' | 'asking' | 'done' | 'degraded' | 'aborted' | 'failed';
+  readonly health: string;
+  readonly workflowId: string | null;
+  readonly owner: string | null;
+  readonly input: Readonly<Record<string, unknown>> | null;
+  readonly openedAt: Date;
+  readonly closedAt: Date | null;
+  readonly closed: { readonly totals?: Totals } | null;
+}
+
+export interface RunListRow extends RunRow, Totals {
+  /** Stages that ask, with their codes, for one line of a list. */
+  readonly waiting: string | null;
+}
+
+const runColumns = `r.key as run, r.pipeline, r.data_date as "dataDate", r.scope, r.generation, r.state, r.health, r.workflow_id as "workflowId",
+  r.owner, r.input, r.opened_at as "openedAt", r.closed_at as "closedAt", r.closed`;
+
+/** Of the current generation, counted from the ledger: chunks, and records that moved afterwards. bigint to number: 2^53 records are enough. */
+const binsOf = `(select coalesce(sum(c.read), 0)::float8 as read, coalesce(sum(c.loaded), 0)::float8 as loaded, coalesce(sum(c.duplicate), 0)::float8 as duplicate,
+    coalesce(sum(c.quarantined), 0)::float8 as quarantined, coalesce(sum(c.skipped), 0)::float8 as skipped
+  from mendflow.chunk c where c.run_key = r.key and c.generation = r.generation)`;
+
+export interface RunFilter {
+  readonly pipeline?: string | undefined;
+  readonly state?: string | undefined;
+  readonly dataDate?: string | undefined;
+  readonly limit: number;
+}
+
+/** Newest first. */
+export async function listRuns(pool: Pool, filter: RunFilter): Promise<RunListRow[]> {
+  const { rows } = await pool.query<RunListRow>(
+    `select ${runColumns}, b.*, p.waiting
+     from mendflow.run r
+     cross join lateral ${binsOf} b
+     left join lateral (select string_agg(stage || ' ' || code, ', ' order by since) as waiting from mendflow.parked_run where run_key = r.key) p on true
+     where ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2) and ($3::text is null or r.data_date = $3)
+     order by r.opened_at desc, r.key limit $4`,
+    [filter.pipeline ?? null, filter.state ?? null, filter.dataDate ?? null, filter.limit],
+  );
+  return rows;
+}
+
+/** The run of exactly this key. */
+export async function findRun(pool: Pool, key: string): Promise<RunRow | undefined> {
+  const { rows } = await pool.query<RunRow>(`select ${runColumns} from mendflow.run r where r.key = $1`, [key]);
+  return rows[0];
+}
+
+/** Keys that begin or end like this, at most `limit`. */
+export async function runsLike(pool: Pool, part: string, limit: number): Promise<string[]> {
+  const { rows } = await pool.query<{ key: string }>(
+    `select key from mendflow.run where starts_with(key, $1) or right(key, length($1)) = $1 order by opened_at desc, key limit $2`,
+    [part, limit],
+  );
+  return rows.map(({ key }) => key);
+}
+
+export interface StageRow {
+  readonly stage: string;
+  readonly state: string;
+  readonly attempts: number;
+  /** From the first attempt to the end of the last one, or until now. */
+  readonly seconds: number;
+  readonly code: string | null;
+  readonly class: string | null;
+  readonly text: string | null;
+  readonly worker: string | null;
+}
+
+/** In the order in which they began; the engine's own stages are left out unless they are in trouble. */
+export async function stagesOf(pool: Pool, key: string, generation: number): Promise<StageRow[]> {
+  const { rows } = await pool.query<StageRow>(
+    `select stage, state, attempts, extract(epoch from coalesce(ended_at, clock_timestamp()) - first_at)::float8 as seconds, code, class, text, worker
+     from mendflow.stage_run where run_key = $1 and generation = $2 and (stage not like 'mendflow:%' or state in ('retrying', 'parked', 'asking', 'failed'))
+     order by first_at, stage`,
+    [key, generation],
+  );
+  return rows;
+}
+
+export interface ParkRow {
+  readonly stage: string;
+  readonly token: string;
+  readonly until: 'upstream' | 'time' | 'decision';
+  readonly code: string;
+  readonly class: string;
+  readonly text: string;
+  readonly attempts: number;
+  readonly elapsedMs: number;
+  readonly since: Date;
+  readonly wakeAt: Date | null;
+  readonly checkedAt: Date;
+}
+
+/** What waits now. A park whose decision was taken is no question any more, also while its row is still there. */
+export async function parksOf(pool: Pool, key: string): Promise<ParkRow[]> {
+  const { rows } = await pool.query<ParkRow>(
+    `select stage, token, until, code, class, text, attempts, elapsed_ms::float8 as "elapsedMs", since, wake_at as "wakeAt", checked_at as "checkedAt"
+     from mendflow.parked_run p where run_key = $1
+       and not exists (select from mendflow.decision d where d.run_key = p.run_key and d.token = p.token and d.taken)
+     order by since, stage`,
+    [key],
+  );
+  return rows;
+}
+
+export interface AttemptRow {
+  readonly stage: string;
+  readonly generation: number;
+  readonly attempt: number;
+  readonly attemptsMax: number;
+  readonly code: string;
+  readonly class: string;
+  readonly text: string;
+  readonly nextTryAt: Date | null;
+  readonly worker: string;
+  readonly at: Date;
+}
+
+/** Failed attempts, oldest first; of more than `limit` the latest. */
+export async function attemptsOf(pool: Pool, key: string, limit: number): Promise<AttemptRow[]> {
+  const { rows } = await pool.query<AttemptRow>(
+    `select * from (
+       select id, stage, generation, attempt, attempts_max as "attemptsMax", code, class, text, next_try_at as "nextTryAt", worker, at
+       from mendflow.attempt where run_key = $1 order by id desc limit $2) latest order by id`,
+    [key, limit],
+  );
+  return rows;
+}
+
+export interface DecisionRow {
+  readonly stage: string;
+  readonly token: string;
+  readonly kind: string;
+  readonly actor: string;
+  readonly reason: string;
+  readonly taken: boolean;
+  readonly text: string;
+  readonly at: Date;
+}
+
+/** Taken and refused, oldest first; of more than `limit` the latest. */
+export async function decisionsOf(pool: Pool, key: string, limit: number): Promise<DecisionRow[]> {
+  const { rows } = await pool.query<DecisionRow>(
+    `select * from (
+       select id, stage, token, kind, actor, reason, taken, text, at from mendflow.decision where run_key = $1 order by id desc limit $2) latest order by id`,
+    [key, limit],
+  );
+  return rows;
+}
+
+/** The bins of the current generation as they are now, also while the run is under way. */
+export async function totalsOf(pool: Pool, key: string): Promise<Totals> {
+  const { rows } = await pool.query<Totals>(
+    `select b.* from mendflow.run r cross join lateral ${binsOf} b where r.key = $1`,
+    [key],
+  );
+  return rows[0] ?? { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
+}
+
+/** Dead letters of the run by state. */
+export async function lettersByState(pool: Pool, key: string): Promise<Readonly<Record<string, number>>> {
+  const { rows } = await pool.query<{ state: string; count: number }>(
+    `select state, count(*)::float8 as count from mendflow.dead_letter where run_key = $1 group by state order by state`,
+    [key],
+  );
+  return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
+}

@@ -1,0 +1,72 @@
+// What lives here: the command line in the process of a test, on an engine of its own.
+// Invariant: output and exit code are those a shell would see; the environment is restored afterwards.
+// Apart because every client test begins with it.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inject } from 'vitest';
+import { runCommandLine } from '../../src/commands/support/program.ts';
+import { serve } from '../../src/engine/worker.ts';
+import { copy, loud } from '../client/project/pipelines.ts';
+import { type Engine, openEngine } from './engine.ts';
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  /** The output as JSON. */
+  json<T = Record<string, unknown>>(): T;
+}
+
+export interface Client {
+  readonly engine: Engine;
+  /** Stack folder of the tests: empty. */
+  readonly dir: string;
+  readonly env: Readonly<Record<string, string>>;
+  mendflow(...argv: string[]): Promise<Ran>;
+  close(): Promise<void>;
+}
+
+export const projectFolder = join(import.meta.dirname, '..', 'client', 'project');
+
+export async function openClient(): Promise<Client> {
+  const engine = await openEngine((stage) => [
+    serve(copy, { fetch: stage('fetch'), load: stage('load') }),
+    serve(loud, { fetch: stage('fetch'), load: stage('load') }),
+  ]);
+  const dir = mkdtempSync(join(tmpdir(), 'mendflow-client-'));
+  const env = {
+    DATABASE_URL: String(engine.pool.options.connectionString),
+    TEMPORAL_ADDRESS: inject('temporalAddress'),
+    MENDFLOW_PREFIX: engine.prefix,
+    MENDFLOW_DIR: dir,
+    MENDFLOW_ACTOR: 'anna',
+  };
+  const before = { ...process.env };
+  Object.assign(process.env, env);
+  return {
+    engine,
+    dir,
+    env,
+    mendflow: (...argv) => mendflow(argv),
+    close: async () => {
+      for (const name of Object.keys(env))
+        if (before[name] === undefined) delete process.env[name];
+        else process.env[name] = before[name];
+      rmSync(dir, { recursive: true, force: true });
+      await engine.close();
+    },
+  };
+}
+
+export async function mendflow(argv: readonly string[], cwd = projectFolder): Promise<Ran> {
+  let out = '';
+  let err = '';
+  const code = await runCommandLine(argv, {
+    cwd,
+    out: { write: (text) => void (out += text) },
+    err: { write: (text) => void (err += text) },
+    signal: new AbortController().signal,
+  });
+  return { code, out, err, json: () => JSON.parse(out) as never };
+}
