@@ -1,7 +1,7 @@
 // What lives here: one Temporal dev server in one folder: started with the measured settings, adopted, stopped and waited for.
 // Invariant: two servers never work on one database file, and a server is called up only when it answers and knows our search attributes.
 // Apart because a given TEMPORAL_ADDRESS replaces all of it.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
@@ -156,6 +156,18 @@ const newLog = (logFile: string): void => {
   if (existsSync(logFile)) renameSync(logFile, `${logFile}.before`);
 };
 
+const halfMadeMark = (dir: string): string => join(dir, 'temporal.db.making');
+
+/**
+ * The server makes its tables only where there is no file. One that was killed at that leaves a file without them, which no later start repairs;
+ * nothing can be in it, because the mark stands until a server has answered for the first time.
+ */
+const dropHalfMade = (dir: string): void => {
+  const file = join(dir, 'temporal.db');
+  if (existsSync(halfMadeMark(dir))) for (const end of ['', '-wal', '-shm']) rmSync(`${file}${end}`, { force: true });
+  if (!existsSync(file)) writeFileSync(halfMadeMark(dir), '');
+};
+
 const startNew = async (options: TemporalOptions, dir: string, stateFile: string, logFile: string): Promise<State> => {
   const last = readState(stateFile);
   const first = options.preferredPorts;
@@ -165,11 +177,17 @@ const startNew = async (options: TemporalOptions, dir: string, stateFile: string
     // Its own HOME and nothing else: the caller's TEMPORAL_* and profiles must not reach the server.
     const env = { HOME: dir, PATH: '/usr/local/bin:/usr/bin:/bin', TZ: 'UTC' };
     newLog(logFile);
-    const id = await startDetached(options.cli, flagsOf(options, dir, port, uiPort), { cwd: dir, env, logFile });
+    if (options.dbFile !== false) dropHalfMade(dir);
+    // Histories are for the owner only, so its database file is made under a closed umask.
+    const args = ['-c', 'umask 077; exec "$0" "$@"', options.cli, ...flagsOf(options, dir, port, uiPort)];
+    const id = await startDetached('/bin/sh', args, { cwd: dir, env, logFile });
     const state: State = { process: id, port, ...(options.headless === true ? {} : { uiPort }) };
     writeState(stateFile, state);
     const { outcome, why } = await waitForAnswer(state, logFile, 45_000);
-    if (outcome === 'up') return state;
+    if (outcome === 'up') {
+      rmSync(halfMadeMark(dir), { force: true });
+      return state;
+    }
     await end(id, 'SIGTERM', 5000);
     // Two things pass by themselves: a port taken since it was seen free, and the database file of a server that is just ending.
     const passes = /address already in use|SQLITE_BUSY|database is locked/i.test(readFileSync(logFile, 'utf8'));

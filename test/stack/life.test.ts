@@ -1,7 +1,7 @@
 // What lives here: the life of a stack in a folder: up, status, down, killed, two at once, as another user.
 // Invariant: whatever was killed, `up` brings it back with its data, and `down` leaves no process.
 // Apart from servers.test.ts because every test here starts servers of its own.
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -160,6 +160,17 @@ describe('a stack in a folder', () => {
     expect((await stackStatus({ dir: two })).state).toBe('up');
     expect(await stackAddresses(two)).toEqual(b);
     expect(await stackAddresses(one)).toBeUndefined();
+  });
+
+  test('a Temporal server killed while it made its database is no obstacle, and histories are for the owner only', async () => {
+    const dir = newFolder('half made');
+    // What such a server leaves: the mark of a first start that never answered, and a file without tables.
+    writeFileSync(join(dir, 'temporal.db.making'), '');
+    writeFileSync(join(dir, 'temporal.db'), '');
+    await up(dir);
+    expect((await stackStatus({ dir })).state).toBe('up');
+    expect(readdirSync(dir)).not.toContain('temporal.db.making');
+    expect(statSync(join(dir, 'temporal.db')).mode & 0o777).toBe(0o600);
   });
 
   test('passwords stand in one file that only its owner reads', async () => {

@@ -2,8 +2,12 @@
 // Invariant: every test works under the same kind of role as production does.
 // Apart from the tests of the stack's life, which start servers of their own.
 import { Connection } from '@temporalio/client';
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
 import { expect, inject, test } from 'vitest';
+import { startPostgres } from '../../src/stack/index.ts';
 import { freshDatabase } from '../support/database.ts';
 
 test('the role handed out owns its database and is no superuser', async () => {
@@ -35,4 +39,19 @@ test('the dev server knows the search attributes before the first run', async ()
       'DeadLetters',
     ]),
   );
+});
+
+test('a given database is used as it is and never stopped, and a wrong one is told in one sentence', async () => {
+  const dir = join(tmpdir(), 'mendflow-never-made');
+  const databaseUrl = inject('databaseUrl');
+  const given = await startPostgres({ dir, databaseUrl });
+  expect(given).toMatchObject({ kind: 'given', url: databaseUrl, version: expect.stringMatching(/^\d+/) });
+  await given.stop();
+  expect((await startPostgres({ dir, databaseUrl })).kind).toBe('given');
+  const wrong = new URL(databaseUrl);
+  wrong.password = 'wrong-password';
+  const refused = await startPostgres({ dir, databaseUrl: wrong.href }).catch((error: unknown) => String(error));
+  expect(refused).toMatch(/DATABASE_URL does not answer .*nothing was started in its place.*unset DATABASE_URL/);
+  expect(refused).not.toContain('wrong-password');
+  expect(existsSync(dir)).toBe(false);
 });
