@@ -72,8 +72,10 @@ const fixed = (bytes: number, write: (buffer: Buffer) => void): Buffer => {
 };
 
 const shown = (value: unknown): string => {
-  const text = typeof value === 'object' ? Object.prototype.toString.call(value) : String(value);
-  return text.slice(0, 100).toWellFormed();
+  if (typeof value === 'string') return `"${value.slice(0, 100).toWellFormed()}"`;
+  return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'
+    ? String(value)
+    : `A value of type ${typeof value}`;
 };
 
 function textOf(value: unknown): string {

@@ -78,11 +78,11 @@ export const validate = (schema: Schema): Step => ({
 });
 
 /** From a valid value to a row of the table. `undefined` or `null` leaves the record out (it counts as skipped); what it throws makes a letter. */
-export const transform = <T>(fn: (value: T, about: RecordAbout) => object | null | undefined): Step => ({
+export const transform = (fn: (value: never, about: RecordAbout) => object | null | undefined): Step => ({
   kind: 'transform',
   run(value, about) {
     try {
-      const row = fn(value as T, about);
+      const row = fn(value as never, about);
       return row === undefined || row === null ? { skip: true } : { value: row };
     } catch (error) {
       return bad('untransformable', error);

@@ -18,7 +18,7 @@ interface Wire {
 
 interface Query {
   ended(): boolean;
-  fail(error: unknown, wire: Wire): void;
+  fail(error: unknown): void;
 }
 
 export interface CopyOptions {
@@ -69,7 +69,7 @@ function submittable(
       wire.query(sql);
     },
     handleCopyInResponse(wire: Wire): void {
-      pump(wire, parts, options, { ended: () => ended, fail: self.handleError });
+      pump(wire, parts, options, { ended: () => ended, fail: (error) => self.handleError(error, wire) });
     },
     handleCommandComplete(message: { text: string }): void {
       const match = /^COPY (\d+)/.exec(message.text);
@@ -145,7 +145,7 @@ function pump(wire: Wire, parts: readonly Uint8Array[], options: CopyOptions, qu
     try {
       step();
     } catch (error) {
-      query.fail(error, wire);
+      query.fail(error);
     }
   };
   guarded();
