@@ -286,7 +286,8 @@ function hashUpTo(cutter: Cutter, end: number): void {
 function finish(cutter: Cutter): Chunk {
   const { window, compiled, rows } = cutter;
   hashUpTo(cutter, window.start);
-  const tuples = cutter.out.subarray(0, compiled.writer.used());
+  // No Buffer: its `slice` is a view, that of the array which comes from a thread is a copy.
+  const tuples = new Uint8Array(cutter.out.buffer, cutter.out.byteOffset, compiled.writer.used());
   const chunk: Chunk = {
     from: cutter.from,
     to: window.base + window.start,
