@@ -116,6 +116,8 @@ const createRole = async (secrets: Secrets, port: number): Promise<void> => {
     await client.query(
       `${role.rowCount === 0 ? 'create' : 'alter'} role mendflow login nosuperuser password ${password}`,
     );
+    // The schema mendflow has the role's name, so without this "$user" would put users' own tables into it, unseen by any other role.
+    await client.query(`alter role mendflow set search_path to public`);
     const database = await client.query(`select 1 from pg_database where datname = 'mendflow'`);
     if (database.rowCount === 0) await client.query('create database mendflow owner mendflow');
   } finally {
