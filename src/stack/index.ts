@@ -13,6 +13,6 @@ export {
   type StackOptions,
   type StackStatus,
 } from './stack.ts';
-export { findTemporalCli } from './temporal-cli.ts';
+export { ensureTemporalCli, findTemporalCli } from './temporal-cli.ts';
 export { startTemporal, type RunningTemporal, type TemporalOptions } from './temporal.ts';
 export { startWorkerProcess, type WorkerCommand, type WorkerProcess } from './worker-process.ts';

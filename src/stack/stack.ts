@@ -9,7 +9,7 @@ import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
 import { end, isAlive } from './system/process.ts';
 import { readStack, writeStack, type StackState, type WorkerEntry } from './state.ts';
-import { findTemporalCli } from './temporal-cli.ts';
+import { ensureTemporalCli } from './temporal-cli.ts';
 import { runningTemporal, startTemporal, stopTemporal, temporalAnswers } from './temporal.ts';
 import { drainMs, startWorkerProcess, type WorkerCommand } from './worker-process.ts';
 
@@ -27,7 +27,7 @@ export interface StackAddresses {
 /** What to bring up. */
 export interface StackOptions {
   readonly dir: string;
-  /** Of programs; see `startPostgres` and `findTemporalCli`. */
+  /** Of programs; see `startPostgres` and `ensureTemporalCli`. */
   readonly cacheDir: string;
   /** TEMPORAL_CLI. */
   readonly temporalCli?: string | undefined;
@@ -81,7 +81,11 @@ const usable = (wanted: string): string => {
 const ownTemporal = async (options: StackOptions, dir: string): Promise<{ address: string; uiUrl?: string }> => {
   const running = runningTemporal(dir);
   if (running === undefined) options.onProgress?.('Starting the Temporal dev server.');
-  const cli = await findTemporalCli({ explicit: options.temporalCli, cacheDir: options.cacheDir });
+  const cli = await ensureTemporalCli({
+    explicit: options.temporalCli,
+    cacheDir: options.cacheDir,
+    onProgress: options.onProgress,
+  });
   // The ports everybody knows, if nobody has them: then plain `temporal` commands find this server.
   return startTemporal({ dir, cli: cli.path, preferredPorts: { port: 7233, uiPort: 8233 } });
 };
