@@ -14,6 +14,7 @@ export {
   validate,
 } from './steps.ts';
 export { type OpenedRecords, recordReader, type RecordSource, type SourceRecord } from './record-reader.ts';
+export { lines } from '../connectors/lines.ts';
 export { provideSink, type Sink } from './sink.ts';
 export type { Bins, FlowContext, Progress, Segment } from './context.ts';
 export { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Range, type Reject, type Violation } from './types.ts';

@@ -41,7 +41,7 @@ export interface OpenedRecords {
   readonly slice: Slice;
   /** Records of the range in order, covering it without gaps. */
   records(range: Range, signal: AbortSignal): AsyncIterable<SourceRecord>;
-  /** Bytes again, for a letter about a refused row. */
+  /** Bytes again, for a letter about a refused row and for hashing what a record had cut: `length` of them unless the source ends. */
   raw(offset: number, length: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
@@ -64,6 +64,8 @@ export async function openRecords(source: RecordSource, opening: Opening): Promi
   return { sourceId: opened.sourceId, slice: opened.slice, reader: recordReader(opened, opening) };
 }
 
+/** Read at once of a record that is longer than what is kept of it. */
+const HASH_BYTES = 1 << 20;
 /** A chunk is full at this size even if it has fewer records than allowed. */
 const CHUNK_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -75,6 +77,7 @@ export function recordReader(opened: OpenedRecords, opening: Pick<Opening, 'step
         let draft = begin(range.from);
         for await (const record of opened.records(range, signal)) {
           if (signal.aborted) return;
+          await hashRecord(draft.hash, record, opened);
           add(draft, record, opened.sourceId, opening);
           if (draft.records < recordsMax && draft.size < CHUNK_BYTES_MAX) continue;
           yield finish(draft);
@@ -88,6 +91,17 @@ export function recordReader(opened: OpenedRecords, opening: Pick<Opening, 'step
     raw: (offset, length) => opened.raw(offset, length),
     close: () => opened.close(),
   };
+}
+
+/** The hash of a range proves later that a file still holds it, so it goes over all bytes: those of a record that was cut are read again. */
+async function hashRecord(hash: Hash, record: SourceRecord, opened: Pick<OpenedRecords, 'raw'>): Promise<void> {
+  hash.update(record.raw);
+  for (let done = record.raw.byteLength; done < record.length;) {
+    const part = await opened.raw(record.offset + done, Math.min(HASH_BYTES, record.length - done));
+    if (part.byteLength === 0) return;
+    hash.update(part);
+    done += part.byteLength;
+  }
 }
 
 interface Draft {
@@ -131,7 +145,6 @@ function add(
   draft.lines += record.lines ?? 1;
   draft.to = record.offset + record.length;
   draft.size += record.length;
-  draft.hash.update(record.raw);
   if (record.skip) {
     draft.skipped++;
     return;

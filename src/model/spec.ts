@@ -5,7 +5,8 @@ import type { Segment } from '../flow/context.ts';
 import type { Duration } from './duration.ts';
 
 type AnyActivity = (input: never) => Promise<unknown>;
-type In<F> = F extends (input: infer I) => Promise<unknown> ? I : F extends () => Promise<unknown> ? void : never;
+/** A stage without input is asked for first: its function would also pass as one of any input, and a call of it would then need an argument. */
+type In<F> = F extends () => Promise<unknown> ? void : F extends (input: infer I) => Promise<unknown> ? I : never;
 type Out<F> = F extends (...args: never[]) => Promise<infer R> ? (R extends Segment<infer O> ? O : R) : never;
 
 /** First delay, growth and ceiling of the waits between attempts; each wait is spread by ±50 %. */
