@@ -6,7 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { CodedError } from '../model/failure.ts';
 import { type Bytes, bytesOf } from '../flow/parse/bytes.ts';
 import type { Range } from '../flow/types.ts';
-import { displayName, type FileRef, openFile } from './files.ts';
+import { displayName, type FileRef, openFile, type OpenFile } from './files.ts';
 
 /** A committed range with the hash of its bytes. */
 export interface Proof extends Range {
@@ -23,6 +23,8 @@ export interface KnownSource {
   readonly proofs: readonly Proof[];
   /** End of the last byte that any run has planned or committed. */
   readonly plannedTo: number;
+  /** What was noted when it was last opened (`OpenFile.hint`): settles whether a short file was moved, which its few bytes cannot. */
+  readonly hint?: unknown;
 }
 
 /** What the ledger is asked; `src/store/sources.ts` answers it. */
@@ -47,6 +49,17 @@ export type Identity =
   /** Seen before: what is new begins at `from`, which is the file's end if nothing is. */
   | { readonly kind: 'known'; readonly sourceId: string; readonly from: number; readonly renamedFrom?: string };
 
+/** Short files begin alike by chance: below this, only the same inode tells a file that was moved from another one. */
+const MOVED_BYTES_MIN = 512;
+
+const isInode = (hint: unknown, { inode, device }: OpenFile['hint']): boolean =>
+  typeof hint === 'object' &&
+  hint !== null &&
+  'inode' in hint &&
+  'device' in hint &&
+  hint.inode === inode &&
+  hint.device === device;
+
 /** True if the bytes still hold every proof. */
 export async function holds(bytes: Bytes, size: number, proofs: readonly Proof[]): Promise<boolean> {
   for (const { from, to, rawSha256 } of proofs) {
@@ -70,6 +83,7 @@ async function sha256Of(bytes: Bytes, from: number, to: number): Promise<Buffer>
 interface Question {
   readonly ref: FileRef;
   readonly sourceName: Uint8Array;
+  readonly hint: OpenFile['hint'];
   readonly bytes: Bytes;
   /** Bytes of the decoded stream. */
   readonly size: number;
@@ -94,7 +108,8 @@ export async function identify(question: Question): Promise<Identity> {
   if (same !== undefined) {
     const path = pathOfSource(same.name);
     // The old place no longer holds these bytes: the file was moved here, and what was committed of it counts.
-    if (!(await placeHolds(path, same))) {
+    const tellable = same.plannedTo >= MOVED_BYTES_MIN || isInode(same.hint, question.hint);
+    if (tellable && !(await placeHolds(path, same))) {
       const renamedFrom = displayName(same.name);
       if (same.plannedTo > size) throw shrunk(question, same);
       return { kind: 'known', sourceId: same.id, from: same.plannedTo, renamedFrom };

@@ -37,6 +37,7 @@ export async function openSource(ref: FileRef, options: OpenSourceOptions): Prom
     const identity = await identify({
       ref,
       sourceName: file.sourceName,
+      hint: file.hint,
       bytes,
       size: end.to + end.left,
       known: options.known,
