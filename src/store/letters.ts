@@ -165,16 +165,17 @@ export interface OpenedLetter extends LetterLine {
 const lineColumns = `l.id, l.run_key as "runKey", l.stage, mendflow.name_text(s.name) as source, l.off::float8 as offset, l.len::float8 as length,
   l.line_no::float8 as line, l.code, encode(l.fingerprint, 'hex') as fingerprint, l.state, l.sample, l.at`;
 
-/** Letters by run, state and code, oldest position first. At most `limit`, 100 unless told. */
+/** Letters by run, pipeline, state and code, oldest position first. At most `limit`, 100 unless told. */
 export async function listLetters(
   db: Db,
-  filter: { runKey?: string; state?: string; code?: string; limit?: number },
+  filter: { runKey?: string; pipeline?: string; state?: string; code?: string; limit?: number },
 ): Promise<LetterLine[]> {
   const { rows } = await db.query<LetterLine>(
     `select ${lineColumns} from mendflow.dead_letter l join mendflow.source s on s.id = l.source_id
      where ($1::text is null or l.run_key = $1) and ($2::text is null or l.state = $2) and ($3::text is null or l.code = $3)
+       and ($5::text is null or s.pipeline = $5)
      order by l.run_key, l.source_id, l.off limit $4`,
-    [filter.runKey ?? null, filter.state ?? null, filter.code ?? null, filter.limit ?? 100],
+    [filter.runKey ?? null, filter.state ?? null, filter.code ?? null, filter.limit ?? 100, filter.pipeline ?? null],
   );
   return rows;
 }

@@ -180,3 +180,20 @@ export async function lettersByState(pool: Pool, key: string): Promise<Readonly<
   );
   return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
 }
+
+/** How many runs are in each state. */
+export async function runsByState(pool: Pool): Promise<Readonly<Record<string, number>>> {
+  const { rows } = await pool.query<{ state: string; count: number }>(
+    'select state, count(*)::float8 as count from mendflow.run group by state',
+  );
+  return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
+}
+
+/** Runs that wait, longest first. */
+export async function parkedWorkflows(pool: Pool, limit: number): Promise<{ run: string; workflowId: string }[]> {
+  const { rows } = await pool.query<{ run: string; workflowId: string }>(
+    `select run_key as run, workflow_id as "workflowId" from mendflow.parked_run group by 1, 2 order by min(since) limit $1`,
+    [limit],
+  );
+  return rows;
+}

@@ -35,6 +35,10 @@ export const exitCodes = {
     says: 'The run was aborted by an operator. Committed data stays; the rest is accounted as skipped.',
   },
   unreachable: { number: 8, says: 'Temporal or the database does not answer. Nothing was changed.' },
+  faults: {
+    number: 9,
+    says: '`mendflow check` found what would break: in the code of this folder, or in runs under way. Nothing was changed.',
+  },
   interrupted: { number: 130, says: 'Ended by Ctrl-C. A run that was waited for goes on by itself.' },
 } as const satisfies Record<string, ExitCode>;
 

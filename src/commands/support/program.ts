@@ -1,11 +1,21 @@
 // What lives here: the command line as one value: all commands, how their errors are told, and with which number it ends.
 // Invariant: no stack trace reaches a person who did not ask for it; a wrong word on the command line ends with the number for usage.
 // Apart from the entry so that tests run commands without a process of their own.
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { readConfig } from '../../config.ts';
 import { registerDecide } from '../decide.ts';
+import { registerDoctor } from '../doctor.ts';
+import { registerExplain } from '../explain.ts';
+import { registerHelp } from '../help.ts';
+import { registerInit } from '../init.ts';
+import { registerLetters } from '../letters.ts';
+import { registerLogs } from '../logs.ts';
+import { registerNew } from '../new.ts';
+import { registerPipelines } from '../pipelines.ts';
 import { registerRuns } from '../runs.ts';
 import { registerShow } from '../show.ts';
+import { registerStack } from '../stack.ts';
 import { registerStart } from '../start.ts';
 import { type Exit, exitCodes, exitOf } from './exit-codes.ts';
 import { type Session, type Surroundings, withSession } from './session.ts';
@@ -16,7 +26,15 @@ export type Act = <A extends unknown[]>(
 ) => (...args: A) => Promise<void>;
 export type Register = (program: Command, act: Act) => void;
 
-const registers: readonly Register[] = [registerStart, registerRuns, registerShow, registerDecide];
+/** As `mendflow help` shows them. */
+const groups: readonly (readonly [string, readonly Register[]])[] = [
+  ['Runs:', [registerStart, registerRuns, registerShow, registerLogs, registerLetters]],
+  ['Decisions:', [registerDecide]],
+  ['Pipelines:', [registerPipelines, registerExplain]],
+  ['Project:', [registerInit, registerNew]],
+  ['Stack:', [registerStack, registerDoctor]],
+  ['Help:', [registerHelp]],
+];
 
 /** Runs one command line (without program and script). Returns the number to end with. */
 export async function runCommandLine(argv: readonly string[], at: Surroundings): Promise<number> {
@@ -30,9 +48,21 @@ export async function runCommandLine(argv: readonly string[], at: Surroundings):
     .description('Data pipelines that heal themselves, on Temporal.')
     .configureHelp({ showGlobalOptions: false })
     .configureOutput({ writeOut: (text) => void at.out.write(text), writeErr: (text) => void at.err.write(text) })
-    .showHelpAfterError('See `mendflow help`, or --help after the command.')
+    .version(version(), '-V, --version', 'print the version')
+    .showHelpAfterError('Nothing was changed. See `mendflow help`, or --help after the command.')
+    .addHelpText(
+      'after',
+      '\nBegin with `mendflow stack up`, then `mendflow pipelines`. Exit codes: `mendflow help exit-codes`.',
+    )
     .exitOverride();
-  for (const register of registers) register(program, act);
+  for (const [group, registers] of groups) {
+    program.commandsGroup(group);
+    for (const register of registers) register(program, act);
+  }
+  if (argv.length === 0) {
+    program.outputHelp();
+    return exitCodes.ok.number;
+  }
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exitCodes[exit].number;
@@ -40,6 +70,9 @@ export async function runCommandLine(argv: readonly string[], at: Surroundings):
     return tell(error, at);
   }
 }
+
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
 function tell(error: unknown, at: Surroundings): number {
   // Commander has told it already; help and version end it with 0.

@@ -61,7 +61,7 @@ export function openTerminal(out: Stream, err: Stream): Terminal {
     columns: out.columns ?? 120,
     line,
     note: (text) => void err.write(`${text}\n`),
-    json: (value) => line(JSON.stringify(value, null, 2)),
+    json: (value) => line(asciiControls(JSON.stringify(value, null, 2))),
     table: (head, rows) => {
       const table = new Table({
         head: head.map((word) => (colours ? styleText('dim', word) : word)),
@@ -80,6 +80,13 @@ export function openTerminal(out: Stream, err: Stream): Terminal {
     },
   };
 }
+
+/** JSON leaves C1 and direction marks as they are; a terminal would obey them. Inside of JSON they only stand in texts. */
+const asciiControls = (json: string): string =>
+  json.replaceAll(
+    /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 
 /** A line that wraps would be counted as one and drawn as two. Lines of progress hold no colours. */
 const cut = (text: string, width: number): string => (text.length > width - 1 ? `${text.slice(0, width - 2)}…` : text);

@@ -1,0 +1,101 @@
+// What lives here: `mendflow doctor`.
+// Invariant: it looks at everything it can reach, whatever else is broken; each wrong line names what mends it; it changes nothing.
+// Apart as every command: arguments, one call, output.
+import { Connection } from '@temporalio/client';
+import type { Places } from '../connect.ts';
+import { openPool } from '../store/db.ts';
+import {
+  type Check,
+  nodeCheck,
+  postgresChecks,
+  runChecks,
+  stackCheck,
+  temporalChecks,
+  unknown,
+  workerChecks,
+} from './support/checks.ts';
+import type { Exit } from './support/exit-codes.ts';
+import type { Register } from './support/program.ts';
+import type { Session } from './support/session.ts';
+import { escaped } from './support/terminal.ts';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export const registerDoctor: Register = (program, act) => {
+  program
+    .command('doctor')
+    .summary('what is wrong here, and the command that mends it')
+    .option('--json', 'print JSON')
+    .action(act((session, options: { json?: boolean }) => doctor(session, options.json === true)));
+};
+
+async function doctor(session: Session, json: boolean): Promise<Exit> {
+  const checks: Check[] = [nodeCheck(), await stackCheck(session.config.dir)];
+  try {
+    const { registry } = await session.project();
+    checks.push({
+      name: 'Project',
+      state: 'ok',
+      says: `${session.cwd}: ${registry.specs.map(({ name }) => name).join(', ')}`,
+    });
+  } catch (error) {
+    checks.push(unknown('Project', error, 'Correct mendflow.config.ts; `mendflow check` says more.'));
+  }
+  const places = await session.places().catch((error: unknown) => {
+    checks.push(unknown('Addresses', error, 'mendflow stack up'));
+    return undefined;
+  });
+  if (places) checks.push(...(await serverChecks(session, places)));
+  const wrong = checks.filter(({ state }) => state === 'wrong');
+  if (json) session.terminal.json({ healthy: wrong.length === 0, checks });
+  else write(session, checks);
+  return wrong.length === 0 ? 'ok' : 'failed';
+}
+
+async function serverChecks({ config }: Session, places: Places): Promise<Check[]> {
+  const checks: Check[] = [];
+  const pool = openPool({ url: places.databaseUrl, applicationName: 'mendflow-doctor' });
+  const connection = await Connection.connect({
+    ...places.temporal.connectionOptions,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+  }).catch((error: unknown) => {
+    checks.push(
+      unknown(
+        'Temporal',
+        error,
+        config.temporal ? 'Start the server, or correct TEMPORAL_ADDRESS.' : 'mendflow stack up',
+      ),
+    );
+    return undefined;
+  });
+  const { namespace } = places.temporal;
+  const add = async (name: string, mend: string, look: () => Promise<Check[]>): Promise<void> => {
+    checks.push(...(await look().catch((error: unknown) => [unknown(name, error, mend)])));
+  };
+  try {
+    if (connection) {
+      await add('Temporal', 'mendflow stack status', () => temporalChecks(connection, namespace));
+      await add('Workers', 'mendflow stack status', () => workerChecks(connection, namespace, config.prefix));
+    }
+    await add(
+      'Postgres',
+      config.databaseUrl === undefined ? 'mendflow stack up' : 'Start the server, or correct DATABASE_URL.',
+      () => postgresChecks(pool),
+    );
+    if (connection && checks.some(({ name, state }) => name === 'Schema' && state === 'ok'))
+      await add('Runs', 'mendflow stack status', () => runChecks(pool, connection, namespace, config.prefix));
+  } finally {
+    await Promise.allSettled([pool.end(), connection?.close()]);
+  }
+  return checks;
+}
+
+const marks = { ok: ['green', '✔'], note: ['cyan', '•'], wrong: ['red', '✖'], unknown: ['yellow', '?'] } as const;
+
+function write({ terminal }: Session, checks: readonly Check[]): void {
+  for (const { name, state, says, mend } of checks) {
+    const [style, mark] = marks[state];
+    terminal.line(`${terminal.style(style, mark)} ${name.padEnd(18)}  ${escaped(says)}`);
+    if (mend !== undefined) terminal.line(`  ${''.padEnd(18)}  → ${mend}`);
+  }
+}

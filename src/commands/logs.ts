@@ -1,0 +1,125 @@
+// What lives here: `mendflow logs <run>`: what went wrong, what waited, who decided, in order.
+// Invariant: read from the control store; lines of workers are added only on request, and nothing in them reaches a terminal unescaped.
+// Apart as every command: arguments, one call, output.
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { workflowId } from '../model/ids.ts';
+import { inWords } from '../model/duration.ts';
+import { stackStatus } from '../stack/index.ts';
+import { attemptsOf, decisionsOf, parksOf, type RunRow } from '../store/reads.ts';
+import { readLimit } from './runs.ts';
+import { decisionLine } from './show.ts';
+import type { Exit } from './support/exit-codes.ts';
+import { theRun } from './support/find-run.ts';
+import type { Register } from './support/program.ts';
+import type { Session } from './support/session.ts';
+import { escaped, moment } from './support/terminal.ts';
+
+interface Options {
+  readonly limit: string;
+  readonly worker?: boolean;
+  readonly json?: boolean;
+}
+
+export const registerLogs: Register = (program, act) => {
+  program
+    .command('logs')
+    .summary('failed attempts, parks and decisions of a run, in order')
+    .argument('<run>', 'the run, or how only one run begins or ends')
+    .option('--limit <number>', 'of each kind the latest so many', '200')
+    .option('--worker', "add the lines about the run from the logs of this stack's workers")
+    .option('--json', 'print JSON')
+    .action(act((session, run: string, options: Options) => logs(session, run, options)));
+};
+
+interface Entry {
+  readonly at: Date;
+  readonly what: 'opened' | 'attempt' | 'park' | 'decision' | 'closed';
+  readonly stage: string;
+  readonly text: string;
+}
+
+async function logs(session: Session, written: string, options: Options): Promise<Exit> {
+  const store = await session.store();
+  const row = await theRun(store, session.config.prefix, written);
+  const limit = readLimit(options.limit);
+  const entries = await entriesOf(session, row, limit);
+  const lines = options.worker === true ? await workerLines(session, row, limit) : undefined;
+  const { terminal } = session;
+  if (options.json === true) {
+    terminal.json({ run: row.run, entries, ...(lines === undefined ? {} : { workers: lines }) });
+    return 'ok';
+  }
+  for (const { at, what, stage, text } of entries)
+    terminal.line(
+      `${terminal.style('dim', moment(at))}  ${what.padEnd(8)}  ${stage === '' ? '' : `${escaped(stage)}  `}${text}`,
+    );
+  for (const { worker, line } of lines ?? []) terminal.line(`${terminal.style('dim', worker)}  ${escaped(line)}`);
+  return 'ok';
+}
+
+async function entriesOf(session: Session, row: RunRow, limit: number): Promise<Entry[]> {
+  const store = await session.store();
+  const [attempts, parks, decisions] = await Promise.all([
+    attemptsOf(store, row.run, limit),
+    parksOf(store, row.run),
+    decisionsOf(store, row.run, limit),
+  ]);
+  const entries: Entry[] = [
+    { at: row.openedAt, what: 'opened', stage: '', text: `generation ${row.generation}` },
+    ...attempts.map(({ at, stage, attempt, attemptsMax, code, class: cls, text, nextTryAt, worker }): Entry => {
+      const next =
+        nextTryAt === null ? 'the budget is spent' : `next try in ${inWords(nextTryAt.getTime() - at.getTime())}`;
+      return {
+        at,
+        what: 'attempt',
+        stage,
+        text: `${attempt} of ${attemptsMax} failed with ${code} (${cls}): ${escaped(text)} ${next}; ${escaped(worker)}`,
+      };
+    }),
+    ...parks.map(({ since, stage, until, code, attempts: spent, elapsedMs, wakeAt, token }): Entry => {
+      const next = until === 'decision' ? 'asks' : wakeAt === null ? 'waits' : `waits until ${moment(wakeAt)}`;
+      return {
+        at: since,
+        what: 'park',
+        stage,
+        text: `${next}: ${code} after ${spent} attempts over ${inWords(elapsedMs)}, token ${token}`,
+      };
+    }),
+    ...decisions.map((one): Entry => ({ at: one.at, what: 'decision', stage: '', text: decisionLine(one) })),
+    ...(row.closedAt === null ? [] : [{ at: row.closedAt, what: 'closed', stage: '', text: row.state } as const]),
+  ];
+  return entries.toSorted((a, b) => a.at.getTime() - b.at.getTime());
+}
+
+/** Of a long log only its end is read: what happened last is what one looks for. */
+const TAIL_BYTES = 4 * 1024 * 1024;
+
+async function workerLines(session: Session, row: RunRow, limit: number): Promise<{ worker: string; line: string }[]> {
+  const { workers } = await stackStatus({ dir: session.config.dir });
+  const id = row.workflowId ?? workflowId(session.config.prefix, row.run);
+  const found = workers.flatMap(({ name, logFile }) =>
+    endOf(logFile)
+      .split('\n')
+      // As in JSON, where the run ends with its quote: another run may begin with the same words.
+      .filter((line) => line.includes(`${JSON.stringify(row.run).slice(1)}`) || line.includes(JSON.stringify(id)))
+      .map((line) => ({ worker: name, line })),
+  );
+  if (workers.length === 0)
+    session.terminal.note(
+      `The stack in ${session.config.dir} has no workers; logs of other workers are where they run.`,
+    );
+  return found.slice(-limit);
+}
+
+function endOf(file: string): string {
+  if (!existsSync(file)) return '';
+  const fd = openSync(file, 'r');
+  try {
+    const { size } = fstatSync(fd);
+    const bytes = Buffer.alloc(Math.min(size, TAIL_BYTES));
+    const read = readSync(fd, bytes, 0, bytes.length, size - bytes.length);
+    return bytes.subarray(0, read).toString('utf8');
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,149 @@
+// What lives here: `mendflow stack up|down|status` and `mendflow migrate`.
+// Invariant: up twice is up once; down ends only what this folder's stack started; the worker finds the project in the folder the command was run in.
+// Apart as every command: arguments, one call, output.
+import { fileURLToPath } from 'node:url';
+import {
+  stackAddresses,
+  stackDown,
+  stackStatus,
+  stackUp,
+  type StackStatus,
+  type WorkerCommand,
+} from '../stack/index.ts';
+import { migrate } from '../store/migrate.ts';
+import { CommandError, type Exit } from './support/exit-codes.ts';
+import type { Register } from './support/program.ts';
+import type { Session } from './support/session.ts';
+import { escaped } from './support/terminal.ts';
+
+interface Options {
+  readonly workers: string;
+  readonly json?: boolean;
+}
+
+export const registerStack: Register = (program, act) => {
+  const stack = program
+    .command('stack')
+    .summary('Postgres, Temporal and workers of this folder, in the background')
+    .helpCommand(false);
+  stack
+    .command('up')
+    .summary('bring up what is missing, and leave it running')
+    .option('--workers <number>', 'how many workers', '1')
+    .option('--json', 'print JSON')
+    .action(act((session, options: Options) => up(session, options)));
+  stack
+    .command('down')
+    .summary('end it all; data stays')
+    .option('--json', 'print JSON')
+    .action(act((session, options: { json?: boolean }) => down(session, options.json === true)));
+  stack
+    .command('status')
+    .summary('what runs, and where')
+    .option('--json', 'print JSON')
+    .action(act((session, options: { json?: boolean }) => status(session, options.json === true)));
+  program
+    .command('migrate')
+    .summary('bring the database to the schema of this release')
+    .option('--json', 'print JSON')
+    .action(act((session, options: { json?: boolean }) => bringToSchema(session, options.json === true)));
+};
+
+/** The text a worker logs once it polls; see src/worker.ts. Below the level `info` it is not logged. */
+const READY = 'Worker is up.';
+
+async function up(session: Session, options: Options): Promise<Exit> {
+  const workers = Number(options.workers);
+  if (!Number.isInteger(workers) || workers < 0 || workers > 64)
+    throw new CommandError(
+      'usage',
+      `--workers has to be a whole number from 0 to 64, and is "${options.workers}". Nothing was started.`,
+    );
+  const { config, terminal } = session;
+  await stackUp({
+    dir: config.dir,
+    cacheDir: config.cacheDir,
+    temporalCli: config.temporalCli,
+    databaseUrl: config.databaseUrl,
+    temporalAddress: config.temporal?.connectionOptions.address,
+    workers,
+    worker: workerCommand(session),
+    beforeWorkers: async ({ databaseUrl }) => void (await migrate(databaseUrl)),
+    onProgress: (line) => terminal.note(line),
+  });
+  return await status(session, options.json === true);
+}
+
+/** The worker of this package, or from source where the command runs from source. */
+export function workerCommand({
+  config,
+  cwd,
+  environment,
+}: Pick<Session, 'config' | 'cwd' | 'environment'>): WorkerCommand {
+  const source = import.meta.url.endsWith('.ts');
+  const file = fileURLToPath(new URL(source ? '../worker.ts' : '../worker.js', import.meta.url));
+  const loader = source ? ['--conditions=mendflow-src', '--import', import.meta.resolve('tsx')] : [];
+  const loud = config.logLevel === 'debug' || config.logLevel === 'info';
+  return {
+    command: process.execPath,
+    args: [...loader, file],
+    env: { ...environment(), MENDFLOW_DIR: config.dir },
+    cwd,
+    ...(loud ? { readyText: READY } : {}),
+  };
+}
+
+async function down(session: Session, json: boolean): Promise<Exit> {
+  const { config, terminal } = session;
+  const ended = await stackDown({ dir: config.dir, onProgress: (line) => terminal.note(line) });
+  if (json) terminal.json({ dir: config.dir, ended });
+  else
+    terminal.line(
+      ended === 0
+        ? `Nothing was running in ${config.dir}.`
+        : `Ended ${ended} processes; all data is kept in ${config.dir}.`,
+    );
+  return 'ok';
+}
+
+async function status(session: Session, json: boolean): Promise<Exit> {
+  const { config, terminal } = session;
+  const found = await stackStatus({ dir: config.dir });
+  if (json) terminal.json(found);
+  else await write(session, found);
+  return found.state === 'up' ? 'ok' : 'failed';
+}
+
+async function write({ terminal, config }: Session, found: StackStatus): Promise<void> {
+  const { postgres, temporal, workers } = found;
+  terminal.line(`The stack in ${escaped(found.dir)} is ${terminal.style('bold', found.state)}.`);
+  if (found.state === 'down') {
+    terminal.line('  Start it with `mendflow stack up`.');
+    return;
+  }
+  const where = (port: number | undefined, pid: number | undefined): string =>
+    port === undefined ? '' : `  port ${port}, process ${pid}`;
+  terminal.line(`  Postgres  ${postgres.state}${where(postgres.port, postgres.pid)}`);
+  terminal.line(
+    `  Temporal  ${temporal.state}${temporal.address === undefined ? '' : `  ${temporal.address}`}${temporal.pid === undefined ? '' : `, process ${temporal.pid}`}`,
+  );
+  if (temporal.uiUrl !== undefined) terminal.line(`  Web UI    ${temporal.uiUrl}`);
+  for (const worker of workers)
+    terminal.line(
+      `  ${worker.name}  ${worker.alive ? 'up' : 'gone'}  process ${worker.pid}, log ${escaped(worker.logFile)}`,
+    );
+  if (found.state === 'partly') terminal.line('  Something is missing; `mendflow stack up` repairs it.');
+  // The password belongs into a variable, never on a page; this says where the variable can be read.
+  else if (await stackAddresses(config.dir)) terminal.line('  Next      mendflow pipelines');
+}
+
+async function bringToSchema(session: Session, json: boolean): Promise<Exit> {
+  const url = session.config.databaseUrl ?? (await session.places()).databaseUrl;
+  const names = await migrate(url);
+  if (json) session.terminal.json({ ran: names });
+  else
+    session.terminal.line(
+      names.length === 0 ? 'The database has the schema of this release already.' : `Ran ${names.join(', ')}.`,
+    );
+  return 'ok';
+}

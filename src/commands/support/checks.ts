@@ -1,0 +1,253 @@
+// What lives here: what `doctor` looks at: one function per thing, each with what is wrong and the command that mends it.
+// Invariant: a check changes nothing and ends within seconds; what cannot be looked at says why, never "ok".
+// Apart from the command because each check is a small client of another part of the house.
+import type { Connection } from '@temporalio/client';
+import type { Pool } from 'pg';
+import { searchAttributes } from '../../engine/search-attributes.ts';
+import { classify } from '../../model/classify.ts';
+import { inWords } from '../../model/duration.ts';
+import { queues } from '../../model/ids.ts';
+import { stackStatus } from '../../stack/index.ts';
+import { SERVER_VERSION_MIN } from '../../store/db.ts';
+import { checkSchema } from '../../store/migrate.ts';
+import { parkedWorkflows, runsByState } from '../../store/reads.ts';
+
+export interface Check {
+  readonly name: string;
+  /** `note`: worth knowing, nothing is wrong. `unknown`: could not be looked at. */
+  readonly state: 'ok' | 'note' | 'wrong' | 'unknown';
+  readonly says: string;
+  /** The command or setting that mends it. */
+  readonly mend?: string;
+}
+
+/** Lowest supported Node: 20.19. */
+const NODE_MIN = [20, 19] as const;
+/** Clocks further apart make "next try" on a page and in fact two things. */
+const CLOCK_MAX_MS = 5_000;
+const PARKED_LOOKED_AT_MAX = 20;
+
+export function nodeCheck(version = process.versions.node): Check {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const good = major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1]);
+  return good
+    ? { name: 'Node', state: 'ok', says: version }
+    : {
+        name: 'Node',
+        state: 'wrong',
+        says: `${version} is too old`,
+        mend: `Install Node ${NODE_MIN.join('.')} or newer.`,
+      };
+}
+
+export async function stackCheck(dir: string): Promise<Check> {
+  const { state, workers, workersWanted } = await stackStatus({ dir });
+  const living = workers.filter(({ alive }) => alive).length;
+  const name = 'Stack folder';
+  if (state === 'up') return { name, state: 'ok', says: `${dir}: up, ${living} worker${living === 1 ? '' : 's'}` };
+  if (state === 'down') return { name, state: 'note', says: `${dir}: no stack runs here`, mend: 'mendflow stack up' };
+  return {
+    name,
+    state: 'wrong',
+    says: `${dir}: only partly up, ${living} of ${workersWanted} workers`,
+    mend: 'mendflow stack up',
+  };
+}
+
+export async function temporalChecks(connection: Connection, namespace: string): Promise<Check[]> {
+  const info = await connection.workflowService.getSystemInfo({});
+  const checks: Check[] = [{ name: 'Temporal', state: 'ok', says: `server ${info.serverVersion}` }];
+  const described = await connection.workflowService.describeNamespace({ namespace }).catch(() => undefined);
+  if (!described)
+    return [
+      ...checks,
+      {
+        name: 'Namespace',
+        state: 'wrong',
+        says: `${namespace} does not exist, or this client may not see it`,
+        mend: `temporal operator namespace create --namespace ${namespace}`,
+      },
+    ];
+  const retentionMs = Number(described.config?.workflowExecutionRetentionTtl?.seconds ?? 0) * 1_000;
+  checks.push({
+    name: 'Namespace',
+    state: 'ok',
+    says: `${namespace}, closed runs are kept for ${inWords(retentionMs)} in Temporal and for good in the ledger`,
+  });
+  return [...checks, await attributesCheck(connection, namespace)];
+}
+
+async function attributesCheck(connection: Connection, namespace: string): Promise<Check> {
+  const name = 'Search attributes';
+  const listed = await connection.operatorService.listSearchAttributes({ namespace }).catch(() => undefined);
+  if (!listed) return { name, state: 'unknown', says: 'this client may not list them' };
+  const known = listed.customAttributes ?? {};
+  const missing = Object.keys(searchAttributes).filter((one) => known[one] === undefined);
+  const wrong = Object.entries(searchAttributes).filter(
+    ([one, type]) => known[one] !== undefined && known[one] !== type,
+  );
+  if (wrong.length > 0)
+    return {
+      name,
+      state: 'wrong',
+      says: `${wrong.map(([one]) => one).join(', ')} ${wrong.length === 1 ? 'has' : 'have'} another type than Mendflow's, so no worker starts`,
+      mend: 'Use a namespace of its own for Mendflow, or rename the other attribute.',
+    };
+  if (missing.length > 0)
+    return {
+      name,
+      state: 'wrong',
+      says: `${missing.join(', ')} not registered yet; a worker registers them when it starts`,
+      mend: 'mendflow stack up',
+    };
+  return { name, state: 'ok', says: `all ${Object.keys(searchAttributes).length} registered` };
+}
+
+export async function postgresChecks(pool: Pool): Promise<Check[]> {
+  const asked = Date.now();
+  const { rows } = await pool.query<{ number: number; shown: string; now: Date }>(
+    `select current_setting('server_version_num')::int as number, current_setting('server_version') as shown, clock_timestamp() as now`,
+  );
+  const { number, shown, now } = rows[0]!;
+  const checks: Check[] = [
+    number >= SERVER_VERSION_MIN
+      ? { name: 'Postgres', state: 'ok', says: shown }
+      : {
+          name: 'Postgres',
+          state: 'wrong',
+          says: `${shown}; Mendflow needs 15 or newer`,
+          mend: 'Point DATABASE_URL at a newer server.',
+        },
+  ];
+  const apartMs = Math.abs(now.getTime() - (asked + Date.now()) / 2);
+  if (apartMs > CLOCK_MAX_MS)
+    checks.push({
+      name: 'Clock',
+      state: 'wrong',
+      says: `this machine and the database are ${inWords(apartMs)} apart`,
+      mend: 'Synchronise the clocks (NTP).',
+    });
+  const schema = await checkSchema(pool).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  checks.push(
+    schema === undefined
+      ? { name: 'Schema', state: 'ok', says: 'that of this release' }
+      : {
+          name: 'Schema',
+          state: 'wrong',
+          says: schema instanceof Error ? schema.message : String(schema),
+          mend: 'mendflow migrate',
+        },
+  );
+  return checks;
+}
+
+/** Task queue types of Temporal. */
+const WORKFLOW = 1;
+const ACTIVITY = 2;
+
+interface Poller {
+  readonly identity: string;
+  readonly buildId: string;
+}
+
+async function pollersOf(
+  connection: Connection,
+  namespace: string,
+  queue: string,
+  type: typeof WORKFLOW | typeof ACTIVITY,
+): Promise<Poller[]> {
+  const { pollers } = await connection.workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name: queue },
+    taskQueueType: type,
+  });
+  return (pollers ?? []).map(({ identity, workerVersionCapabilities, deploymentOptions }) => ({
+    identity: identity ?? '',
+    buildId: workerVersionCapabilities?.buildId || deploymentOptions?.buildId || '',
+  }));
+}
+
+export async function workerChecks(connection: Connection, namespace: string, prefix: string): Promise<Check[]> {
+  const { work, heal } = queues(prefix);
+  const wanted = [
+    { queue: work, type: WORKFLOW, does: 'decide' },
+    { queue: work, type: ACTIVITY, does: 'work stages' },
+    { queue: heal, type: ACTIVITY, does: 'park and keep the ledger' },
+  ] as const;
+  return await Promise.all(
+    wanted.map(async ({ queue, type, does }): Promise<Check> => {
+      const pollers = await pollersOf(connection, namespace, queue, type);
+      const workers = new Set(pollers.map(({ identity }) => identity)).size;
+      const name = `Queue ${queue}`;
+      return workers > 0
+        ? { name, state: 'ok', says: `${workers} worker${workers === 1 ? '' : 's'} ${does}` }
+        : {
+            name,
+            state: 'wrong',
+            says: `no worker polls it, so none can ${does}; runs wait`,
+            mend: 'mendflow stack up',
+          };
+    }),
+  );
+}
+
+/** What runs wait for, and whether the code that parked them is still the code that will wake them. */
+export async function runChecks(
+  pool: Pool,
+  connection: Connection,
+  namespace: string,
+  prefix: string,
+): Promise<Check[]> {
+  const states = await runsByState(pool);
+  const open = ['running', 'parked', 'asking', 'degraded'].flatMap((state) =>
+    states[state] ? [`${states[state]} ${state}`] : [],
+  );
+  const checks: Check[] = [
+    states['asking']
+      ? { name: 'Runs', state: 'note', says: open.join(', '), mend: 'mendflow runs --state asking' }
+      : { name: 'Runs', state: 'ok', says: open.length === 0 ? 'none open' : open.join(', ') },
+  ];
+  const parked = await parkedWorkflows(pool, PARKED_LOOKED_AT_MAX);
+  const pollers = await pollersOf(connection, namespace, queues(prefix).work, WORKFLOW);
+  const current = new Set(pollers.map(({ buildId }) => buildId).filter((id) => id !== ''));
+  if (parked.length === 0 || current.size === 0) return checks;
+  const other: string[] = [];
+  const gone: string[] = [];
+  for (const { run, workflowId } of parked) {
+    const found = await connection.workflowService
+      .describeWorkflowExecution({ namespace, execution: { workflowId } })
+      .catch(() => undefined);
+    const buildId = found?.workflowExecutionInfo?.mostRecentWorkerVersionStamp?.buildId ?? '';
+    if (!found || (found.workflowExecutionInfo?.status ?? 0) !== RUNNING) gone.push(run);
+    else if (buildId !== '' && !current.has(buildId)) other.push(`${run} (${buildId})`);
+  }
+  if (other.length > 0)
+    checks.push({
+      name: 'Parked runs',
+      state: 'note',
+      says: `${other.length} parked under other code than the ${[...current].join(', ')} of the workers: ${other.join(', ')}. They go on with the code that is deployed`,
+      mend: 'mendflow check',
+    });
+  if (gone.length > 0)
+    checks.push({
+      name: 'Parked runs',
+      state: 'wrong',
+      says: `${gone.length} wait in the ledger but no workflow works them: ${gone.join(', ')}`,
+      mend: `mendflow start … again; committed data is not loaded twice`,
+    });
+  return checks;
+}
+
+const RUNNING = 1;
+
+/** A check that could not be made. */
+export function unknown(name: string, error: unknown, mend: string): Check {
+  const says =
+    error instanceof Error && error.name.endsWith('Error') && 'failure' in error
+      ? error.message
+      : `${classify(error).text} ${error instanceof Error ? error.message : ''}`.trim();
+  return { name, state: 'wrong', says, mend };
+}
