@@ -1,0 +1,108 @@
+// What lives here: `mendflow check`: whether this folder could be deployed now.
+// Invariant: every part is looked at, whatever another found; what could not be looked at is said, never passed over.
+// Apart as every command: arguments, one call, output.
+import { queues } from '../model/ids.ts';
+import { CodedError } from '../model/failure.ts';
+import {
+  checkBundle,
+  checkSpecs,
+  checkStages,
+  checkTypes,
+  messageOf,
+  type Part,
+  part,
+  skipped,
+} from './support/check-parts.ts';
+import { type Exit, exitOf } from './support/exit-codes.ts';
+import type { Register } from './support/program.ts';
+import { checkHistories } from './support/replay.ts';
+import type { Session } from './support/session.ts';
+
+interface Options {
+  readonly json?: boolean;
+  readonly allow: readonly string[];
+  readonly runsMax: number;
+  readonly histories: boolean;
+}
+
+const RUNS_MAX = 200;
+
+export const registerCheck: Register = (program, act) => {
+  program
+    .command('check')
+    .summary('whether this folder could be deployed now')
+    .description(
+      'Checks specs, stages, the workflow bundle, types, and replays the runs under way on the cluster with the code of this folder. Changes nothing.',
+    )
+    .option('--json', 'what was found, as JSON')
+    .option(
+      '--allow <package>',
+      'permit a package in the workflow bundle (repeatable)',
+      (one, all: string[]) => [...all, one],
+      [],
+    )
+    .option('--runs-max <number>', 'how many runs under way to replay', Number, RUNS_MAX)
+    .option('--no-histories', 'do not look at the cluster')
+    .action(
+      act(async (session, options: Options) => {
+        const parts = await checkAll(session, options);
+        const ok = parts.every(({ state }) => state !== 'fault');
+        if (options.json) session.terminal.json({ ok, parts });
+        else tell(session, parts);
+        return ok ? 'ok' : 'faults';
+      }),
+    );
+};
+
+async function checkAll(session: Session, options: Options): Promise<Part[]> {
+  const types = checkTypes(session.cwd);
+  let loaded: Awaited<ReturnType<Session['project']>>;
+  try {
+    loaded = await session.project();
+  } catch (error) {
+    return [part('project', 'The project cannot be read.', [messageOf(error)]), await types];
+  }
+  const { project, registry } = loaded;
+  const { specs } = registry;
+  const bundle = await checkBundle(project.workflows, options.allow);
+  const histories = options.histories
+    ? await historiesOf(session, bundle.code, options)
+    : skipped('histories', 'Runs under way were not looked at, as asked.');
+  return [checkSpecs(specs), checkStages(project, specs), bundle.part, await types, histories];
+}
+
+async function historiesOf(session: Session, code: string | undefined, { runsMax }: Options): Promise<Part> {
+  if (code === undefined) return skipped('histories', 'Without a bundle no run can be replayed.');
+  const { project, registry } = await session.project();
+  let connected: Awaited<ReturnType<Session['connected']>>;
+  try {
+    connected = await session.connected();
+  } catch (error) {
+    const exit: Exit = exitOf(error);
+    if (error instanceof CodedError && (exit === 'unreachable' || exit === 'usage'))
+      return skipped('histories', `No cluster was reached, so runs under way were not replayed. ${messageOf(error)}`);
+    throw error;
+  }
+  return await checkHistories({
+    client: connected.client,
+    taskQueue: queues(session.config.prefix).work,
+    code,
+    pipelines: registry.specs.map((spec) => spec.name),
+    runsMax,
+    dataConverter: project.dataConverter,
+  });
+}
+
+const marks = { ok: '✔', fault: '✖', skipped: '–' } as const;
+const styles = { ok: 'green', fault: 'red', skipped: 'yellow' } as const;
+
+function tell({ terminal }: Session, parts: readonly Part[]): void {
+  for (const one of parts) {
+    terminal.line(`${terminal.style(styles[one.state], marks[one.state])} ${one.part.padEnd(9)} ${one.says}`);
+    for (const fault of one.faults) for (const line of fault.split('\n')) terminal.line(`    ${line}`);
+  }
+  const faults = parts.reduce((sum, one) => sum + one.faults.length, 0);
+  const left = parts.filter(({ state }) => state === 'skipped').length;
+  const unseen = left > 0 ? ` ${left} of ${parts.length} parts could not be looked at.` : '';
+  terminal.line(faults === 0 ? `Nothing wrong was found.${unseen}` : `${faults} faults.${unseen}`);
+}

@@ -1,0 +1,60 @@
+// What lives here: the runs under way on a cluster, replayed against the workflow code of this folder.
+// Invariant: reads only; at most so many histories as asked for, and it says how many it left out.
+// Apart because it is the one check that looks at a cluster.
+import type { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { messageOf, type Part, part } from './check-parts.ts';
+
+export interface Replay {
+  readonly client: Client;
+  /** Only runs on this task queue are ours to judge: a cluster may be shared. */
+  readonly taskQueue: string;
+  /** The bundle of the working tree. */
+  readonly code: string;
+  readonly pipelines: readonly string[];
+  readonly runsMax: number;
+  readonly dataConverter: DataConverter | undefined;
+}
+
+/** Names the runs that would break if this code were deployed now, and what can be done about each. */
+export async function checkHistories(replay: Replay): Promise<Part> {
+  const { client, taskQueue, pipelines, runsMax } = replay;
+  const open: { workflowId: string; runId: string; type: string }[] = [];
+  const all = client.workflow.list({ query: `ExecutionStatus = 'Running' AND TaskQueue = '${taskQueue}'` });
+  let more = false;
+  for await (const { workflowId, runId, type } of all) {
+    more = open.length >= runsMax;
+    if (more) break;
+    open.push({ workflowId, runId, type });
+  }
+  const orphans = open.filter(({ type }) => !pipelines.includes(type));
+  const faults = orphans.map(
+    ({ workflowId, type }) =>
+      `Run ${workflowId} is of the pipeline "${type}", which this folder does not have: it would fail at its next step. Keep the pipeline until the run has ended, or end it: mendflow abort ${workflowId} --reason "…".`,
+  );
+  const ours = open.filter(({ type }) => pipelines.includes(type));
+  if (ours.length > 0) faults.push(...(await broken(replay, ours)));
+  const left = more ? ` There are more; only ${runsMax} were looked at (--runs-max).` : '';
+  return part('histories', `${open.length} runs under way, replayed with the code of this folder.${left}`, faults);
+}
+
+async function broken(
+  { client, code, dataConverter }: Replay,
+  runs: readonly { workflowId: string; runId: string }[],
+): Promise<string[]> {
+  async function* histories() {
+    for (const { workflowId, runId } of runs)
+      yield { workflowId, history: await client.workflow.getHandle(workflowId, runId).fetchHistory() };
+  }
+  // What a replay logs is what it then returns; said twice it reads like two faults.
+  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+  const faults: string[] = [];
+  const options = { workflowBundle: { code }, ...(dataConverter ? { dataConverter } : {}) };
+  for await (const { workflowId, error } of Worker.runReplayHistories(options, histories()))
+    if (error)
+      faults.push(
+        `Run ${workflowId} cannot go on with this code: ${messageOf(error).split('\n')[0]} It would stall, losing nothing. Deploy after it has ended or parked for ten minutes (a parked run begins anew with the code of the day), put back the order of calls it has made, or abort it and start it again: what is loaded stays loaded once.`,
+      );
+  return faults;
+}
