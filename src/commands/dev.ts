@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { stackDown, stackUp, type StackAddresses } from '../stack/index.ts';
 import { migrate } from '../store/migrate.ts';
+import { workerCommand } from './stack.ts';
 import { type DevWorker, startDevWorker } from './support/dev-worker.ts';
 import { CommandError } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
@@ -60,14 +61,16 @@ const up = ({ config, terminal }: Session): Promise<StackAddresses> =>
 
 async function keepWorking(session: Session, addresses: StackAddresses): Promise<void> {
   const { cwd, terminal, signal, config } = session;
+  const command = workerCommand(session);
   const env = {
-    ...session.environment(),
+    ...command.env,
     DATABASE_URL: addresses.databaseUrl,
     // A server of one's own may need more than an address: then its TEMPORAL_* settings are in the environment already.
     ...(config.temporal ? {} : { TEMPORAL_ADDRESS: addresses.temporalAddress }),
-    MENDFLOW_DIR: config.dir,
+    // Below `info` it would not say that it is up.
+    ...(config.logLevel === 'debug' ? {} : { MENDFLOW_LOG: 'info' }),
   };
-  const begin = (): DevWorker => startDevWorker({ cwd, env }, (line) => terminal.line(line));
+  const begin = (): DevWorker => startDevWorker({ ...command, env }, (line) => terminal.line(line));
   const leaving: Promise<void>[] = [];
   let current: DevWorker | undefined;
   const replace = async (why: string): Promise<void> => {

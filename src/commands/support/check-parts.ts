@@ -9,6 +9,7 @@ import { bundleWorkflows, type Project, type Served } from '../../engine/worker.
 import type { AnySpec } from '../../model/spec.ts';
 import { faultsOf } from '../../model/spec.ts';
 import { openPool } from '../../store/db.ts';
+import { createSealer } from '../../store/seal.ts';
 
 /** What was looked at, and what was found. */
 export interface Part {
@@ -37,11 +38,7 @@ export function checkStages(project: Project, specs: readonly AnySpec[]): Part {
   const pool = openPool({ url: 'postgres://127.0.0.1:1/none', applicationName: 'mendflow-check' });
   let served: readonly Served[];
   try {
-    served = project.serve({
-      url: '',
-      pool,
-      sealKey: { id: 'check', key: new Uint8Array(32) },
-    } as unknown as Parameters<Project['serve']>[0]);
+    served = project.serve({ pool, seal: createSealer([{ id: 'check', key: Buffer.alloc(32) }]) });
   } catch (error) {
     return part('stages', 'The stages could not be made.', [
       `serve() of the project failed without a database: ${messageOf(error)} Make connections when a stage runs, not when it is made.`,

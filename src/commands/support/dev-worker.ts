@@ -3,7 +3,7 @@
 // Apart from the stack's workers, which run in the background with a log file.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import type { WorkerCommand } from '../../stack/index.ts';
 import { escaped } from './terminal.ts';
 
 /** What the worker logs once it polls. */
@@ -11,14 +11,6 @@ const READY_TEXT = 'Worker is up.';
 const WARN = 40;
 /** Longer than a worker's own 45 s of grace. */
 const PATIENCE_MS = 50_000;
-
-/** Program and arguments of a worker, from the build or, in development of Mendflow itself, from source. */
-export function workerCommand(): { command: string; args: string[] } {
-  const source = import.meta.url.endsWith('.ts');
-  const file = fileURLToPath(new URL(`../../worker.${source ? 'ts' : 'js'}`, import.meta.url));
-  const loader = source ? ['--conditions=mendflow-src', '--import', import.meta.resolve('tsx')] : [];
-  return { command: process.execPath, args: [...loader, file] };
-}
 
 export interface DevWorker {
   readonly pid: number | undefined;
@@ -30,12 +22,8 @@ export interface DevWorker {
 }
 
 /** Starts one. `say` gets each line for people: what the worker could not start for, warnings and errors; the rest is left out. */
-export function startDevWorker(
-  options: { cwd: string; env: Readonly<Record<string, string>> },
-  say: (line: string) => void,
-): DevWorker {
-  const { command, args } = workerCommand();
-  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+export function startDevWorker({ command, args, env, cwd }: WorkerCommand, say: (line: string) => void): DevWorker {
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let ready = (): void => undefined;
   const isReady = new Promise<true>((resolve) => {
     ready = () => resolve(true);

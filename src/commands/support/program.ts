@@ -4,7 +4,9 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { readConfig } from '../../config.ts';
+import { registerCheck } from '../check.ts';
 import { registerDecide } from '../decide.ts';
+import { registerDev } from '../dev.ts';
 import { registerDoctor } from '../doctor.ts';
 import { registerExplain } from '../explain.ts';
 import { registerHelp } from '../help.ts';
@@ -31,7 +33,7 @@ const groups: readonly (readonly [string, readonly Register[]])[] = [
   ['Runs:', [registerStart, registerRuns, registerShow, registerLogs, registerLetters]],
   ['Decisions:', [registerDecide]],
   ['Pipelines:', [registerPipelines, registerExplain]],
-  ['Project:', [registerInit, registerNew]],
+  ['Project:', [registerInit, registerNew, registerDev, registerCheck]],
   ['Stack:', [registerStack, registerDoctor]],
   ['Help:', [registerHelp]],
 ];

@@ -111,8 +111,8 @@ export const orders = pipeline({
 `;
 
 const activities = `// What each stage does. This half touches the world; Mendflow retries, parks and resumes it.
-import { flow, json, lines, parse, table, transform } from 'mendflow/flow';
-import { type Sink, sql, stage } from 'mendflow/worker';
+import { flow, json, lines, parse, type Sink, table, transform } from 'mendflow/flow';
+import { sql, stage } from 'mendflow/worker';
 
 const orders = table('orders', { id: 'text', cents: 'bigint', placed_at: 'timestamptz', data_date: 'date' });
 
