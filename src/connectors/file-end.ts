@@ -4,7 +4,7 @@
 import type { Bytes } from '../flow/parse/bytes.ts';
 import { headOf } from '../flow/parse/compile.ts';
 import type { Format } from '../flow/parse/format.ts';
-import { RECORD_BYTES_MAX } from '../flow/parse/cutter.ts';
+import { RECORD_BYTES_MAX } from '../flow/read/cutter.ts';
 import type { OpenFile } from './files.ts';
 
 export interface EndOptions {

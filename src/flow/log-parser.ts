@@ -4,8 +4,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CodedError, type Code } from '../model/failure.ts';
 import { bytesOf, type Codec } from './parse/bytes.ts';
-import { type CutterSettings, giveBack, newCutter } from './parse/cutter.ts';
-import { drive, type PlacedRange } from './parse/drive.ts';
+import { type CutterSettings, giveBack, newCutter } from './read/cutter.ts';
+import { drive, type PlacedRange } from './read/drive.ts';
 import type { Chunk } from './types.ts';
 
 /** What the thread is started with. */

@@ -3,10 +3,10 @@
 // Apart because the loader asks for chunks and must not care where they are parsed.
 import { CodedError } from '../model/failure.ts';
 import { type Bytes, bytesOf, type Codec } from './parse/bytes.ts';
-import { type CutterSettings, giveBack, newCutter } from './parse/cutter.ts';
-import { drive, type PlacedRange } from './parse/drive.ts';
+import { type CutterSettings, giveBack, newCutter } from './read/cutter.ts';
+import { drive, type PlacedRange } from './read/drive.ts';
 import type { Format } from './parse/format.ts';
-import { type ParserThread, parserThread, ThreadUnavailable } from './parse/thread.ts';
+import { type ParserThread, parserThread, ThreadUnavailable } from './read/thread.ts';
 import { dayOfDataDate } from './parse/time.ts';
 import type { Chunk, ChunkReader, Range } from './types.ts';
 

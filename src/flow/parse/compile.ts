@@ -8,7 +8,12 @@ import { grammarOf } from './grammar.ts';
 import { attributeWriter, JSONB_EXPANSION_MAX } from './jsonb.ts';
 import { compileText } from './text.ts';
 import { type RowConstants, TUPLE_OVERHEAD_BYTES, type TupleWriter, tupleWriter } from './tuple.ts';
-import type { Head } from './window.ts';
+
+/** How the first line of a record is told from a line that continues one; absent where every line is a record. */
+export interface Head {
+  readonly length: number;
+  isHead(bytes: Buffer, at: number): boolean;
+}
 
 export interface Compiled {
   readonly head: Head | undefined;

@@ -1,23 +1,53 @@
-// What lives here: the formats that are read as text: declared patterns, syslog, JSON lines.
+// What lives here: the formats that are read as text made ready, as compile.ts does for those read as bytes.
 // Invariant: as for bytes: a record is good or has at least one violation, and nothing throws for data.
-// Apart because strings cost twice the time of bytes, which only formats without a fixed grammar should pay.
+// Apart because strings cost several times the time of bytes, which only formats without a fixed grammar should pay.
+import { jsonlReader } from '../formats/jsonl.ts';
+import { patternReader } from '../formats/pattern.ts';
+import { syslogReader } from '../formats/syslog.ts';
+import type { TextReader } from '../formats/text-row.ts';
 import type { Violation } from '../types.ts';
-import type { Format, GrammarFormat } from './format.ts';
 import type { Compiled } from './compile.ts';
-import { newCursor } from './format.ts';
+import { type Cursor, type Format, type GrammarFormat, newCursor, SLOT } from './format.ts';
 import { type RowConstants, type TextRow, TUPLE_OVERHEAD_BYTES, tupleWriter } from './tuple.ts';
 
-/** Reads the text of one record. */
-export type TextReader = (text: string) => TextRow | readonly Violation[];
+/** A character of a JavaScript string takes at most three bytes; two of a surrogate pair take four. */
+const CHARACTER_BYTES_MAX = 3;
 
-/** Characters of a row times three are at least its bytes. */
-const BYTES_OF_CHARACTER_MAX = 3;
+type TextFormat = Exclude<Format, GrammarFormat>;
 
-export function compileText(format: Exclude<Format, GrammarFormat>, constants: RowConstants): Compiled {
-  throw new RangeError(`Format "${format.name}" ${constants.sourceId}`);
+function readerOf(format: TextFormat, { dataDay }: RowConstants): TextReader {
+  if (format.kind === 'syslog') return syslogReader(format, dataDay);
+  return format.kind === 'jsonl' ? jsonlReader(format) : patternReader(format);
 }
 
-void newCursor;
-void TUPLE_OVERHEAD_BYTES;
-void tupleWriter;
-void BYTES_OF_CHARACTER_MAX;
+/** Makes a format that is read as text ready. Throws RangeError if the declaration is wrong. */
+export function compileText(format: TextFormat, constants: RowConstants): Compiled {
+  const reader = readerOf(format, constants);
+  const cursor = newCursor(SLOT.attributes);
+  const writer = tupleWriter(constants, { severities: [] });
+  const read = ({ bytes, pos, end }: Cursor): TextRow | readonly Violation[] =>
+    reader(bytes.toString('utf8', pos, end));
+  let row: TextRow | undefined;
+  return {
+    head: undefined,
+    cursor,
+    writer,
+    read(at) {
+      const found = read(at);
+      row = 'seconds' in found ? found : undefined;
+      return row !== undefined;
+    },
+    need() {
+      const { severity, module, message, attributes = '' } = row!;
+      return (
+        TUPLE_OVERHEAD_BYTES +
+        CHARACTER_BYTES_MAX * (severity.length + module.length + message.length + attributes.length)
+      );
+    },
+    write: (offset, line) => writer.fromText(row!, offset, line),
+    explain(at) {
+      const found = read(at);
+      return 'seconds' in found ? [] : [...found];
+    },
+  };
+}

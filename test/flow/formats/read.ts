@@ -9,7 +9,7 @@ import {
   newCutter,
   nextChunk,
   room,
-} from '../../../src/flow/parse/cutter.ts';
+} from '../../../src/flow/read/cutter.ts';
 import type { Format } from '../../../src/flow/parse/format.ts';
 import type { Chunk, Reject } from '../../../src/flow/types.ts';
 

@@ -3,7 +3,7 @@
 // Apart because the parser thread and the in-process reader run the same loop.
 import { CodedError } from '../../model/failure.ts';
 import type { Chunk, Range } from '../types.ts';
-import type { Bytes } from './bytes.ts';
+import type { Bytes } from '../parse/bytes.ts';
 import { type Cutter, cutRange, filled, nextChunk, room } from './cutter.ts';
 
 /** A range of which the physical line at `from` may be known already, from the ledger. */

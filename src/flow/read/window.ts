@@ -2,15 +2,10 @@
 // Invariant: bytes enter once and leave once, hashed; which bytes make a record never depends on how they came in.
 // Apart because buffer borders are where parsers break: here is the only code that knows of them.
 import { isUtf8 } from 'node:buffer';
+import type { Head } from '../parse/compile.ts';
 
 /** Bytes that are read from the source at once. */
 export const BLOCK_BYTES = 1 << 20;
-
-/** How the first line of a record is told from a line that continues one; absent where every line is a record. */
-export interface Head {
-  readonly length: number;
-  isHead(bytes: Buffer, at: number): boolean;
-}
 
 export interface Window {
   readonly bytes: Buffer;

@@ -4,9 +4,9 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import { type Chunk, RAW_BYTES_MAX, type Reject, type Violation } from '../types.ts';
-import { type Compiled, compile } from './compile.ts';
-import type { Format } from './format.ts';
-import type { RowConstants } from './tuple.ts';
+import { type Compiled, compile } from '../parse/compile.ts';
+import type { Format } from '../parse/format.ts';
+import type { RowConstants } from '../parse/tuple.ts';
 import { bomAt, enter, filledBy, isClean, newWindow, nextRecord, recordEnd, space, type Window } from './window.ts';
 
 export interface CutterSettings {
