@@ -68,7 +68,7 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
     { at: row.openedAt, what: 'opened', stage: '', text: `generation ${row.generation}` },
     ...attempts.map(({ at, stage, attempt, attemptsMax, code, class: cls, text, nextTryAt, worker }): Entry => {
       const next =
-        nextTryAt === null ? 'the budget is spent' : `next try in ${inWords(nextTryAt.getTime() - at.getTime())}`;
+        nextTryAt === null ? 'not tried again by itself' : `next try in ${inWords(nextTryAt.getTime() - at.getTime())}`;
       return {
         at,
         what: 'attempt',
@@ -102,13 +102,32 @@ async function workerLines(session: Session, row: RunRow, limit: number): Promis
       .split('\n')
       // As in JSON, where the run ends with its quote: another run may begin with the same words.
       .filter((line) => line.includes(`${JSON.stringify(row.run).slice(1)}`) || line.includes(JSON.stringify(id)))
-      .map((line) => ({ worker: name, line })),
+      .map((line) => ({ worker: name, line: readable(line) })),
   );
   if (workers.length === 0)
     session.terminal.note(
       `The stack in ${session.config.dir} has no workers; logs of other workers are where they run.`,
     );
   return found.slice(-limit);
+}
+
+const levels: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
+
+/** Of a worker's JSON line what a person reads: when, how bad, what, and the fields that say where. Anything else stays as it is. */
+function readable(line: string): string {
+  let entry: Readonly<Record<string, unknown>>;
+  try {
+    entry = JSON.parse(line) as Readonly<Record<string, unknown>>;
+  } catch {
+    return line;
+  }
+  const shown = ['activityType', 'stage', 'attempt', 'code', 'error']
+    .flatMap((name) =>
+      typeof entry[name] === 'string' || typeof entry[name] === 'number' ? [`${name}=${entry[name]}`] : [],
+    )
+    .join(' ');
+  const at = typeof entry['time'] === 'number' ? `${moment(new Date(entry['time']))} ` : '';
+  return `${at}${levels[Number(entry['level'])] ?? 'info'} ${String(entry['msg'] ?? '')} ${shown}`.trim();
 }
 
 function endOf(file: string): string {

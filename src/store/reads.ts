@@ -60,10 +60,10 @@ export async function findRun(pool: Pool, key: string): Promise<RunRow | undefin
   return rows[0];
 }
 
-/** Keys that begin or end like this, at most `limit`. */
+/** Keys that begin or end like this, or have a part that begins so, at most `limit`. */
 export async function runsLike(pool: Pool, part: string, limit: number): Promise<string[]> {
   const { rows } = await pool.query<{ key: string }>(
-    `select key from mendflow.run where starts_with(key, $1) or right(key, length($1)) = $1 order by opened_at desc, key limit $2`,
+    `select key from mendflow.run where starts_with(key, $1) or right(key, length($1)) = $1 or strpos(key, '/' || $1) > 0 order by opened_at desc, key limit $2`,
     [part, limit],
   );
   return rows.map(({ key }) => key);

@@ -202,3 +202,11 @@ export const writeStageState = (pool: Pool, runKey: string, stage: string, state
      and generation = (select generation from mendflow.run where key = $1)`,
     [runKey, stage, state],
   );
+
+/** The run has ended: what was under way or waiting in it ended with it. */
+export const endOpenStages = (pool: Pool, runKey: string): Promise<unknown> =>
+  pool.query(
+    `update mendflow.stage_run set state = 'aborted', ended_at = clock_timestamp() where run_key = $1 and state in ('running', 'retrying', 'parked', 'asking')
+     and generation = (select generation from mendflow.run where key = $1)`,
+    [runKey],
+  );

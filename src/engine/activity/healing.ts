@@ -6,7 +6,15 @@ import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/comm
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
 import { abortRun, closeRun } from '../../store/ledger.ts';
-import { openRun, removeParks, writeDecisions, writePark } from '../../store/runs.ts';
+import {
+  endOpenStages,
+  openRun,
+  removePark,
+  removeParks,
+  writeDecisions,
+  writePark,
+  writeStageState,
+} from '../../store/runs.ts';
 import type { Closed, Healing, ParkCall } from '../workflow/heal.ts';
 import { stage } from './context.ts';
 
@@ -78,12 +86,19 @@ export function recordIn(pool: Pool): Healing['record'] {
       runKey,
       notes.map(({ outcome, ...note }) => ({ ...note, taken: outcome.taken, text: outcome.text })),
     );
+    // A skipped stage has no further attempt that would tell how it ended.
+    for (const { kind, stage: skipped, outcome } of notes) {
+      if (kind !== 'skip' || !outcome.taken) continue;
+      await writeStageState(pool, runKey, skipped, 'skipped');
+      await removePark(pool, runKey, skipped);
+    }
   };
 }
 
 export function settleIn(pool: Pool): Healing['settle'] {
   return async ({ runKey, state, actor, reason }): Promise<Closed> => {
     const settled = await abortRun(pool, runKey, { state, actor, reason });
+    await endOpenStages(pool, runKey);
     await removeParks(pool, runKey);
     return settled;
   };

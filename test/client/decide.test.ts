@@ -1,0 +1,190 @@
+// What is promised here: an operator's decision is taken once or refused with a reason, and every ending has a code of its own.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { outcomes, throwCode } from '../support/engine.ts';
+import { type Client, openClient, type Ran } from '../support/client.ts';
+
+let client: Client;
+let worker: { stop(): Promise<void> };
+const startWorker = async (): Promise<void> =>
+  void (worker = await client.engine.startWorker('./test/client/project/pipelines.ts'));
+beforeAll(async () => {
+  client = await openClient();
+  await startWorker();
+});
+afterAll(() => client?.close());
+beforeEach(() => {
+  client.engine.script('fetch', outcomes('fine'));
+  client.engine.script('load', outcomes('fine'));
+});
+
+let day = 0;
+/** A run whose stage asks once and then does well. Returns its key and the token. */
+async function asking(
+  stage: 'fetch' | 'load' = 'fetch',
+): Promise<{ run: string; token: string; end: () => Promise<Ran> }> {
+  const date = `2026-04-${String(++day).padStart(2, '0')}`;
+  const failing = { on: true };
+  client.engine.script(stage, () => (failing.on ? ((failing.on = false), throwCode('http_401')) : 'fine'));
+  const start = ['start', 'copy', '--date', date, '--set', 'path=a', '--set', 'format=plain', '--wait', '--json'];
+  const ran = await client.mendflow(...start);
+  expect(ran.code).toBe(3);
+  const { run, asks } = ran.json<{ run: string; asks: { token: string }[] }>();
+  return { run, token: asks[0]!.token, end: () => client.mendflow(...start) };
+}
+
+const decisions = (
+  run: string,
+): Promise<{ kind: string; actor: string; reason: string; taken: boolean; text: string }[]> =>
+  client.engine.rows('select kind, actor, reason, taken, text from mendflow.decision where run_key = $1 order by id', [
+    run,
+  ]);
+
+describe('a decision from the command line', () => {
+  it('finds the question by itself, is taken, and is kept with who and why', async () => {
+    const { run, end } = await asking();
+    const ran = await client.mendflow('retry', run, '--reason', 'credential renewed');
+    expect(ran).toMatchObject({ code: 0, err: '' });
+    expect(ran.out).toMatch(/^Taken: fetch is tried again now/);
+    expect((await end()).json()).toMatchObject({ state: expect.stringMatching(/done/) as string });
+    expect(await decisions(run)).toMatchObject([
+      { kind: 'retry', actor: 'anna', reason: 'credential renewed', taken: true },
+    ]);
+  });
+
+  it('is answered the same when it is repeated with its token, and applied once', async () => {
+    const { run, token, end } = await asking('load');
+    client.engine.script('load', () => sleep(500).then(() => 'fine'));
+    const first = await client.mendflow('retry', run, 'load', '--token', token, '--reason', 'again');
+    const second = await client.mendflow('retry', run, 'load', '--token', token, '--reason', 'again');
+    expect(second).toMatchObject({ code: 0, out: first.out });
+    await end();
+    expect((await decisions(run)).filter(({ taken }) => taken)).toHaveLength(1);
+  });
+
+  it('is refused with the reason and a code of its own, and the refusal is kept', async () => {
+    const { run, token, end } = await asking();
+    const skip = await client.mendflow('skip', run, '--reason', 'not needed');
+    expect(skip.code).toBe(4);
+    expect(skip.err).toMatch(/^Refused: Stage fetch cannot be skipped: its policy declares no onSkip output/);
+    expect(skip.err).toMatch(/Nothing was changed\. See `mendflow show/);
+    expect((await client.mendflow('retry', run, 'load', '--reason', 'x')).err).toMatch(/No stage "load" is parked/);
+    expect((await client.mendflow('retry', run, '--token', 'old-1', '--reason', 'x', '--json')).json()).toMatchObject({
+      taken: false,
+    });
+    expect(await decisions(run)).toMatchObject([
+      {
+        kind: 'skip',
+        actor: 'anna',
+        reason: 'not needed',
+        taken: false,
+        text: skip.err.split('\n')[0]!.slice('Refused: '.length),
+      },
+      { kind: 'retry', taken: false },
+      { kind: 'retry', taken: false },
+    ]);
+    expect((await client.mendflow('retry', run, '--token', token, '--reason', 'x')).code).toBe(0);
+    await end();
+  });
+
+  it('skips where the pipeline allows it, and the stage is no question any more', async () => {
+    const { run, end } = await asking('load');
+    expect((await client.mendflow('skip', run, '--reason', 'not needed today')).code).toBe(0);
+    expect((await end()).json()).toMatchObject({
+      state: expect.stringMatching(/done/) as string,
+      stages: [{ stage: 'fetch' }, { stage: 'load', state: 'skipped' }],
+    });
+  });
+
+  it('needs a reason, and something to add to a budget, before anything is sent', async () => {
+    const { run, end } = await asking();
+    expect(await client.mendflow('retry', run)).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--reason/) as string,
+    });
+    expect((await client.mendflow('retry', run, '--reason', ' ')).code).toBe(2);
+    expect((await client.mendflow('extend-budget', run, '--reason', 'x')).err).toMatch(
+      /--attempts 4, --time "10 minutes", or both/,
+    );
+    const both = await client.mendflow('extend-budget', run, '--reason', 'x', '--attempts', '0', '--time', 'soon');
+    expect(both.code).toBe(2);
+    expect(both.err).toMatch(/--attempts has to be .* "0"\.\n--time has to be .* "soon"/);
+    expect(await decisions(run)).toEqual([]);
+    const extended = await client.mendflow(
+      'extend-budget',
+      run,
+      '--reason',
+      'x',
+      '--attempts',
+      '2',
+      '--time',
+      '10 minutes',
+    );
+    expect(extended).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/goes on now with the budget you added/) as string,
+    });
+    await end();
+  });
+
+  it('says that a closed run is closed, and that there is no such run', async () => {
+    const { run } = await asking();
+    expect(await client.mendflow('abort', run, '--reason', 'wrong day')).toMatchObject({ code: 0 });
+    await expect
+      .poll(async () => (await client.mendflow('show', run, '--json')).json())
+      .toMatchObject({ state: 'aborted', stages: [{ stage: 'fetch', state: 'aborted' }], waits: [] });
+    await sleep(300);
+    const late = await client.mendflow('retry', run, '--reason', 'too late');
+    expect(late.code).toBe(4);
+    expect(late.err).toMatch(/is aborted; there is nothing left to decide\. `mendflow start` works what is left/);
+    const none = await client.mendflow('retry', 'copy/1999-01-01/a', '--reason', 'x');
+    expect(none).toMatchObject({
+      code: 6,
+      err: expect.stringMatching(/There is no run "copy\/1999-01-01\/a"\. Nothing was decided/) as string,
+    });
+  });
+
+  it('names all runs that a part of a key fits, and decides nothing', async () => {
+    await asking();
+    const ran = await client.mendflow('abort', 'copy/2026-04', '--reason', 'x');
+    expect(ran.code).toBe(2);
+    expect(ran.err).toMatch(/fits several runs; nothing was done\. Write one of them:\n {2}copy\/2026-04-/);
+  });
+
+  it('says "unpause first" for a paused run', async () => {
+    const { run } = await asking();
+    const execution = { workflowId: `${client.engine.prefix}/${run}` };
+    const service = client.engine.client.workflowService;
+    await service.pauseWorkflowExecution({
+      namespace: 'default',
+      workflowId: execution.workflowId,
+      identity: 'test',
+      reason: 'test',
+      requestId: run,
+    });
+    const ran = await client.mendflow('retry', run, '--reason', 'x');
+    expect(ran.err).toMatch(/is paused, so it takes no decision\. Nothing was changed\. Unpause it first/);
+    expect(ran.code).toBe(4);
+  });
+
+  it(
+    'is not confirmed when no worker answers, and repeating the command tells the outcome',
+    { timeout: 90_000 },
+    async () => {
+      const { run, token, end } = await asking();
+      await worker.stop();
+      const startedAt = Date.now();
+      const ran = await client.mendflow('retry', run, '--reason', 'no worker');
+      expect(ran.code).toBe(5);
+      expect(ran.err).toMatch(
+        /did not answer within 10 s: not confirmed; may still be applied .* Repeat the same command to learn the outcome/,
+      );
+      expect(Date.now() - startedAt).toBeLessThan(15_000);
+      await startWorker();
+      const again = await client.mendflow('retry', run, '--token', token, '--reason', 'no worker');
+      expect(again).toMatchObject({ code: 0, out: expect.stringMatching(/^Taken/) as string });
+      await end();
+      expect((await decisions(run)).filter(({ taken }) => taken)).toHaveLength(1);
+    },
+  );
+});
