@@ -13,7 +13,7 @@ import type { Sealer } from '../store/seal.ts';
 import type { Bins } from './context.ts';
 import { type Limit, SAMPLE_LETTERS } from './limit.ts';
 import { type Loader, startsOf } from './loader.ts';
-import { isRecordError, loadAround } from './poison.ts';
+import { isRecordError, loadAround, type Run } from './poison.ts';
 import { type Target } from './table.ts';
 import { bigintField } from './tuples.ts';
 import { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Reject } from './types.ts';
@@ -125,14 +125,14 @@ async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Pro
 async function load(work: Work, client: pg.ClientBase, chunk: Chunk, poison: unknown) {
   const refused = new Map<number, Reject>();
   const arrived = { loaded: 0, duplicate: 0 };
-  const part = async (from: number, to: number, prologue: string): Promise<void> => {
-    const { loaded, duplicate } = await work.loader.load(client, chunk, from, to, prologue);
+  const part = async (runs: readonly Run[], prologue: string): Promise<void> => {
+    const { loaded, duplicate } = await work.loader.load(client, chunk, runs, prologue);
     arrived.loaded += loaded;
     arrived.duplicate += duplicate;
   };
   if (poison === undefined) {
     try {
-      if (chunk.rows > 0) await part(0, chunk.rows, '');
+      if (chunk.rows > 0) await part([[0, chunk.rows]], '');
     } catch (error) {
       throw isRecordError(error) ? new RowsRefused('', { cause: error }) : error;
     }
@@ -191,21 +191,24 @@ async function settleConflict(work: Work, client: pg.ClientBase, chunk: Chunk): 
 
 /** Too many bad records: keeps a few as evidence, without rows or ledger, and stops the stage. */
 async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]): Promise<never> {
-  const { client } = lane;
   const sample = bad.slice(0, SAMPLE_LETTERS);
-  await client.query('begin isolation level read committed');
-  try {
-    await insertLetters(client, work.key, sample, { seal: work.seal, sample: true });
-    await fence(client, work.lease, lane.no);
-  } catch (error) {
-    await rollback(client);
-    throw error;
-  }
-  await commit(client);
+  if (work.limit.stopFirst()) await keepSample(work, lane, sample);
   const { read } = binsFor(chunk, { loaded: 0, duplicate: 0 }, 0);
   throw new CodedError(
     'quarantine_limit',
     `${work.limit.words(read, bad.length)} are bad, so ${work.key.stage} stopped at offset ${chunk.from}. What was committed before stays; of this chunk ${sample.length} letters were kept as a sample and nothing was loaded. ` +
       `See what is wrong: npx mendflow letters list ${work.key.runKey}`,
   );
+}
+
+async function keepSample(work: Work, { client, no }: Lane, sample: readonly Reject[]): Promise<void> {
+  await client.query('begin isolation level read committed');
+  try {
+    await insertLetters(client, work.key, sample, { seal: work.seal, sample: true });
+    await fence(client, work.lease, no);
+  } catch (error) {
+    await rollback(client);
+    throw error;
+  }
+  await commit(client);
 }

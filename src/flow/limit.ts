@@ -15,6 +15,8 @@ export interface Limit {
   exceeded(read: number, bad: number): boolean;
   /** A chunk was committed. */
   add(bins: Bins): void;
+  /** True for the first who asks: one stop keeps one sample, however many connections run into the limit at once. */
+  stopFirst(): boolean;
   /** For people: `612 of 20,000 records (3.1 %, allowed are 0.5 %)`. */
   words(read: number, bad: number): string;
 }
@@ -23,6 +25,7 @@ export interface Limit {
 export function createLimit(shareMax: number, before: Bins): Limit {
   let read = before.read;
   let bad = before.quarantined;
+  let stopped = false;
   return {
     exceeded(chunkRead, chunkBad) {
       const records = read + chunkRead;
@@ -34,6 +37,11 @@ export function createLimit(shareMax: number, before: Bins): Limit {
     add(bins) {
       read += bins.read;
       bad += bins.quarantined;
+    },
+    stopFirst() {
+      const first = !stopped;
+      stopped = true;
+      return first;
     },
     words(chunkRead, chunkBad) {
       const records = read + chunkRead;

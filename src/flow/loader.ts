@@ -5,6 +5,7 @@ import type pg from 'pg';
 import { CodedError } from '../model/failure.ts';
 import { copyTuples } from '../store/copy-in.ts';
 import { hit, isArmed } from '../store/failpoint.ts';
+import type { Run } from './poison.ts';
 import { bookkeeping, columnList, copyInto, keyColumns, quoted, type Target } from './table.ts';
 import { tupleStarts } from './tuples.ts';
 import type { Chunk } from './types.ts';
@@ -15,8 +16,8 @@ export interface Arrived {
 }
 
 export interface Loader {
-  /** Loads rows [from, to) of the chunk after running `prologue`. */
-  load(client: pg.ClientBase, chunk: Chunk, from: number, to: number, prologue: string): Promise<Arrived>;
+  /** Loads these rows of the chunk, which are in order, after running `prologue`. */
+  load(client: pg.ClientBase, chunk: Chunk, runs: readonly Run[], prologue: string): Promise<Arrived>;
   /** Last step of a chunk: removes what the range had and this reading of it did not produce. Only where rows may be there already. */
   tidy?(client: pg.ClientBase, chunk: Chunk, sourceId: string, refused: ReadonlySet<number>): Promise<void>;
   /** Once per connection, outside of a transaction. */
@@ -26,12 +27,14 @@ export interface Loader {
 /** First bytes sent of a part that may be refused again: a few dozen rows. */
 const CAUTIOUS_BYTES = 4 * 1024;
 
-/** Bytes of rows [from, to); the whole buffer is not walked. */
-const partOf = (chunk: Chunk, from: number, to: number): Uint8Array => {
-  if (from === 0 && to === chunk.rows) return chunk.tuples;
+/** Bytes of these rows; where it is all of them, the buffer is not even walked. */
+const bytesOf = (chunk: Chunk, runs: readonly Run[]): Uint8Array[] => {
+  if (runs.length === 1 && runs[0]![0] === 0 && runs[0]![1] === chunk.rows) return [chunk.tuples];
   const starts = startsOf(chunk);
-  return chunk.tuples.subarray(starts[from], starts[to]);
+  return runs.map(([from, to]) => chunk.tuples.subarray(starts[from], starts[to]));
 };
+
+const sizeOf = (runs: readonly Run[]): number => runs.reduce((sum, [from, to]) => sum + to - from, 0);
 
 const walked = new WeakMap<Chunk, Uint32Array>();
 /** Tuple starts, found once per chunk and only if it has to be cut. */
@@ -44,34 +47,35 @@ export function startsOf(chunk: Chunk): Uint32Array {
 async function copyPart(
   client: pg.ClientBase,
   chunk: Chunk,
-  part: { from: number; to: number; prologue: string },
+  part: { runs: readonly Run[]; prologue: string },
   sql: string,
   target: Target,
-): Promise<void> {
-  const { from, to, prologue } = part;
-  if (from >= to) {
+): Promise<number> {
+  const { runs, prologue } = part;
+  const sent = sizeOf(runs);
+  if (sent === 0) {
     if (prologue !== '') await client.query(prologue);
-    return;
+    return 0;
   }
   const text = prologue === '' ? sql : `${prologue}; ${sql}`;
-  const rows = await copyTuples(client, text, partOf(chunk, from, to), {
-    ...(prologue === '' ? {} : { firstBytes: CAUTIOUS_BYTES }),
+  const rows = await copyTuples(client, text, bytesOf(chunk, runs), {
+    ...(prologue === '' ? {} : { cautiousBytes: CAUTIOUS_BYTES }),
     ...(isArmed('chunk.midCopy') ? { midway: () => hit('chunk.midCopy') } : {}),
   });
-  if (rows !== to - from)
+  if (rows !== sent)
     throw new CodedError(
       'rows_dropped',
-      `${to - from} rows were sent to ${target.name} and ${rows} arrived: a trigger or rule drops rows silently. The chunk was undone. Remove or repair it, then retry.`,
+      `${sent} rows were sent to ${target.name} and ${rows} arrived: a trigger or rule drops rows silently. The chunk was undone. Remove or repair it, then retry.`,
     );
+  return sent;
 }
 
 /** Straight into the target: the default, twice as fast as anything staged. */
 export function directLoader(target: Target): Loader {
   const sql = copyInto(target.sql, target);
   return {
-    async load(client, chunk, from, to, prologue) {
-      await copyPart(client, chunk, { from, to, prologue }, sql, target);
-      return { loaded: to - from, duplicate: 0 };
+    async load(client, chunk, runs, prologue) {
+      return { loaded: await copyPart(client, chunk, { runs, prologue }, sql, target), duplicate: 0 };
     },
   };
 }
@@ -86,12 +90,13 @@ export function overlapLoader(target: Target): Loader {
         `create temp table mf_stage (like ${target.sql} including all excluding indexes excluding statistics excluding comments) on commit delete rows`,
       );
     },
-    async load(client, chunk, from, to, prologue) {
-      await copyPart(client, chunk, { from, to, prologue }, sql, target);
-      if (from >= to) return { loaded: 0, duplicate: 0 };
-      const { rowCount } = await client.query(merge, [chunk.offsets[from], chunk.offsets[to - 1]]);
+    async load(client, chunk, runs, prologue) {
+      const sent = await copyPart(client, chunk, { runs, prologue }, sql, target);
+      if (sent === 0) return { loaded: 0, duplicate: 0 };
+      const bounds = [chunk.offsets[runs[0]![0]], chunk.offsets[runs.at(-1)![1] - 1]];
+      const { rowCount } = await client.query(merge, bounds);
       const loaded = rowCount ?? 0;
-      return { loaded, duplicate: to - from - loaded };
+      return { loaded, duplicate: sent - loaded };
     },
     async tidy(client, chunk, sourceId, refused) {
       const kept = Array.from(chunk.offsets.subarray(0, chunk.rows)).filter((_, row) => !refused.has(row));

@@ -24,49 +24,76 @@ export function refusedLine(error: unknown): number | undefined {
   return last && Number(last[1]);
 }
 
+/** Rows [from, to) of a chunk. */
+export type Run = readonly [from: number, to: number];
+
 export interface PoisonOptions {
   readonly rows: number;
   /** What the COPY of all rows failed with: its line spares one try. */
   readonly first: unknown;
-  /** Loads rows [from, to) after running `prologue`, which undoes or keeps what came before. */
-  load(from: number, to: number, prologue: string): Promise<void>;
+  /** Loads these rows, which are in order, after running `prologue`, which undoes or keeps what came before. */
+  load(runs: readonly Run[], prologue: string): Promise<void>;
   /** A row is refused; may throw to give up. */
   refused(row: number, error: unknown): Promise<void>;
 }
 
+/** Good rows before a refused one are loaded by themselves from this many on; fewer are cheaper to send again with what follows. */
+const PREFIX_ROWS_MIN = 16;
+
+const sizeOf = (runs: readonly Run[]): number => runs.reduce((sum, [from, to]) => sum + to - from, 0);
+
+/** The runs without their n-th row (from 0), which is given apart. */
+function around(runs: readonly Run[], nth: number): { before: Run[]; row: number; after: Run[] } {
+  let left = nth;
+  const index = runs.findIndex(([from, to]) => left < to - from || ((left -= to - from), false));
+  const [from, to] = runs[index]!;
+  const row = from + left;
+  const whole = (run: Run): boolean => run[0] < run[1];
+  const before: Run[] = [...runs.slice(0, index), [from, row] as const];
+  const after: Run[] = [[row + 1, to] as const, ...runs.slice(index + 1)];
+  return { before: before.filter(whole), row, after: after.filter(whole) };
+}
+
+/** Two halves of the runs, in order. */
+function halves(runs: readonly Run[]): [Run[], Run[]] {
+  const { before, row, after } = around(runs, Math.floor(sizeOf(runs) / 2));
+  return [before, [[row, row + 1], ...after]];
+}
+
 /**
- * Goes through the rows of a chunk inside of a transaction. Per bad row, the good rows before it are loaded by themselves and kept by a savepoint,
- * and loading goes on behind it; nothing that is in is sent again. Where the server names no row, halves are tried.
+ * Goes through the rows of a chunk inside of a transaction. The good rows before a refused one are loaded and kept by a savepoint, and loading goes on
+ * behind it; what is in is never sent again. Where the server names no row, halves are tried.
  */
 export async function loadAround(options: PoisonOptions): Promise<void> {
-  const ahead: [from: number, to: number][] = [];
+  const ahead: (readonly Run[])[] = [];
   let prologue = 'savepoint mf';
-  /** Plans what follows a failure of [from, to); the parts are worked from the last one pushed. */
-  const after = async (from: number, to: number, error: unknown): Promise<void> => {
+  /** Plans what follows the failure of a part; the part pushed last is worked first. */
+  const after = async (runs: readonly Run[], error: unknown): Promise<void> => {
+    const size = sizeOf(runs);
     const line = refusedLine(error);
-    const named = line !== undefined && line >= 1 && line <= to - from ? from + line - 1 : undefined;
-    const bad = named ?? (to - from === 1 ? from : undefined);
-    if (bad === undefined) {
-      const middle = from + Math.floor((to - from) / 2);
-      ahead.push([middle, to], [from, middle]);
+    const named = line !== undefined && line >= 1 && line <= size;
+    if (!named && size > 1) {
+      const [first, second] = halves(runs);
+      ahead.push(second, first);
       return;
     }
-    await options.refused(bad, error);
-    ahead.push([bad + 1, to], [from, bad]);
+    const split = around(runs, named ? line - 1 : 0);
+    await options.refused(split.row, error);
+    if (sizeOf(split.before) < PREFIX_ROWS_MIN) ahead.push([...split.before, ...split.after]);
+    else ahead.push(split.after, split.before);
   };
-  await after(0, options.rows, options.first);
+  await after([[0, options.rows]], options.first);
   for (let part = ahead.pop(); part; part = ahead.pop()) {
-    const [from, to] = part;
-    if (from >= to) continue;
+    if (part.length === 0) continue;
     try {
-      await options.load(from, to, prologue);
+      await options.load(part, prologue);
       prologue = 'release savepoint mf; savepoint mf';
     } catch (error) {
       if (!isRecordError(error)) throw error;
       prologue = 'rollback to savepoint mf';
-      await after(from, to, error);
+      await after(part, error);
     }
   }
   // Whatever the last part was: in an aborted transaction nothing but this works.
-  if (prologue === 'rollback to savepoint mf') await options.load(0, 0, prologue);
+  if (prologue === 'rollback to savepoint mf') await options.load([], prologue);
 }

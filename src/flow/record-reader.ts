@@ -2,6 +2,7 @@
 // Invariant: every record becomes a row, a reject or a skip of the chunk that covers its bytes; no bytes at all make it throw.
 // Apart from the byte readers of log formats, which are several times faster and know one grammar each.
 import { createHash, type Hash } from 'node:crypto';
+import { CodedError } from '../model/failure.ts';
 import type { Slice } from '../store/sources.ts';
 import type { FlowContext } from './context.ts';
 import { createTupleBuffer, type TupleBuffer, writeTuple } from './encode.ts';
@@ -140,6 +141,7 @@ function add(
   sourceId: string,
   { steps, target, ctx }: Pick<Opening, 'steps' | 'target' | 'ctx'>,
 ): void {
+  refuseBroken(draft, record);
   if (draft.records === 0) draft.firstLine = record.line;
   draft.records++;
   draft.lines += record.lines ?? 1;
@@ -165,6 +167,20 @@ function add(
   }
   draft.offsets.push(record.offset);
   draft.lengths.push(record.length);
+}
+
+/** Records that do not follow each other, or bytes that are not there, would be accounted for and lost. */
+function refuseBroken(draft: Draft, record: SourceRecord): void {
+  if (record.offset !== draft.to || !(record.length > 0))
+    throw new CodedError(
+      'code_bug',
+      `The source delivered a record at offset ${record.offset} with ${record.length} bytes where offset ${draft.to} follows. The chunk was not written.`,
+    );
+  if (record.raw.byteLength < Math.min(record.length, RAW_BYTES_MAX))
+    throw new CodedError(
+      'source_shrunk',
+      `The source has ${record.raw.byteLength} bytes at offset ${record.offset} where ${record.length} were planned. What was committed before stays.`,
+    );
 }
 
 /** The value after all steps, or why there is none. */

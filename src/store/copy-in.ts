@@ -6,6 +6,9 @@ import type pg from 'pg';
 /** Bytes put into one CopyData message: large enough for full speed, small enough to notice a refusal early. */
 const PIECE_BYTES = 64 * 1024;
 
+/** How long the server is given to refuse a row of a piece before the next piece is sent. */
+const OBJECTION_MS = 1;
+
 /** Signature, flags and an empty extension: how every COPY BINARY begins. */
 const binaryHeader = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const binaryTrailer = Buffer.from([0xff, 0xff]);
@@ -24,8 +27,8 @@ interface Query {
 export interface CopyOptions {
   /** Called once when half of the bytes have been handed to the socket; for failpoints. */
   readonly midway?: () => void;
-  /** Size of the first message; it doubles up to 64 KiB. Small where a refusal is likely, so that little is sent in vain. */
-  readonly firstBytes?: number;
+  /** Where a refusal is likely: begins with this many bytes, doubles them, and gives the server time to object in between, so that little is sent in vain. */
+  readonly cautiousBytes?: number;
 }
 
 /**
@@ -35,10 +38,10 @@ export interface CopyOptions {
 export function copyTuples(
   client: pg.ClientBase,
   sql: string,
-  tuples: Uint8Array,
+  tuples: readonly Uint8Array[],
   options: CopyOptions = {},
 ): Promise<number> {
-  return copyIn(client, sql, [binaryHeader, tuples, binaryTrailer], options);
+  return copyIn(client, sql, [binaryHeader, ...tuples, binaryTrailer], options);
 }
 
 /** As `copyTuples`, for bytes in any COPY format; the parts are sent one after the other. */
@@ -101,14 +104,14 @@ function submittable(
 /** Messages that COPY … FROM STDIN never gets, but pg expects every query to accept. */
 const ignored = (): void => undefined;
 
-/** Slices of the parts, without copying, in messages that grow from the first size. */
+/** Slices of the parts, without copying: none longer than the first size or than all before it together, and none above 64 KiB. */
 function* frames(parts: readonly Uint8Array[], firstBytes: number): Generator<Uint8Array> {
-  let size = Math.min(firstBytes, PIECE_BYTES);
+  let sent = 0;
   for (const part of parts)
     for (let at = 0; at < part.byteLength;) {
-      const piece = part.subarray(at, at + size);
+      const piece = part.subarray(at, at + Math.min(Math.max(firstBytes, sent), PIECE_BYTES));
       at += piece.byteLength;
-      size = Math.min(size * 2, PIECE_BYTES);
+      sent += piece.byteLength;
       yield piece;
     }
 }
@@ -116,10 +119,12 @@ function* frames(parts: readonly Uint8Array[], firstBytes: number): Generator<Ui
 /** Writes until the socket is full, goes on when it has drained, and stops at the first sign of an end. */
 function pump(wire: Wire, parts: readonly Uint8Array[], options: CopyOptions, query: Query): void {
   const { stream } = wire;
-  const source = frames(parts, options.firstBytes ?? PIECE_BYTES);
+  const { cautiousBytes } = options;
+  const source = frames(parts, cautiousBytes ?? PIECE_BYTES);
   const half = parts.reduce((sum, part) => sum + part.byteLength, 0) / 2;
   let midway = options.midway;
   let sent = 0;
+  let unanswered = 0;
   const step = (): void => {
     while (!query.ended()) {
       const next = source.next();
@@ -127,12 +132,21 @@ function pump(wire: Wire, parts: readonly Uint8Array[], options: CopyOptions, qu
         wire.endCopyFrom();
         return;
       }
-      const more = writeFrame(stream, next.value);
-      sent += next.value.byteLength;
+      const piece = next.value;
+      const more = writeFrame(stream, piece);
+      sent += piece.byteLength;
+      unanswered += piece.byteLength;
       if (midway && sent >= half) {
         const hook = midway;
         midway = undefined;
+        stream.uncork(); // What counts as sent has to have left when the hook stops this process.
         hook();
+        stream.cork();
+      }
+      if (cautiousBytes !== undefined && unanswered >= cautiousBytes && piece.byteLength < PIECE_BYTES) {
+        unanswered = 0;
+        setTimeout(guarded, OBJECTION_MS);
+        return;
       }
       if (!more) {
         stream.once('drain', guarded);
@@ -142,23 +156,22 @@ function pump(wire: Wire, parts: readonly Uint8Array[], options: CopyOptions, qu
   };
   // This runs in handlers of the socket, where anything thrown would end the process.
   const guarded = (): void => {
+    stream.cork();
     try {
       step();
     } catch (error) {
       query.fail(error);
     }
+    stream.uncork();
   };
   guarded();
 }
 
-/** One CopyData message. Header and payload leave in one system call, and the payload is not copied. */
+/** One CopyData message; the payload is not copied. The caller has corked the stream, so that header and payload leave in one system call. */
 function writeFrame(stream: Wire['stream'], piece: Uint8Array): boolean {
   const head = Buffer.allocUnsafe(5);
   head[0] = 0x64;
   head.writeInt32BE(piece.byteLength + 4, 1);
-  stream.cork();
   stream.write(head);
-  const more = stream.write(piece);
-  stream.uncork();
-  return more;
+  return stream.write(piece);
 }

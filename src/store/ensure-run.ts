@@ -9,8 +9,10 @@ export async function ensureRun(
   db: Db,
   run: Pick<FlowContext, 'runKey' | 'pipeline' | 'dataDate' | 'generation'>,
 ): Promise<void> {
-  const prefix = `${run.pipeline}/${run.dataDate}/`;
-  const scope = run.runKey.startsWith(prefix) ? run.runKey.slice(prefix.length) : '';
+  const plain = `${run.pipeline}/${run.dataDate}`;
+  // A script may name its run as it likes; the whole name is then the scope, so that two such runs are two.
+  const scope =
+    run.runKey === plain ? '' : run.runKey.startsWith(`${plain}/`) ? run.runKey.slice(plain.length + 1) : run.runKey;
   await db.query(
     `insert into mendflow.run (key, pipeline, data_date, scope, generation) values ($1, $2, $3, $4, $5) on conflict do nothing`,
     [run.runKey, run.pipeline, run.dataDate, scope, run.generation],

@@ -69,7 +69,6 @@ export async function linesOf(path: string, sourceId: string): Promise<OpenedRec
         const end = bytes.indexOf(10, at) + 1;
         yield recordAt(bytes, at, end, line);
         at = end;
-        await undefined;
       }
     },
     async raw(offset, length) {

@@ -1,3 +1,7 @@
+import { chmodSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { startPostgres } from '../../src/stack/index.ts';
@@ -90,10 +94,6 @@ describe('a connection that is cut at COMMIT', () => {
 
 describe('Postgres stopped with -m immediate in the middle of a load', () => {
   it('costs one attempt and at most a chunk per connection', async () => {
-    const { mkdtempSync, chmodSync } = await import('node:fs');
-    const { rm } = await import('node:fs/promises');
-    const { tmpdir } = await import('node:os');
-    const { join } = await import('node:path');
     const dir = mkdtempSync(join(tmpdir(), 'mendflow-immediate-'));
     chmodSync(dir, 0o755); // As root Postgres runs as another user, who has to get in.
     const options = { dir, cacheDir: join(dir, 'cache') };

@@ -33,7 +33,7 @@ export function startChild(program: URL, argument: object): Child {
 /** Waits until the process has been stopped by SIGSTOP. Fails after 20 s. */
 export async function untilStopped(pid: number): Promise<void> {
   for (let tries = 0; tries < 400; tries++) {
-    if (/^T/.test(stateOf(pid))) return;
+    if (stateOf(pid).startsWith('T')) return;
     await sleep(50);
   }
   throw new Error(`Process ${pid} was not stopped within 20 s; its state is "${stateOf(pid)}".`);

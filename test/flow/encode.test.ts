@@ -1,0 +1,223 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTupleBuffer, writeTuple } from '../../src/flow/encode.ts';
+import { json, table } from '../../src/flow/index.ts';
+import { bigintField, tupleStarts } from '../../src/flow/tuples.ts';
+import type { ColumnType } from '../../src/flow/table.ts';
+import { copyInto } from '../../src/flow/table.ts';
+import { copyTuples } from '../../src/store/copy-in.ts';
+import { withClient } from '../../src/store/db.ts';
+import { testSink } from './memory.ts';
+
+let sink: Awaited<ReturnType<typeof testSink>>;
+beforeAll(async () => {
+  sink = await testSink();
+});
+afterAll(() => sink.end());
+
+/** What Postgres says of each value after it went through the encoder; a violation's code where it was refused. */
+async function through(type: ColumnType, values: readonly unknown[], shown = 'v::text'): Promise<(string | null)[]> {
+  const target = table('encoded', { v: type });
+  const out = createTupleBuffer();
+  const refused = new Map<number, string>();
+  values.forEach((v, offset) => {
+    const [violation] = writeTuple(out, target.columns, { source_id: 1, offset, v });
+    if (violation) refused.set(offset, `! ${violation.code}`);
+  });
+  const tuples = out.bytes.subarray(0, out.used);
+  return withClient(sink.pool, async (client) => {
+    await client.query(`create temp table encoded (source_id bigint, "offset" bigint, v ${type})`);
+    await copyTuples(client, copyInto('encoded', target), [tuples]);
+    const { rows } = await client.query<{ offset: string; v: string | null }>(
+      `select "offset", ${shown} as v from encoded`,
+    );
+    await client.query('drop table encoded');
+    const back = new Map(rows.map(({ offset, v }) => [Number(offset), v]));
+    return values.map((_, offset) => refused.get(offset) ?? back.get(offset)!);
+  });
+}
+
+const gives = async (
+  type: ColumnType,
+  pairs: readonly (readonly [unknown, string | null])[],
+  shown?: string,
+): Promise<void> =>
+  expect(
+    await through(
+      type,
+      pairs.map(([value]) => value),
+      shown,
+    ),
+  ).toEqual(pairs.map(([, text]) => text));
+
+describe('a value', () => {
+  it('of type numeric keeps every digit', () =>
+    gives('numeric', [
+      ['0', '0'],
+      ['-0.00', '0.00'],
+      ['1.10', '1.10'],
+      ['-12345678901234567890.123456789', '-12345678901234567890.123456789'],
+      ['1e3', '1000'],
+      ['1.5e-7', '0.00000015'],
+      [0.1, '0.1'],
+      [1e21, '1000000000000000000000'],
+      [10_000, '10000'],
+      ['.5', '0.5'],
+      ['5.', '5'],
+      [-3n, '-3'],
+      ['0001', '1'],
+      ['NaN', '! not_number'],
+      [Number.NaN, '! not_number'],
+      ['1,5', '! not_number'],
+      ['', '! not_number'],
+      ['1e9999', '! out_of_range'],
+      [null, null],
+      [undefined, null],
+    ]));
+
+  it('of type bigint or integer is whole, exact and in range', async () => {
+    await gives('bigint', [
+      [9_007_199_254_740_991, '9007199254740991'],
+      [9_007_199_254_740_992, '! not_integer'],
+      ['9223372036854775807', '9223372036854775807'],
+      ['9223372036854775808', '! out_of_range'],
+      [1.5, '! not_integer'],
+      ['+7', '7'],
+      ['0x1f', '! not_integer'],
+      [true, '! not_integer'],
+    ]);
+    await gives('integer', [
+      [-2_147_483_648, '-2147483648'],
+      [2_147_483_648, '! out_of_range'],
+      [' 1', '! not_integer'],
+    ]);
+  });
+
+  it('of type timestamptz needs its offset, and keeps microseconds', () =>
+    gives(
+      'timestamptz',
+      [
+        ['2026-11-21T09:30:00Z', '2026-11-21 09:30:00'],
+        ['2026-11-21 09:30:00.123456+02:30', '2026-11-21 07:00:00.123456'],
+        ['1969-12-31T23:59:59.999999Z', '1969-12-31 23:59:59.999999'],
+        ['0001-01-01T00:00:00Z', '0001-01-01 00:00:00'],
+        [new Date(0), '1970-01-01 00:00:00'],
+        ['2024-02-29T00:00Z', '2024-02-29 00:00:00'],
+        ['2023-02-29T00:00:00Z', '! no_such_day'],
+        ['2026-11-21T24:00:00Z', '! no_such_time'],
+        ['2026-11-21T09:30:00', '! not_instant'],
+        [1_700_000_000, '! not_instant'],
+        [new Date(Number.NaN), '! not_instant'],
+      ],
+      `(v at time zone 'UTC')::text`,
+    ));
+
+  it('of the other types is what it says or a violation', async () => {
+    await gives('date', [
+      ['2026-11-21', '2026-11-21'],
+      ['1899-12-31', '1899-12-31'],
+      ['2026-13-01', '! no_such_day'],
+      ['21.11.2026', '! not_date'],
+    ]);
+    await gives('text', [
+      ['é', 'é'],
+      ['', ''],
+      [12, '12'],
+      ['a\0b', '! text_nul'],
+      ['\ud800', '! text_surrogate'],
+      [{}, '! not_text'],
+    ]);
+    await gives('jsonb', [
+      [{ a: [1, null] }, '{"a": [1, null]}'],
+      ['plain', '"plain"'],
+      [{ a: '\0' }, '! json_text'],
+      [{ a: '\\u0000' }, '{"a": "\\\\u0000"}'],
+      [['\udc00'], '! json_text'],
+      [12n, '! not_json'],
+    ]);
+    await gives('boolean', [
+      [true, 'true'],
+      [false, 'false'],
+      ['true', '! not_boolean'],
+    ]);
+    await gives('double precision', [
+      [1.5, '1.5'],
+      ['-2e3', '-2000'],
+      [Number.POSITIVE_INFINITY, '! not_number'],
+      ['', '! not_number'],
+    ]);
+    await gives('uuid', [
+      ['F8C55012-6B3A-561F-9828-34E7CF0CBACF', 'f8c55012-6b3a-561f-9828-34e7cf0cbacf'],
+      ['x', '! not_uuid'],
+    ]);
+    await gives('bytea', [
+      [new Uint8Array([0, 255]), '\\x00ff'],
+      ['text', '! not_bytes'],
+    ]);
+  });
+
+  it('of any kind whatever is encoded as a tuple that can be walked, or refused; nothing throws', () => {
+    const types = [
+      'text',
+      'bigint',
+      'integer',
+      'double precision',
+      'numeric',
+      'boolean',
+      'timestamptz',
+      'date',
+      'jsonb',
+      'uuid',
+      'bytea',
+    ] as const;
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.tuple(
+            fc.constantFrom(...types),
+            fc.anything({ withBigInt: true, withDate: true, withTypedArray: true, withNullPrototype: true }),
+          ),
+          { minLength: 1, maxLength: 8 },
+        ),
+        (fields) => {
+          const { columns } = table('t', Object.fromEntries(fields.map(([type], index) => [`c${index}`, type])));
+          const out = createTupleBuffer();
+          const row = Object.fromEntries(fields.map(([, value], index) => [`c${index}`, value]));
+          const violations = writeTuple(out, columns, { ...row, source_id: '7', offset: 42 });
+          if (violations.length > 0) return out.used === 0;
+          const tuples = out.bytes.subarray(0, out.used);
+          expect(Array.from(tupleStarts(tuples, 1))).toEqual([0, out.used]);
+          return bigintField(tuples, 0, 1) === 42;
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('JSON', () => {
+  it('keeps its numbers or says that it cannot', () => {
+    expect(json('{"a":9007199254740991,"b":0.1,"c":-1e3,"d":"90071992547409930000"}')).toEqual({
+      a: 9_007_199_254_740_991,
+      b: 0.1,
+      c: -1_000,
+      d: '90071992547409930000',
+    });
+    for (const text of ['9007199254740993', '[1e400]', '{"a":1e-400}', '12345678901234567.5'])
+      expect(() => json(text), text).toThrow(/exactly/);
+  });
+
+  it('never becomes another value than it was, whatever the text', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.json(), fc.string(), fc.bigInt().map(String)), (text) => {
+        let value: unknown;
+        try {
+          value = json(text);
+        } catch {
+          return;
+        }
+        if (/^-?\d+$/.test(text.trim())) expect(BigInt(value as number)).toBe(BigInt(text.trim()));
+      }),
+    );
+  });
+});
