@@ -104,5 +104,7 @@ function tell({ terminal }: Session, parts: readonly Part[]): void {
   const faults = parts.reduce((sum, one) => sum + one.faults.length, 0);
   const left = parts.filter(({ state }) => state === 'skipped').length;
   const unseen = left > 0 ? ` ${left} of ${parts.length} parts could not be looked at.` : '';
-  terminal.line(faults === 0 ? `Nothing wrong was found.${unseen}` : `${faults} faults.${unseen}`);
+  terminal.line(
+    faults === 0 ? `Nothing wrong was found.${unseen}` : `${faults} ${faults === 1 ? 'fault' : 'faults'}.${unseen}`,
+  );
 }

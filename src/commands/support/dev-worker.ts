@@ -9,6 +9,7 @@ import { escaped } from './terminal.ts';
 /** What the worker logs once it polls. */
 const READY_TEXT = 'Worker is up.';
 const WARN = 40;
+const ERROR = 50;
 /** Longer than a worker's own 45 s of grace. */
 const PATIENCE_MS = 50_000;
 
@@ -31,7 +32,7 @@ export function startDevWorker({ command, args, env, cwd }: WorkerCommand, say: 
   createInterface({ input: child.stdout }).on('line', (line) => {
     const entry = entryOf(line);
     if (entry?.msg === READY_TEXT) ready();
-    else if (entry === undefined || entry.level >= WARN) say(entry === undefined ? escaped(line) : shown(entry));
+    else if (entry === undefined || isForPeople(entry)) say(entry === undefined ? escaped(line) : shown(entry));
   });
   createInterface({ input: child.stderr }).on('line', (line) => say(escaped(line)));
   const ended = new Promise<void>((resolve) => {
@@ -60,7 +61,12 @@ interface Entry {
   readonly level: number;
   readonly msg: string;
   readonly run?: unknown;
+  readonly sdkComponent?: unknown;
 }
+
+/** The SDK warns of every failed attempt a second time, and of healing workers that serve no workflows, as they should. */
+const isForPeople = ({ level, sdkComponent }: Entry): boolean =>
+  level >= ERROR || (level >= WARN && sdkComponent !== 'worker');
 
 function entryOf(line: string): Entry | undefined {
   if (!line.startsWith('{')) return undefined;
@@ -73,4 +79,4 @@ function entryOf(line: string): Entry | undefined {
 }
 
 const shown = ({ level, msg, run }: Entry): string =>
-  `${level >= 50 ? 'ERROR' : 'WARN '} ${typeof run === 'string' ? `${escaped(run)}: ` : ''}${escaped(msg)}`;
+  `${level >= ERROR ? 'ERROR' : 'WARN '} ${typeof run === 'string' ? `${escaped(run)}: ` : ''}${escaped(msg)}`;

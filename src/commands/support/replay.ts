@@ -3,7 +3,7 @@
 // Apart because it is the one check that looks at a cluster.
 import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
 import { messageOf, type Part, part } from './check-parts.ts';
 
 export interface Replay {
@@ -36,7 +36,11 @@ export async function checkHistories(replay: Replay): Promise<Part> {
   const ours = open.filter(({ type }) => pipelines.includes(type));
   if (ours.length > 0) faults.push(...(await broken(replay, ours)));
   const left = more ? ` There are more; only ${runsMax} were looked at (--runs-max).` : '';
-  return part('histories', `${open.length} runs under way, replayed with the code of this folder.${left}`, faults);
+  return part(
+    'histories',
+    `${open.length} ${open.length === 1 ? 'run' : 'runs'} under way, replayed with the code of this folder.${left}`,
+    faults,
+  );
 }
 
 async function broken(
@@ -48,13 +52,22 @@ async function broken(
       yield { workflowId, history: await client.workflow.getHandle(workflowId, runId).fetchHistory() };
   }
   // What a replay logs is what it then returns; said twice it reads like two faults.
-  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+  Runtime.install({
+    logger: new DefaultLogger('ERROR', () => undefined),
+    telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+  });
   const faults: string[] = [];
   const options = { workflowBundle: { code }, ...(dataConverter ? { dataConverter } : {}) };
   for await (const { workflowId, error } of Worker.runReplayHistories(options, histories()))
     if (error)
       faults.push(
-        `Run ${workflowId} cannot go on with this code: ${messageOf(error).split('\n')[0]} It would stall, losing nothing. Deploy after it has ended or parked for ten minutes (a parked run begins anew with the code of the day), put back the order of calls it has made, or abort it and start it again: what is loaded stays loaded once.`,
+        `Run ${workflowId} cannot go on with this code: ${reasonOf(error)} It would stall, losing nothing. Deploy after it has ended or parked for ten minutes (a parked run begins anew with the code of the day), put back the order of calls it has made, or abort it and start it again: what is loaded stays loaded once.`,
       );
   return faults;
 }
+
+/** The SDK wraps the one sentence that matters in a printed structure. */
+const reasonOf = (error: Error): string => {
+  const said = messageOf(error);
+  return `${/Nondeterminism error: ([^"]*)/.exec(said)?.[1] ?? said.split('\n')[0] ?? said}.`;
+};
