@@ -1,0 +1,100 @@
+// What is promised here: `explain` tells what the guard and the engine would do, wait by wait.
+import { describe, expect, it } from 'vitest';
+import { explain, type Scripted } from '../../src/model/explain.ts';
+import type { Code } from '../../src/model/failure.ts';
+import { local, standard, warehouse } from '../../src/model/policy.ts';
+
+const script = (...words: (Code | 'ok')[]): Scripted[] => words.map((code) => (code === 'ok' ? 'ok' : { code }));
+const waits = (told: ReturnType<typeof explain>): number[] => told.steps.map(({ waitMs }) => waitMs.typical);
+
+describe('explain', () => {
+  it('is the table "what each retry looks like": attempt, wait, total elapsed, what happens', () => {
+    const policy = {
+      ...standard,
+      budget: { attemptsMax: 3, time: '5 minutes' },
+      backoff: { first: '2 seconds', factor: 2, max: '30 seconds' },
+    } as const;
+    const told = explain({ policy, script: script('http_503', 'http_503', 'ok') });
+    expect(
+      told.steps.map(({ attempt, waitMs, elapsedMs, outcome }) => [
+        attempt,
+        waitMs.typical,
+        elapsedMs.typical,
+        outcome,
+      ]),
+    ).toEqual([
+      [1, 0, 0, 'http_503'],
+      [2, 2_000, 2_000, 'http_503'],
+      [3, 4_000, 6_000, 'ok'],
+    ]);
+    expect(told).toMatchObject({ end: 'done', budget: { attemptsMax: 3, timeMs: 300_000 } });
+    expect(told.steps[2]!.text).toBe('Healed by itself, at attempt 3.');
+  });
+
+  it('gives every wait as the range that jitter makes of it', () => {
+    const { steps } = explain({ policy: standard, script: script('http_503', 'ok') });
+    expect(steps[1]!.waitMs).toEqual({ min: 500, typical: 1_000, max: 1_500 });
+    expect(steps[1]!.elapsedMs).toEqual({ min: 500, typical: 1_000, max: 1_500 });
+  });
+
+  it('repeats the last word until the budget is spent, and parks what time can heal', () => {
+    const told = explain({ policy: standard, script: script('http_503') });
+    expect(told.steps.filter(({ what }) => what === 'attempt')).toHaveLength(8);
+    expect(waits(told)).toEqual([0, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 900_000]);
+    expect(told.steps.at(-1)).toMatchObject({
+      what: 'park',
+      text: expect.stringMatching(/^Parked, holding nothing, for 15 min; then one attempt/) as string,
+    });
+    expect(told.end).toBe('waiting');
+  });
+
+  it('goes on after a park with one attempt each time, counted on', () => {
+    const policy = { ...local, budget: { attemptsMax: 1, time: '1 minute' } } as const;
+    const told = explain({ policy, script: script('http_503', 'http_503', 'ok') });
+    expect(told.steps.map(({ what, attempt }) => `${what} ${attempt}`)).toEqual([
+      'attempt 1',
+      'park 1',
+      'attempt 2',
+      'park 2',
+      'attempt 3',
+    ]);
+    expect(told.steps.at(-1)!.elapsedMs.typical).toBe(1_800_000);
+  });
+
+  it('never retries what retrying cannot heal: it asks, with the decisions the policy allows', () => {
+    const told = explain({ policy: { ...warehouse, onSkip: { output: 0 } }, script: script('http_401') });
+    expect(told.end).toBe('asking');
+    expect(told.steps).toHaveLength(2);
+    expect(told.steps[1]).toMatchObject({
+      what: 'question',
+      text: 'The run asks its owner and waits: retry, extend-budget, skip, accept-loss, or abort.',
+    });
+  });
+
+  it('asks after two tries of what no rule knows', () => {
+    expect(explain({ policy: standard, script: script('unknown') }).steps.map(({ what }) => what)).toEqual([
+      'attempt',
+      'attempt',
+      'question',
+    ]);
+  });
+
+  it('never comes earlier than the other side asked, and parks for a wait beyond the budget', () => {
+    const short = explain({ policy: standard, script: [{ code: 'http_503_retry_after', askedMs: 90_000 }, 'ok'] });
+    expect(short.steps[1]!.waitMs.min).toBeGreaterThanOrEqual(90_000);
+    const long = explain({ policy: standard, script: [{ code: 'http_429', askedMs: 3_600_000 }] });
+    expect(long.steps.map(({ what, waitMs }) => [what, waitMs.typical])).toEqual([
+      ['attempt', 0],
+      ['park', 3_600_000],
+    ]);
+  });
+
+  it('counts the time that attempts take against the budget', () => {
+    const told = explain({ policy: standard, script: script('http_503'), tookMs: 120_000 });
+    expect(told.steps.filter(({ what }) => what === 'attempt').length).toBeLessThan(8);
+  });
+
+  it('fails at the first spent budget where healing is off', () => {
+    expect(explain({ policy: local, script: script('http_503'), heal: 'off' })).toMatchObject({ end: 'failed' });
+  });
+});
