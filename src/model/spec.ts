@@ -7,7 +7,8 @@ import type { Duration } from './duration.ts';
 type AnyActivity = (input: never) => Promise<unknown>;
 /** A stage without input is asked for first: its function would also pass as one of any input, and a call of it would then need an argument. */
 type In<F> = F extends () => Promise<unknown> ? void : F extends (input: infer I) => Promise<unknown> ? I : never;
-type Out<F> = F extends (...args: never[]) => Promise<infer R> ? (R extends Segment<infer O> ? O : R) : never;
+/** Wrapped in tuples: taken apart by its members, the unfinished end of a segment would make every output `unknown`. */
+type Out<F> = F extends (...args: never[]) => Promise<infer R> ? ([R] extends [Segment<infer O>] ? O : R) : never;
 
 /** First delay, growth and ceiling of the waits between attempts; each wait is spread by ±50 %. */
 export interface Backoff {
