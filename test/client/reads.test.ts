@@ -1,0 +1,303 @@
+// What is promised here: whoever reads about runs sees the same figures in text and JSON, and no byte of a record obeys a terminal.
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { letterKeyOf } from '../../src/connect.ts';
+import { readConfig } from '../../src/config.ts';
+import { insertLetters } from '../../src/store/letters.ts';
+import { createSealer } from '../../src/store/seal.ts';
+import { outcomes } from '../support/engine.ts';
+import { type Client, openClient } from '../support/client.ts';
+
+let client: Client;
+beforeAll(async () => {
+  client = await openClient();
+  await client.engine.startWorker('./test/client/project/pipelines.ts');
+  client.engine.script('fetch', outcomes('http_503', 'fine'));
+  client.engine.script('load', outcomes('http_401'));
+  expect((await start('2026-05-01')).code).toBe(3);
+  client.engine.script('load', outcomes('fine'));
+  expect((await start('2026-05-02')).code).toBe(0);
+});
+afterAll(() => client?.close());
+
+const start = (date: string) =>
+  client.mendflow(
+    'start',
+    'copy',
+    '--date',
+    date,
+    '--set',
+    'path=a\u001b[2Jb',
+    '--set',
+    'format=plain',
+    '--wait',
+    '--json',
+  );
+
+describe('runs', () => {
+  it('lists the newest first, and only what was asked for', async () => {
+    const all = await client.mendflow('runs', '--json');
+    expect(all.code).toBe(0);
+    expect(
+      all.json<{ dataDate: string; state: string }[]>().map(({ dataDate, state }) => `${dataDate} ${state}`),
+    ).toEqual(['2026-05-02 done', '2026-05-01 asking']);
+    expect(Object.keys(all.json<object[]>()[0]!)).toEqual(
+      'run pipeline dataDate generation state health owner read loaded duplicate quarantined skipped waiting openedAt closedAt'.split(
+        ' ',
+      ),
+    );
+    const asking = await client.mendflow(
+      'runs',
+      '--state',
+      'asking',
+      '--pipeline',
+      'copy',
+      '--date',
+      '2026-05-01',
+      '--json',
+    );
+    expect(asking.json<object[]>()).toMatchObject([{ waiting: 'load http_401' }]);
+    const text = await client.mendflow('runs', '--limit', '1');
+    expect(text.out).toMatch(
+      /^RUN\s+STATE\s+READ\s+LOADED\s+QUARANTINED\s+OPENED\s+WAITS\ncopy\/2026-05-02\/\S+\s+done\s+0\s+0\s+0\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n$/,
+    );
+    expect(text.err).toMatch(/--limit shows more/);
+  });
+
+  it('names the states there are, and a limit that is none', async () => {
+    expect(await client.mendflow('runs', '--state', 'fine')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/no state "fine"; there is running, parked, asking/) as string,
+    });
+    expect((await client.mendflow('runs', '--limit', 'all')).code).toBe(2);
+    expect((await client.mendflow('runs', '--pipeline', 'loud')).err).toMatch(/^No run fits/);
+  });
+});
+
+describe('show', () => {
+  it('has all an operator needs: stages, the question with its token and commands, decisions, balance', async () => {
+    await client.mendflow('skip', 'copy/2026-05-01', 'fetch', '--reason', 'by mistake');
+    const ran = await client.mendflow('show', 'copy/2026-05-01', '--json');
+    const page = ran.json<{ waits: { token: string; commands: string[] }[] }>();
+    expect(page).toMatchObject({
+      state: 'asking',
+      generation: 1,
+      owner: 'tests',
+      input: { path: 'a\u001b[2Jb', format: 'plain', limit: 10 },
+      read: 0,
+      balanced: null,
+      faults: [],
+      letters: {},
+      stages: [
+        { stage: 'fetch', state: 'done', attempts: 2, code: 'http_503', class: 'transient' },
+        { stage: 'load', state: 'asking', attempts: 1, code: 'http_401' },
+      ],
+      waits: [{ stage: 'load', until: 'decision', code: 'http_401', wakeAt: null }],
+      decisions: [{ kind: 'skip', actor: 'anna', reason: 'by mistake', taken: false }],
+    });
+    expect(page.waits[0]!.commands.map((line) => line.split(' ')[1])).toEqual([
+      'retry',
+      'extend-budget',
+      'skip',
+      'accept-loss',
+      'abort',
+    ]);
+    expect(page.waits[0]!.commands[0]).toContain(`--token ${page.waits[0]!.token} `);
+    const { out } = await client.mendflow('show', 'copy/2026-05-01');
+    expect(out).toMatch(/is asking, generation 1/);
+    expect(out).toMatch(/load\s+asking\s+1\s+.*http_401: http_401 from the script/);
+    expect(out).toMatch(/It goes on only after one of:\n {4}mendflow retry copy/);
+    expect(out).toMatch(/skip of fetch by anna, because "by mistake": refused\./);
+    expect(out).toContain('path=a\\x1b[2Jb');
+    expect(out).not.toContain('\u001b');
+  });
+
+  it('says that a run is not there, and what to do', async () => {
+    expect(await client.mendflow('show', 'nothing')).toMatchObject({
+      code: 6,
+      err: expect.stringMatching(/no run "nothing".*See `mendflow runs`/) as string,
+    });
+  });
+
+  it('says of a finished run that it adds up', async () => {
+    expect((await client.mendflow('show', '2026-05-02')).out).toMatch(
+      /read 0 = loaded 0 \+ duplicate 0 \+ quarantined 0 \+ skipped 0 \(it adds up\)/,
+    );
+  });
+});
+
+describe('logs', () => {
+  it('tells attempts, parks and decisions in order', async () => {
+    const { out } = await client.mendflow('logs', 'copy/2026-05-01');
+    expect(
+      out
+        .split('\n')
+        .map((line) => line.slice(22, 32).trim())
+        .filter(Boolean),
+    ).toEqual(['opened', 'attempt', 'attempt', 'park', 'decision']);
+    expect(out).toMatch(
+      /fetch {2}1 of 3 failed with http_503 \(transient\): http_503 from the script\. next try in \d+ ms; \S+:\d+\n/,
+    );
+    expect((await client.mendflow('logs', 'copy/2026-05-01', '--json')).json()).toMatchObject({
+      entries: [
+        { what: 'opened' },
+        { what: 'attempt', stage: 'fetch' },
+        { what: 'attempt', stage: 'load' },
+        { what: 'park' },
+        { what: 'decision' },
+      ],
+    });
+    expect((await client.mendflow('logs', 'copy/2026-05-01', '--worker')).err).toMatch(/has no workers/);
+  });
+});
+
+describe('letters', () => {
+  const raw = Buffer.from([0x1b, 0x5d, 0x30, 0x3b, 0x78, 0x07, 0xff, 0x00, 0x41, 0xc2, 0x9b]);
+  let run: string;
+  beforeAll(async () => {
+    run = (await client.mendflow('runs', '--date', '2026-05-02', '--json')).json<{ run: string }[]>()[0]!.run;
+    const [source] = await client.engine.rows<{ id: string }>(
+      `insert into mendflow.source (pipeline, name) values ('copy', 'dir/b\\011.log') returning id`,
+    );
+    const pg = await client.engine.pool.connect();
+    const reject = {
+      offset: 17,
+      length: 11,
+      line: 3,
+      raw,
+      rawWhole: true,
+      rawSha256: createHash('sha256').update(raw).digest(),
+      code: 'utf8_invalid',
+      violations: [{ field: 'line', code: 'utf8_invalid', message: 'Not \u001b[31mUTF-8.' }],
+    };
+    await insertLetters(pg, { runKey: run, generation: 1, stage: 'load', sourceId: source!.id }, [reject], {
+      seal: createSealer([letterKeyOf(readConfig())]),
+      sample: false,
+    });
+    pg.release();
+  });
+
+  it('are listed without anything that came from the record', async () => {
+    const list = await client.mendflow('letters', 'list', '--run', run, '--pipeline', 'copy', '--json');
+    expect(list.json<object[]>()).toMatchObject([
+      { runKey: run, stage: 'load', source: 'dir/b\t.log', offset: 17, line: 3, code: 'utf8_invalid', state: 'open' },
+    ]);
+    const { out } = await client.mendflow('letters', 'list');
+    expect(out).toMatch(/dir\/b\\t\.log\s+3\s+17\s+11/);
+    expect((await client.mendflow('letters', 'list', '--pipeline', 'loud')).err).toMatch(/No letters fit/);
+  });
+
+  it('are opened by their ID or its beginning, every byte shown and none sent to the terminal as it is', async () => {
+    const [letter] = (await client.mendflow('letters', 'list', '--json')).json<{ id: string }[]>();
+    const shown = await client.mendflow('letters', 'show', letter!.id.slice(0, 13));
+    expect(shown.code).toBe(0);
+    expect(shown.err).toMatch(/values of a record/);
+    expect(shown.out).toContain('\\x1b]0;x\\x07\\xff\\x00A\\xc2\\x9b');
+    expect(shown.out).toContain('Not \\x1b[31mUTF-8.');
+    // oxlint-disable-next-line no-control-regex -- control characters are what this is about
+    expect(shown.out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+    const json = (await client.mendflow('letters', 'show', letter!.id, '--json')).json();
+    expect(Buffer.from(String(json['rawBase64']), 'base64')).toEqual(raw);
+    expect(json).toMatchObject({ raw: null, violations: [{ field: 'line', code: 'utf8_invalid' }] });
+  });
+
+  it('are not there, or the ID is too short', async () => {
+    expect((await client.mendflow('letters', 'show', 'ffffffff')).code).toBe(6);
+    expect((await client.mendflow('letters', 'show', 'ff')).code).toBe(2);
+  });
+});
+
+describe('pipelines and explain', () => {
+  it('show what is declared', async () => {
+    expect((await client.mendflow('pipelines', '--json')).json<object[]>()).toMatchObject([
+      { name: 'copy', scope: ['path'], heal: 'on' },
+      { name: 'loud', heal: 'off' },
+    ]);
+    const { out } = await client.mendflow('pipelines', 'show', 'copy');
+    expect(out).toMatch(/format\s+line format: plain or apache\s+required/);
+    expect(out).toMatch(/limit\s+lines at most \(a number\)\s+10/);
+    expect(out).toMatch(
+      /load\s+3 attempts in 20 seconds.*asks above 50 % bad records\s+skipped, continued with accepted loss/,
+    );
+    expect(out).toContain('mendflow start copy --set path=… --set format=… --wait');
+    expect((await client.mendflow('pipelines', 'show', 'copy', '--json')).json()).toMatchObject({
+      name: 'copy',
+      stages: { fetch: { slow: '300 milliseconds' } },
+    });
+  });
+
+  it('explain a stage, or say which word is no outcome', async () => {
+    const told = await client.mendflow('explain', 'copy', 'load', '--when', 'http_503,http_503,ok', '--json');
+    expect(told.json()).toMatchObject({
+      pipeline: 'copy',
+      stage: 'load',
+      end: 'done',
+      steps: [
+        { attempt: 1, waitMs: { typical: 0 } },
+        { attempt: 2, waitMs: { min: 10, typical: 20, max: 30 } },
+        { attempt: 3, outcome: 'ok' },
+      ],
+    });
+    const wrong = await client.mendflow('explain', 'copy', 'load', '--when', 'http_50x');
+    expect(wrong).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^"http_50x" is no outcome; there is http_500, http_501/) as string,
+    });
+    expect((await client.mendflow('explain', 'copy', 'lod', '--when', 'ok')).err).toMatch(
+      /has no stage "lod"\. It has: fetch, load/,
+    );
+  });
+});
+
+describe('doctor', () => {
+  it('finds all well, and names a queue that nobody polls with the command that starts workers', async () => {
+    const well = await client.mendflow('doctor', '--json');
+    const { checks, healthy } = well.json<{
+      healthy: boolean;
+      checks: { name: string; state: string; mend?: string }[];
+    }>();
+    expect(checks.filter(({ state }) => state === 'wrong')).toEqual([]);
+    expect(well.code).toBe(0);
+    expect(healthy).toBe(true);
+    expect(checks.map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        'Node',
+        'Stack folder',
+        'Project',
+        'Temporal',
+        'Namespace',
+        'Search attributes',
+        'Postgres',
+        'Schema',
+        'Runs',
+      ]),
+    );
+    process.env['MENDFLOW_PREFIX'] = 'nobody';
+    const ill = await client.mendflow('doctor');
+    process.env['MENDFLOW_PREFIX'] = client.engine.prefix;
+    expect(ill.code).toBe(1);
+    expect(ill.out).toMatch(/✖ Queue nobody-mendflow\s+no worker polls it.*\n.*→ mendflow stack up/);
+  });
+
+  it('says what does not answer and goes on looking', async () => {
+    process.env['DATABASE_URL'] = 'postgres://mendflow@127.0.0.1:1/none';
+    const ill = await client.mendflow('doctor', '--json');
+    const runs = await client.mendflow('runs');
+    process.env['DATABASE_URL'] = client.env['DATABASE_URL'];
+    expect(ill.code).toBe(1);
+    expect(ill.json<{ checks: object[] }>().checks).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ name: 'Temporal', state: 'ok' }),
+        expect.objectContaining({
+          name: 'Postgres',
+          state: 'wrong',
+          mend: 'Start the server, or correct DATABASE_URL.',
+        }),
+      ]),
+    );
+    expect(runs).toMatchObject({
+      code: 8,
+      err: expect.stringMatching(/^The database does not answer: .*refused.* Nothing was changed\./) as string,
+    });
+  });
+});
