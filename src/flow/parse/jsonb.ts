@@ -84,12 +84,24 @@ function quoted(cursor: Cursor, from: number, to: number, out: Buffer, start: nu
 
 /** An object of strings and whole numbers as jsonb's text, in Postgres' own order and spacing. */
 export const jsonbText = (value: Readonly<Record<string, string | number>>): string =>
-  `{${Object.keys(value)
-    .toSorted(byJsonbOrder)
+  `{${inJsonbOrder(Object.keys(value))
     .map(
       (key) => `${jsonbString(key)}: ${typeof value[key] === 'number' ? String(value[key]) : jsonbString(value[key]!)}`,
     )
     .join(', ')}}`;
+
+/** Records of one kind have the same few sets of keys, so their order is remembered; the bound keeps strangers' keys from filling memory. */
+const orders = new Map<string, readonly string[]>();
+const ORDERS_MAX = 256;
+
+function inJsonbOrder(keys: readonly string[]): readonly string[] {
+  const set = JSON.stringify(keys);
+  const known = orders.get(set);
+  if (known !== undefined) return known;
+  const sorted = keys.toSorted(byJsonbOrder);
+  if (orders.size < ORDERS_MAX) orders.set(set, sorted);
+  return sorted;
+}
 
 /** A string as jsonb writes it. `JSON.stringify` differs only for lone surrogates, which no text of Postgres can hold anyway. */
 const jsonbString = (text: string): string => JSON.stringify(text);

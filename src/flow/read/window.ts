@@ -24,9 +24,10 @@ export interface Window {
   joins: boolean | undefined;
   /** The record's first newline, or -1. */
   firstNewline: number;
-  /** Bytes between these are known to be UTF-8 without NUL. */
-  cleanFrom: number;
-  cleanTo: number;
+  /** Up to here bytes were checked to be UTF-8 without NUL. */
+  checked: number;
+  /** Where that check failed: begin and end of each stretch, in order. */
+  dirty: number[];
   /** End of the range, an offset in the source. */
   to: number;
 }
@@ -43,8 +44,8 @@ export const newWindow = (recordBytesMax: number): Window => {
     lines: 0,
     joins: undefined,
     firstNewline: -1,
-    cleanFrom: 0,
-    cleanTo: 0,
+    checked: 0,
+    dirty: [],
     to: 0,
   };
 };
@@ -55,8 +56,8 @@ export function enter(window: Window, from: number, to: number): void {
   window.to = to;
   window.start = 0;
   window.filled = 0;
-  window.cleanFrom = 0;
-  window.cleanTo = 0;
+  window.checked = 0;
+  window.dirty = [];
   nextRecord(window, 0);
 }
 
@@ -80,8 +81,9 @@ export function space(window: Window): Buffer {
     window.base += start;
     window.filled -= start;
     window.scan -= start;
-    window.cleanFrom = Math.max(0, window.cleanFrom - start);
-    window.cleanTo = Math.max(0, window.cleanTo - start);
+    window.checked = Math.max(0, window.checked - start);
+    window.dirty = window.dirty.map((at) => Math.max(0, at - start));
+    while (window.dirty.length > 0 && window.dirty[1] === 0) window.dirty.splice(0, 2);
     if (window.firstNewline >= 0) window.firstNewline -= start;
     window.start = 0;
   }
@@ -89,23 +91,40 @@ export function space(window: Window): Buffer {
   return bytes.subarray(window.filled, window.filled + length);
 }
 
+/** Bytes that are checked at once where a whole block failed. */
+const STRETCH_BYTES = 4096;
+
+const isText = (bytes: Buffer): boolean => isUtf8(bytes) && !bytes.includes(0);
+
 /**
  * Says how many bytes came into `space`. They are checked in one piece up to the last newline, which costs next to nothing;
- * only where that fails is each record checked by itself, so that a bad byte costs one record and not its neighbours.
+ * where that fails, in stretches, and only a record that touches a bad stretch is looked at by itself: a bad byte costs one record.
  */
 export function filledBy(window: Window, count: number): void {
   window.filled += count;
-  const { bytes } = window;
+  const { bytes, checked } = window;
   const end = atEnd(window) ? window.filled : bytes.lastIndexOf(10, window.filled - 1) + 1;
-  if (end <= window.cleanTo) return;
-  const fresh = bytes.subarray(window.cleanTo, end);
-  if (!isUtf8(fresh) || fresh.includes(0)) window.cleanFrom = end;
-  window.cleanTo = end;
+  if (end <= checked) return;
+  window.checked = end;
+  if (isText(bytes.subarray(checked, end))) return;
+  for (let from = checked; from < end;) {
+    const newline = from + STRETCH_BYTES < end ? bytes.indexOf(10, from + STRETCH_BYTES) : -1;
+    const to = newline < 0 || newline >= end ? end : newline + 1;
+    if (!isText(bytes.subarray(from, to))) {
+      if (window.dirty.at(-1) === from) window.dirty[window.dirty.length - 1] = to;
+      else window.dirty.push(from, to);
+    }
+    from = to;
+  }
 }
 
 /** True if the record `[from, to)` is known to be UTF-8 without NUL; false if it has to be looked at. */
-export const isClean = (window: Window, from: number, to: number): boolean =>
-  from >= window.cleanFrom && to <= window.cleanTo;
+export function isClean({ checked, dirty }: Window, from: number, to: number): boolean {
+  if (to > checked) return false;
+  for (let index = 0; index < dirty.length; index += 2)
+    if (from < dirty[index + 1]! && to > dirty[index]!) return false;
+  return true;
+}
 
 /** End of the record that begins at `start`, its newline included; -1 if more bytes are needed to tell. */
 export function recordEnd(window: Window, head: Head | undefined): number {

@@ -149,6 +149,26 @@ describe('bytes', () => {
     ]);
     expect(Buffer.from(rejects[0]!.raw)).toEqual(bad.subarray(0, -1));
   });
+  test.each([[1 << 20], [9000, 1], [50_000]])(
+    'bad bytes among many lines cost their lines only, however the bytes come (%s)',
+    (...feed) => {
+      const bad = new Map<number, number>();
+      const lines = Array.from({ length: 40_000 }, (_, index) => {
+        const bytes = Buffer.from(`${line({ message: `m${index} é` })}\n`);
+        // Alone, in pairs, and in runs that cross every border of what is checked at once.
+        if (index % 997 === 0 || index % 991 === 1 || (index > 20_000 && index < 20_300)) {
+          bytes[bytes.length - 4] = index % 2 === 0 ? 0 : 0xff;
+          bad.set(index + 1, index % 2);
+        }
+        return bytes;
+      });
+      const { rows, rejects } = readAll(plain, Buffer.concat(lines), { feed, recordsMax: 5000 });
+      expect(rejects.map((reject) => [reject.line, reject.code])).toEqual(
+        [...bad].map(([at, odd]) => [at, odd === 0 ? 'nul_byte' : 'utf8_invalid']),
+      );
+      expect(rows).toHaveLength(40_000 - bad.size);
+    },
+  );
   test('text beyond ASCII is kept', () =>
     expect(row(line({ module: 'zähler', message: '東京 🚀' }))).toMatchObject({
       module: 'zähler',
