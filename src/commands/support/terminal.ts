@@ -2,7 +2,7 @@
 // Invariant: whatever comes from a record, a file name or a person reaches a terminal with its control characters escaped;
 // colours only on a terminal and not with NO_COLOR; a closed pipe ends the output in silence.
 // Apart because no command may write in any other way.
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 import Table from 'cli-table3';
 
 /** Where a command writes: the process's own streams, or those of a test. */
@@ -63,15 +63,21 @@ export function openTerminal(out: Stream, err: Stream): Terminal {
     note: (text) => void err.write(`${text}\n`),
     json: (value) => line(asciiControls(JSON.stringify(value, null, 2))),
     table: (head, rows) => {
-      const table = new Table({
-        head: head.map((word) => (colours ? styleText('dim', word) : word)),
-        chars: noBorders,
-        style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
-      });
-      for (const row of rows) table.push([...row]);
-      for (const row of table.toString().split('\n')) line(row.trimEnd());
+      const titles = head.map((word) => (colours ? coloured('dim', word) : word));
+      const colWidths = head.map((_word, column) => widest([titles, ...rows], column) + GAP);
+      // The library takes quadratic time, so a long list is drawn in parts of the same widths.
+      for (let from = 0; from === 0 || from < rows.length; from += ROWS_AT_ONCE) {
+        const table = new Table({
+          ...(from === 0 ? { head: titles } : {}),
+          colWidths,
+          chars: noBorders,
+          style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': GAP },
+        });
+        for (const row of rows.slice(from, from + ROWS_AT_ONCE)) table.push([...row]);
+        for (const row of table.toString().split('\n')) line(row.trimEnd());
+      }
     },
-    style: (style, text) => (colours ? styleText(style, text) : text),
+    style: (style, text) => (colours ? coloured(style, text) : text),
     redraw: (lines) => {
       const width = out.columns ?? 120;
       const up = drawn > 0 ? `\u001b[${drawn}A` : '';
@@ -87,6 +93,22 @@ const asciiControls = (json: string): string =>
     /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
     (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
+
+/** Whether a stream has colours was decided above; Node would look at stdout, whatever is written to. */
+const coloured = (style: Style, text: string): string => styleText(style, text, { validateStream: false });
+
+const GAP = 2;
+const ROWS_AT_ONCE = 200;
+
+/** Letters of the far east take two columns; to count too many costs a blank, too few would cut a value. */
+const widest = (rows: readonly (readonly string[])[], column: number): number =>
+  rows.reduce((most, row) => {
+    const text = stripVTControlCharacters(row[column] ?? '');
+    return Math.max(
+      most,
+      [...text].reduce((sum, letter) => sum + (letter.codePointAt(0)! >= 0x1100 ? 2 : 1), 0),
+    );
+  }, 0);
 
 /** A line that wraps would be counted as one and drawn as two. Lines of progress hold no colours. */
 const cut = (text: string, width: number): string => (text.length > width - 1 ? `${text.slice(0, width - 2)}…` : text);

@@ -54,19 +54,22 @@ export async function waitForRun(waiting: Waiting): Promise<Ended> {
         'interrupted',
         `No longer waiting. ${waiting.run} goes on by itself; \`mendflow show ${waiting.run}\` says how far it is.`,
       );
+    // Only a look that began after the end may be the last one: it alone has seen the last rows.
+    const last = ended;
     try {
       const parks = await parksOf(waiting.store, waiting.run);
-      await teller(parks);
+      await teller(parks, last !== undefined);
       lastSeenAt = Date.now();
       if (
-        !ended &&
+        !last &&
         parks.some((park) => park.until === 'decision' && park.since.getTime() > waiting.startedAt - SKEW_MS)
       )
         return { state: 'asking' };
     } catch (error) {
       if (Date.now() - lastSeenAt > STORE_PATIENCE_MS) throw error;
     }
-    if (ended) return ended;
+    if (last) return last;
+    if (ended) continue;
     await Promise.race([result, sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)]);
   }
 }
@@ -87,16 +90,17 @@ async function endOf(handle: WorkflowHandle): Promise<Ended> {
   }
 }
 
-type Teller = (parks: readonly ParkRow[]) => Promise<void>;
+/** `last`: the workflow has ended, so a closed row is about this run and not about an earlier generation. */
+type Teller = (parks: readonly ParkRow[], last: boolean) => Promise<void>;
 
 function tellerOf({ run, store, terminal }: Waiting): Teller {
   if (!terminal) return async () => undefined;
   const told = new Map<string, string>();
   let counts = '';
   let countsAt = Date.now();
-  return async (parks) => {
+  return async (parks, last) => {
     const row = await findRun(store, run);
-    if (!row || (row.closedAt !== null && told.size === 0)) return;
+    if (!row || (row.closedAt !== null && !last)) return;
     const [stages, totals] = await Promise.all([stagesOf(store, run, row.generation), totalsOf(store, run)]);
     const lines = stages.map((stage) => ({
       stage: stage.stage,
