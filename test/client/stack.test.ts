@@ -1,0 +1,121 @@
+// What is promised here: from an empty folder, the command line alone brings up a stack, runs a pipeline on it, and ends it.
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const repository = join(import.meta.dirname, '..', '..');
+const dir = mkdtempSync(join(tmpdir(), 'mendflow stack '));
+const file = join(dir, 'a.log');
+
+beforeAll(() => {
+  chmodSync(dir, 0o755); // As root Postgres runs as another user, who has to get in.
+  const line = (n: number): string => `2026-11-21T10:00:00Z ${n % 3 === 0 ? 'NOPE' : 'INFO'} [mod] message ${n}\n`;
+  writeFileSync(file, Array.from({ length: 3_000 }, (_none, n) => line(n)).join(''));
+});
+afterAll(async () => {
+  await mendflow('stack', 'down');
+  rmSync(dir, { recursive: true, force: true });
+}, 90_000);
+
+const mendflow = async (...argv: string[]): Promise<{ code: number | null; out: string; err: string }> => {
+  const env = { PATH: process.env['PATH'] ?? '', MENDFLOW_DIR: join(dir, '.mendflow'), MENDFLOW_ACTOR: 'anna' };
+  const cache = process.env['MENDFLOW_CACHE'];
+  const cli = process.env['TEMPORAL_CLI'];
+  const child = spawn(
+    process.execPath,
+    [
+      '--conditions=mendflow-src',
+      '--import',
+      import.meta.resolve('tsx'),
+      join(repository, 'src', 'client.ts'),
+      ...argv,
+    ],
+    {
+      cwd: dir,
+      env: {
+        ...env,
+        ...(cache === undefined ? {} : { MENDFLOW_CACHE: cache }),
+        ...(cli === undefined ? {} : { TEMPORAL_CLI: cli }),
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (part: Buffer) => (out += part.toString()));
+  child.stderr.on('data', (part: Buffer) => (err += part.toString()));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { code, out, err };
+};
+const json = (ran: { out: string }): Record<string, unknown> => JSON.parse(ran.out) as Record<string, unknown>;
+
+describe('mendflow stack', { timeout: 180_000 }, () => {
+  it('is down at first, and everything says how to start it', async () => {
+    expect(await mendflow('stack', 'status')).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(/is down\.\n {2}Start it with `mendflow stack up`/) as string,
+    });
+    expect(await mendflow('start', 'log-ingest', '--set', `path=${file}`, '--set', 'format=plain')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/mendflow stack up/) as string,
+    });
+  });
+
+  it('comes up, works a run whose figures are the ledger’s, and its doctor finds all well', async () => {
+    const up = await mendflow('stack', 'up', '--json');
+    expect(up, up.err).toMatchObject({ code: 0 });
+    expect(json(up)).toMatchObject({
+      state: 'up',
+      postgres: { state: 'up' },
+      temporal: { state: 'up' },
+      workers: [{ name: 'worker-1', alive: true }],
+    });
+    const ran = await mendflow(
+      'start',
+      'log-ingest',
+      '--date',
+      '2026-11-21',
+      '--set',
+      `path=${file}`,
+      '--set',
+      'format=plain',
+      '--wait',
+      '--json',
+    );
+    // A third of the lines is bad, which is more than the stage allows, so the run asks.
+    expect(ran, ran.err).toMatchObject({ code: 3 });
+    expect(json(ran)).toMatchObject({
+      state: 'asking',
+      asks: [{ stage: 'ingest[a.log]', code: 'quarantine_limit' }],
+      links: {
+        ui: expect.stringMatching(
+          /^http:\/\/127\.0\.0\.1:\d+\/namespaces\/default\/workflows\/log-ingest%2F2026-11-21%2Fa\.log-/,
+        ) as string,
+      },
+    });
+    const letters = await mendflow('letters', 'list', '--json');
+    expect(JSON.parse(letters.out)).toContainEqual(expect.objectContaining({ line: 1, sample: true }));
+    const [letter] = JSON.parse(letters.out) as { id: string }[];
+    expect((await mendflow('letters', 'show', letter!.id)).out).toContain(
+      '\n2026-11-21T10:00:00Z NOPE [mod] message 0\n',
+    );
+    const accepted = await mendflow('accept-loss', 'log-ingest', '--reason', 'known');
+    expect(accepted, accepted.err).toMatchObject({ code: 0 });
+    expect(await mendflow('doctor')).toMatchObject({ code: 0, err: '' });
+    expect((await mendflow('logs', 'log-ingest', '--worker')).out).toMatch(
+      /worker-1 {2}\d{4}-.* (warn|error) .*quarantine_limit/,
+    );
+  });
+
+  it('goes down, and says what it ended', async () => {
+    expect(await mendflow('stack', 'down')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^Ended 3 processes; all data is kept in /) as string,
+    });
+    expect(await mendflow('stack', 'down')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^Nothing was running/) as string,
+    });
+  });
+});
