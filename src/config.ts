@@ -3,6 +3,7 @@
 // Apart so that nothing else in the house depends on where it runs.
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { existsSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CodedError } from './model/failure.ts';
@@ -71,7 +72,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     logLevel: logLevel ?? 'info',
     failpoints: given('MENDFLOW_FAILPOINTS') ?? '',
     temporalCli: given('TEMPORAL_CLI'),
-    actor: given('MENDFLOW_ACTOR') ?? given('USER') ?? given('LOGNAME') ?? 'unknown',
+    actor: given('MENDFLOW_ACTOR') ?? given('USER') ?? given('LOGNAME') ?? loginName(),
   };
   if (faults.length > 0)
     throw new CodedError(
@@ -86,6 +87,15 @@ export const inheritedEnvironment = (
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Record<string, string> =>
   Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+
+/** The name behind the process's user; containers sometimes have none. */
+function loginName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return 'unknown';
+  }
+}
 
 function temporalOf(given: (name: string) => string | undefined, faults: string[]): Config['temporal'] {
   const named = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'].some(

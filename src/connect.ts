@@ -26,8 +26,7 @@ export interface Places {
 
 /** Throws `config_invalid` if neither the environment nor a running stack says where. */
 export async function findPlaces(config: Config): Promise<Places> {
-  const stack =
-    config.databaseUrl !== undefined && config.temporal ? undefined : await stackAddresses(config.dir);
+  const stack = config.databaseUrl !== undefined && config.temporal ? undefined : await stackAddresses(config.dir);
   const databaseUrl = config.databaseUrl ?? stack?.databaseUrl;
   const temporal = config.temporal
     ? {

@@ -102,7 +102,7 @@ async function runSession(
   const session = await openSession({
     sink,
     ctx,
-    lanes: safe || ctx.acceptLoss ? 1 : (options.lanes ?? LANES),
+    lanes: ctx.acceptLoss ? 1 : (options.lanes ?? LANES),
     loader,
     async before(control) {
       for (const warning of await preflight(control, into)) options.onWarning?.(warning);
@@ -122,7 +122,8 @@ async function runSession(
       seal: sink.seal,
       reader: source.reader,
     };
-    return await (safe ? workInSafeMode : workThrough)(work, session, slice, ctx, pace);
+    const normally = (): Promise<Segment<Bins>> => workThrough(work, session, slice, ctx, pace);
+    return await (safe ? workInSafeMode(work, session, slice, ctx, pace, normally) : normally());
   } finally {
     await session.close();
   }

@@ -38,10 +38,20 @@ const SKEW_MS = 60_000;
 
 /** Throws `interrupted` on Ctrl-C. */
 export async function waitForRun(waiting: Waiting): Promise<Ended> {
+  // The question for the result stays open at the server for 20 s; whoever stops waiting has to take it back, or the process lingers.
+  const leave = new AbortController();
+  try {
+    return await wait(waiting, leave.signal);
+  } finally {
+    leave.abort();
+  }
+}
+
+async function wait(waiting: Waiting, leave: AbortSignal): Promise<Ended> {
   const { signal } = waiting;
   let ended: Ended | undefined;
   let broken: unknown;
-  const result = endOf(waiting.handle).then(
+  const result = endOf(waiting.handle, leave).then(
     (value) => (ended = value),
     (error: unknown) => (broken = error),
   );
@@ -74,9 +84,9 @@ export async function waitForRun(waiting: Waiting): Promise<Ended> {
   }
 }
 
-async function endOf(handle: WorkflowHandle): Promise<Ended> {
+async function endOf(handle: WorkflowHandle, leave: AbortSignal): Promise<Ended> {
   try {
-    const summary = (await handle.result()) as RunSummary;
+    const summary = (await handle.client.withAbortSignal(leave, () => handle.result())) as RunSummary;
     return { state: summary.state };
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;

@@ -41,8 +41,10 @@ export function guarded(code: StageCode, stageLog: StageLog | undefined, segment
     const info = activityInfo();
     const before = readBeat(info.heartbeatDetails);
     const beat = { tally: before.tally, progressed: before.progressed };
-    const attempt = call.grant.attemptBase + beat.tally.failures + 1;
-    const context = contextOf(call, attempt, Math.max(0, info.attempt - 1 - beat.tally.ended), segmentMs, beat);
+    const losses = Math.max(0, info.attempt - 1 - beat.tally.ended);
+    // For people: an attempt that died with its worker was one too, though it is not charged to the budget.
+    const attempt = call.grant.attemptBase + beat.tally.failures + losses + 1;
+    const context = contextOf(call, attempt, losses, segmentMs, beat);
     stageLog?.started(call, attempt, worker);
     if (info.attempt === 2 && beat.tally.failures > 0)
       void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: Date.now() });

@@ -1,0 +1,59 @@
+// What lives here: how the story is told: chapters, what happens, commands as they would be typed and what they print.
+// Invariant: a line that begins with `$` was really run; its output is shown as it came.
+// Apart because scenes should read like a script, not like terminal code.
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const colour = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
+const paint = (code: number, text: string): string => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
+
+export const say = (text = ''): void => void process.stdout.write(`${text}\n`);
+export const chapter = (no: number, of: number, title: string): void =>
+  say(`\n${paint(1, `[${no}/${of}] ${title}`)}\n`);
+export const happens = (text: string): void => say(`  ${text}`);
+
+const client = fileURLToPath(new URL('../../dist/client.js', import.meta.url));
+
+export interface Ran {
+  readonly exitCode: number;
+  readonly out: string;
+}
+
+/** Runs the command line as a user would; shows the command and, indented, what it says. */
+export function mendflow(args: readonly string[], at: { dir: string; cwd: string; quiet?: boolean }): Promise<Ran> {
+  if (!at.quiet) say(paint(36, `  $ mendflow ${args.map(shown).join(' ')}`));
+  const child = spawn(process.execPath, [client, ...args], {
+    cwd: at.cwd,
+    env: { ...process.env, MENDFLOW_DIR: at.dir, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  const hear = (stream: NodeJS.ReadableStream): void => {
+    let rest = '';
+    stream.setEncoding('utf8');
+    stream.on('data', (part: string) => {
+      out += part;
+      const lines = (rest + part).split('\n');
+      rest = lines.pop()!;
+      if (!at.quiet) for (const line of lines) say(paint(2, `  │ ${line}`));
+    });
+    stream.on('end', () => {
+      if (!at.quiet && rest !== '') say(paint(2, `  │ ${rest}`));
+    });
+  };
+  hear(child.stdout);
+  hear(child.stderr);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ exitCode: code ?? 1, out }));
+  });
+}
+
+const shown = (arg: string): string => (/^[\w./:=-]+$/.test(arg) ? arg : `'${arg}'`);
+
+/** A closing table: every figure in it was counted from the database. */
+export function table(rows: readonly (readonly [string, string, string])[]): void {
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
+  for (const [what, count, verdict] of rows)
+    say(`  ${what.padEnd(widths[0]!)}  ${count.padStart(widths[1]!)}  ${verdict}`);
+}
