@@ -154,7 +154,15 @@ function apacheLine(next: Random, at: Date): Made {
     module: 'access',
     message,
     attributes: {
-      ...{ client, ident: '-', user: '-', method: 'GET', path, protocol: 'HTTP/1.1', status, referrer: '-', agent },
+      client,
+      ident: '-',
+      user: '-',
+      method: 'GET',
+      path,
+      protocol: 'HTTP/1.1',
+      status,
+      referrer: '-',
+      agent,
       ...(size === undefined ? {} : { bytes: size }),
     },
     spoil: (kind) =>

@@ -29,20 +29,19 @@ export type FromParser =
 
 async function work(port: NonNullable<typeof parentPort>, given: ParserWork): Promise<void> {
   const cutter = newCutter(given.settings);
-  let { credits } = given;
-  let wake: (() => void) | undefined;
+  const flow: { credits: number; wake?: () => void } = { credits: given.credits };
   port.on('message', (message: ToParser) => {
     if (message.kind === 'free') giveBack(cutter, message.memory);
-    else credits++;
-    wake?.();
+    else flow.credits++;
+    flow.wake?.();
   });
   const say = (message: FromParser, memory: readonly ArrayBuffer[] = []): void =>
     port.postMessage(message, [...memory]);
   say({ kind: 'ready' });
   try {
     for await (const chunk of drive(cutter, bytesOf(given.fd, given.codec), given.ranges, () => false)) {
-      while (credits === 0) await new Promise<void>((resolve) => (wake = resolve));
-      credits--;
+      while (flow.credits === 0) await new Promise<void>((resolve) => (flow.wake = resolve));
+      flow.credits--;
       say(
         { kind: 'chunk', chunk },
         [chunk.tuples, chunk.offsets, chunk.lengths].map(({ buffer }) => buffer as ArrayBuffer),

@@ -78,102 +78,113 @@ function frame({ sourceId, dataDay, generation }: RowConstants): { head: Buffer;
   return { head, tail };
 }
 
+/** Where writing stands. */
+interface Pen {
+  out: Buffer;
+  view: DataView;
+  at: number;
+}
+
+function putBytes(pen: Pen, bytes: Buffer): void {
+  const { out, at } = pen;
+  for (let index = 0; index < bytes.length; index++) out[at + index] = bytes[index]!;
+  pen.at = at + bytes.length;
+}
+
+function putInt(pen: Pen, value: number): void {
+  pen.view.setInt32(pen.at, value);
+  pen.at += 4;
+}
+
+function putField(pen: Pen, bytes: Buffer): void {
+  putInt(pen, bytes.length);
+  putBytes(pen, bytes);
+}
+
+/** Copies by words; up to three bytes too many are overwritten by what follows, for which the overhead has room. */
+function putSpan(pen: Pen, cursor: Cursor, from: number, to: number): void {
+  const length = to - from;
+  const { view, at } = pen;
+  if (length > WORDWISE_MAX || to + 4 > cursor.bytes.length) {
+    cursor.bytes.copy(pen.out, at, from, to);
+  } else {
+    const source = cursor.view;
+    for (let index = 0; index < length; index += 4)
+      view.setInt32(at + index, source.getInt32(from + index, true), true);
+  }
+  pen.at = at + length;
+}
+
+function putBigint(pen: Pen, value: number): void {
+  const { view, at } = pen;
+  const high = Math.floor(value / TWO_32);
+  view.setInt32(at, 8);
+  view.setInt32(at + 4, high);
+  view.setUint32(at + 8, value - high * TWO_32);
+  pen.at = at + 12;
+}
+
+function putTime(pen: Pen, seconds: number, micros: number): void {
+  if (seconds < SECONDS_EXACT_MAX && seconds > -SECONDS_EXACT_MAX) return putBigint(pen, seconds * 1_000_000 + micros);
+  pen.view.setInt32(pen.at, 8);
+  pen.view.setBigInt64(pen.at + 4, BigInt(seconds) * 1_000_000n + BigInt(micros));
+  pen.at += 12;
+}
+
+function putText(pen: Pen, value: string): void {
+  const length = pen.out.write(value, pen.at + 4);
+  putInt(pen, length);
+  pen.at += length;
+}
+
 /** Makes a writer of tuples. */
 export function tupleWriter(constants: RowConstants, shape: CursorShape): TupleWriter {
   const { head, tail } = frame(constants);
   const severities = shape.severities.map((name) => Buffer.from(name));
   const fixedModule = shape.module === undefined ? undefined : Buffer.from(shape.module);
-  let out: Buffer = Buffer.alloc(0);
-  let view: DataView = new DataView(out.buffer, 0, 0);
-  let at = 0;
-
-  const constant = (bytes: Buffer): void => {
-    for (let index = 0; index < bytes.length; index++) out[at + index] = bytes[index]!;
-    at += bytes.length;
-  };
-  const field = (bytes: Buffer): void => {
-    view.setInt32(at, bytes.length);
-    at += 4;
-    constant(bytes);
-  };
-  /** Copies by words; up to three bytes too many are overwritten by what follows, for which the overhead has room. */
-  const copy = (cursor: Cursor, from: number, to: number): void => {
-    const length = to - from;
-    if (length > WORDWISE_MAX || to + 4 > cursor.bytes.length) {
-      cursor.bytes.copy(out, at, from, to);
-    } else {
-      const source = cursor.view;
-      for (let index = 0; index < length; index += 4)
-        view.setInt32(at + index, source.getInt32(from + index, true), true);
-    }
-    at += length;
-  };
-  const bigint = (value: number): void => {
-    const high = Math.floor(value / TWO_32);
-    view.setInt32(at, 8);
-    view.setInt32(at + 4, high);
-    view.setUint32(at + 8, value - high * TWO_32);
-    at += 12;
-  };
-  const time = (seconds: number, micros: number): void => {
-    if (seconds < SECONDS_EXACT_MAX && seconds > -SECONDS_EXACT_MAX) return bigint(seconds * 1_000_000 + micros);
-    view.setInt32(at, 8);
-    view.setBigInt64(at + 4, BigInt(seconds) * 1_000_000n + BigInt(micros));
-    at += 12;
-  };
-  const text = (value: string): void => {
-    const length = out.write(value, at + 4);
-    view.setInt32(at, length);
-    at += 4 + length;
-  };
-
+  const none = Buffer.alloc(0);
+  const pen: Pen = { out: none, view: new DataView(none.buffer, 0, 0), at: 0 };
   return {
-    begin(buffer) {
-      out = buffer;
-      view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-      at = 0;
+    begin(out) {
+      pen.out = out;
+      pen.view = new DataView(out.buffer, out.byteOffset, out.byteLength);
+      pen.at = 0;
     },
-    used: () => at,
+    used: () => pen.at,
     fromCursor(cursor, offset, line) {
       const { from, to, moreFrom, recordEnd } = cursor;
-      constant(head);
-      bigint(offset);
-      bigint(line);
-      time(cursor.seconds, cursor.micros);
-      field(severities[cursor.level]!);
-      if (fixedModule !== undefined) field(fixedModule);
+      putBytes(pen, head);
+      putBigint(pen, offset);
+      putBigint(pen, line);
+      putTime(pen, cursor.seconds, cursor.micros);
+      putField(pen, severities[cursor.level]!);
+      if (fixedModule !== undefined) putField(pen, fixedModule);
       else {
-        view.setInt32(at, to[SLOT.module]! - from[SLOT.module]!);
-        at += 4;
-        copy(cursor, from[SLOT.module]!, to[SLOT.module]!);
+        putInt(pen, to[SLOT.module]! - from[SLOT.module]!);
+        putSpan(pen, cursor, from[SLOT.module]!, to[SLOT.module]!);
       }
-      view.setInt32(at, to[SLOT.message]! - from[SLOT.message]! + recordEnd - moreFrom);
-      at += 4;
-      copy(cursor, from[SLOT.message]!, to[SLOT.message]!);
-      if (moreFrom < recordEnd) copy(cursor, moreFrom, recordEnd);
-      if (shape.attributes === undefined) {
-        view.setInt32(at, -1);
-        at += 4;
-      } else {
-        const end = shape.attributes(cursor, out, at + 4);
-        view.setInt32(at, end - at - 4);
-        at = end;
+      putInt(pen, to[SLOT.message]! - from[SLOT.message]! + recordEnd - moreFrom);
+      putSpan(pen, cursor, from[SLOT.message]!, to[SLOT.message]!);
+      if (moreFrom < recordEnd) putSpan(pen, cursor, moreFrom, recordEnd);
+      if (shape.attributes === undefined) putInt(pen, -1);
+      else {
+        const end = shape.attributes(cursor, pen.out, pen.at + 4);
+        putInt(pen, end - pen.at - 4);
+        pen.at = end;
       }
-      constant(tail);
+      putBytes(pen, tail);
     },
     fromText(row, offset, line) {
-      constant(head);
-      bigint(offset);
-      bigint(line);
-      time(row.seconds, row.micros);
-      text(row.severity);
-      text(row.module);
-      text(row.message);
-      if (row.attributes === undefined) {
-        view.setInt32(at, -1);
-        at += 4;
-      } else text(`\u0001${row.attributes}`);
-      constant(tail);
+      putBytes(pen, head);
+      putBigint(pen, offset);
+      putBigint(pen, line);
+      putTime(pen, row.seconds, row.micros);
+      putText(pen, row.severity);
+      putText(pen, row.module);
+      putText(pen, row.message);
+      if (row.attributes === undefined) putInt(pen, -1);
+      else putText(pen, `\u0001${row.attributes}`);
+      putBytes(pen, tail);
     },
   };
 }

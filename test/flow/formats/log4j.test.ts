@@ -92,6 +92,13 @@ test('a record that is too long takes its continuation lines along, however its 
   }
 });
 
+test('a bad byte is remembered while its record waits for its end', () => {
+  const [first, bad, last] = [`${head('x'.repeat(200))}\n`, `${head('a\0b')}\n`, `${head('c')}\n`];
+  const { rows, rejects } = readAll(log4j, first + bad + last, { feed: [first.length, bad.length, last.length] });
+  expect(rejects.map(({ code, offset }) => [code, offset])).toEqual([['nul_byte', first.length]]);
+  expect(rows).toHaveLength(2);
+});
+
 test('a chunk ends at the end of a record', () => {
   const text = Array.from({ length: 9 }, (_, index) => `${head(`m${index}`)}\n${trace}\n`).join('');
   const { chunks, rows } = readAll(log4j, text, { recordsMax: 2 });

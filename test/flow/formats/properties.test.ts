@@ -152,7 +152,7 @@ const mutated = (good: fc.Arbitrary<string>): fc.Arbitrary<string> =>
     )
     .map(([line, changes]) =>
       changes.reduce((text, [at, change]) => {
-        const characters = [...text];
+        const characters = Array.from(text);
         const place = characters.length === 0 ? 0 : at % characters.length;
         const old = characters[place] ?? '';
         characters[place] = change === 'drop' ? '' : change === 'double' ? old + old : change;

@@ -203,9 +203,8 @@ describe.each(['always', 'never'] as const)('thread: %s', (thread) => {
 
 test('closing ends a thread that nobody iterates any more', async () => {
   const from = await reader(fileOf('plain'), { thread: 'always' });
-  const iterator = from
-    .chunks([{ from: 0, to: made.plain!.rawBytes }], { recordsMax: 500, signal: forever })
-    [Symbol.asyncIterator]();
+  const chunks = from.chunks([{ from: 0, to: made.plain!.rawBytes }], { recordsMax: 500, signal: forever });
+  const iterator = chunks[Symbol.asyncIterator]();
   await iterator.next();
   await from.close();
 });
