@@ -1,7 +1,7 @@
 // What lives here: from any thrown value to a Failure, by walking what real drivers throw.
 // Invariant: total and pure; the most specific fact wins (own code, SQLSTATE, errno, HTTP status, driver message), and what no rule knows is `unknown`.
 // Apart because it is usable alone: `classify(error)` needs nothing of Mendflow around it.
-import { type Code, CodedError, codes, type Failure, failure } from './failure.ts';
+import { type Code, CodedError, codes, type Failure, failure, isCode } from './failure.ts';
 
 /** Errno and library codes, as Node, undici and pg put them in `error.code`. */
 const byCode: Readonly<Record<string, Code>> = {
@@ -99,19 +99,21 @@ const programmingErrors = new Set([
   'AssertionError',
   'ZodError',
 ]);
-const DEPTH_MAX = 10;
+const SEEN_MAX = 100;
 
 /** Names any error. Wrapping in causes or an AggregateError never changes the answer. */
 export function classify(error: unknown): Failure {
-  const known = search(error, 0);
+  const known = search(error, new Set());
   if (known) return known;
   if (error instanceof Error && programmingErrors.has(error.name))
     return failure('code_bug', `${error.name} in the code of the stage.`, { rule: `name:${error.name}` });
   return failure('unknown', `${nameOf(error)} that no rule knows.`, { rule: 'none' });
 }
 
-function search(error: unknown, depth: number): Failure | undefined {
-  if (depth > DEPTH_MAX || error === null || typeof error !== 'object') return undefined;
+/** Each object is looked at once and only so many in all: an error may be its own cause, or hold a thousand others. */
+function search(error: unknown, seen: Set<object>): Failure | undefined {
+  if (error === null || typeof error !== 'object' || seen.size >= SEEN_MAX || seen.has(error)) return undefined;
+  seen.add(error);
   if (error instanceof CodedError) return error.failure;
   const shape = error as {
     code?: unknown;
@@ -120,16 +122,28 @@ function search(error: unknown, depth: number): Failure | undefined {
     message?: unknown;
     cause?: unknown;
     errors?: unknown;
-    severity?: unknown;
     syscall?: unknown;
+    name?: unknown;
+    type?: unknown;
+    nonRetryable?: unknown;
   };
   const own = ownRule(shape);
   if (own) return own;
+  // What is below knows more than a library's general words, such as "fetch failed" around a refused connection.
   const below = Array.isArray(shape.errors) ? [...(shape.errors as unknown[]), shape.cause] : [shape.cause];
-  for (const inner of below.slice(0, DEPTH_MAX)) {
-    const found = search(inner, depth + 1);
+  for (const inner of below) {
+    const found = search(inner, seen);
     if (found) return found;
   }
+  return wordsRule(shape);
+}
+
+/** What only a name or a message tells. */
+function wordsRule({ name, message }: { name?: unknown; message?: unknown }): Failure | undefined {
+  if (name === 'TimeoutError') return failure('net_timeout', codes.net_timeout.says, { rule: 'name:TimeoutError' });
+  if (typeof message === 'string')
+    for (const [pattern, named] of byMessage)
+      if (pattern.test(message)) return failure(named, codes[named].says, { rule: `message:${pattern.source}` });
   return undefined;
 }
 
@@ -137,10 +151,11 @@ function ownRule(shape: {
   code?: unknown;
   statusCode?: unknown;
   status?: unknown;
-  message?: unknown;
   syscall?: unknown;
+  type?: unknown;
+  nonRetryable?: unknown;
 }): Failure | undefined {
-  const { code, message } = shape;
+  const { code } = shape;
   if (typeof code === 'string') {
     const errno = Object.hasOwn(byCode, code) ? byCode[code] : undefined;
     if (errno)
@@ -155,14 +170,24 @@ function ownRule(shape: {
     }
   }
   const status = typeof shape.statusCode === 'number' ? shape.statusCode : shape.status;
-  if (typeof status === 'number' && httpStatuses.has(status)) {
-    const http = `http_${status}` as Code;
-    return failure(http, `${codes[http].says} (HTTP ${status})`, { rule: `status:${status}` });
-  }
-  if (typeof message === 'string')
-    for (const [pattern, named] of byMessage)
-      if (pattern.test(message)) return failure(named, codes[named].says, { rule: `message:${pattern.source}` });
-  return undefined;
+  const http = typeof status === 'number' ? codeOfStatus(status) : undefined;
+  if (http) return failure(http, `${codes[http].says} (HTTP ${String(status)})`, { rule: `status:${String(status)}` });
+  return ownWord(shape);
+}
+
+/** Statuses without a row of their own behave as their family does, but for 425, which asks to come back. */
+function codeOfStatus(status: number): Code | undefined {
+  if (httpStatuses.has(status)) return `http_${status}` as Code;
+  if (status === 425) return 'http_503';
+  if (!Number.isInteger(status)) return undefined;
+  return status >= 400 && status < 500 ? 'http_400' : status >= 500 && status < 600 ? 'http_500' : undefined;
+}
+
+/** An activity written for Temporal alone says with its ApplicationFailure that it is final; its type may be one of our codes. */
+function ownWord({ type, nonRetryable }: { type?: unknown; nonRetryable?: unknown }): Failure | undefined {
+  if (nonRetryable !== true) return undefined;
+  const code = isCode(type) ? type : 'declared_final';
+  return failure(code, codes[code].says, { rule: 'nonRetryable' });
 }
 
 const nameOf = (error: unknown): string =>

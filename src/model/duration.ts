@@ -16,9 +16,9 @@ const unitMs: Record<Unit, number> = {
 
 /** Milliseconds of a duration in words, or undefined if it is none (for input from a command line). */
 export function parseDuration(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?) ?(millisecond|second|minute|hour|day|ms|s|m|h|d)s?$/.exec(text.trim());
+  const match = /^(\d+(?:\.\d+)?) ?(?:(millisecond|second|minute|hour|day)s?|(ms|s|m|h|d))$/.exec(text.trim());
   if (!match) return undefined;
-  const long = { ms: 'millisecond', s: 'second', m: 'minute', h: 'hour', d: 'day' }[match[2]!] ?? match[2]!;
+  const long = match[2] ?? { ms: 'millisecond', s: 'second', m: 'minute', h: 'hour', d: 'day' }[match[3]!]!;
   return Number(match[1]) * unitMs[long as Unit];
 }
 
@@ -31,7 +31,10 @@ export function ms(duration: Duration): number {
 
 /** Reads aloud: `450 ms`, `12 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`. */
 export function inWords(durationMs: number): string {
-  const value = Math.max(0, Math.round(durationMs));
+  if (!Number.isFinite(durationMs)) return 'no known time';
+  // Rounded to what is shown before the unit is chosen, so that nothing reads "60 s".
+  const rounding = durationMs < 1_000 ? 1 : durationMs < 9_950 ? 100 : 1_000;
+  const value = Math.max(0, Math.round(durationMs / rounding) * rounding);
   if (value < 1_000) return `${value} ms`;
   const steps = [
     ['d', 86_400_000],

@@ -186,6 +186,7 @@ export const codes = {
   attempt_timeout: row('transient', 'upstream', 'unknown', 'workers', 'The attempt took longer than the stage allows.'),
   no_worker: row('delayed', 'self', 'no', 'workers', 'No worker took the stage in time.'),
   deadline: row('permanent', 'call', 'unknown', 'deadline', 'The deadline of the run has passed.'),
+  declared_final: row('permanent', 'call', 'unknown', 'code', 'The stage itself says that trying again cannot help.'),
   payload_too_large: row(
     'permanent',
     'code',

@@ -23,11 +23,11 @@ export function slug(value: string): string {
   return `${tail === '' ? 'x' : tail}-${shortHash(value).slice(0, 8)}`;
 }
 
-/** The part of a run's identity that its declared inputs make; empty without a declared scope. */
+/** The part of a run's identity that its declared inputs make, joined by a sign that no slug holds; empty without a declared scope. */
 export const scopeOf = (
   spec: { readonly scope?: readonly string[] },
   input: Readonly<Record<string, unknown>>,
-): string => (spec.scope ?? []).map((key) => slug(String(input[key]))).join('.');
+): string => (spec.scope ?? []).map((key) => slug(String(input[key]))).join('+');
 
 /** `daily-report/2026-11-21`, `log-ingest/2026-11-21/web-3`. Also the key of the ledger. */
 export const runKey = (pipeline: string, dataDate: string, scope: string): string =>

@@ -29,6 +29,11 @@ export interface Outcome {
   readonly text: string;
 }
 
+/** A stage key holds a file name, whose bytes may each be escaped. */
+const textLengthsMax = { stage: 2_000, token: 500, reason: 500, actor: 500 } as const;
+/** Temporal counts attempts in whole numbers of 32 bits, and refuses anything else with a failed workflow task, again and again. */
+const numbersMax = { attempts: 10_000, timeMs: 366 * 86_400_000 } as const;
+
 /** Reads a decision from anything; a sentence says what is wrong with it. */
 export function readDecision(value: unknown, kind?: DecisionKind): Decision | string {
   const raw: Record<string, unknown> =
@@ -40,19 +45,20 @@ export function readDecision(value: unknown, kind?: DecisionKind): Decision | st
   const wanted = kind ?? raw['kind'];
   if (!decisionKinds.includes(wanted as DecisionKind)) return `The decision needs a kind: ${decisionKinds.join(', ')}.`;
   const decision: Record<string, unknown> = { kind: wanted };
-  for (const name of ['stage', 'token', 'reason', 'actor'] as const) {
+  for (const [name, lengthMax] of Object.entries(textLengthsMax)) {
     const field = raw[name];
     if (field === undefined || field === null) continue;
-    if (typeof field !== 'string' || field.length > 500)
-      return `"${name}" of the decision has to be a text of at most 500 characters.`;
-    decision[name] = field;
+    if (typeof field !== 'string' || field.length > lengthMax)
+      return `"${name}" of the decision has to be a text of at most ${lengthMax} characters.`;
+    // Postgres takes neither, and a decision that cannot be recorded would never be seen again.
+    decision[name] = field.replaceAll('\0', '').toWellFormed();
   }
-  for (const name of ['attempts', 'timeMs'] as const) {
+  for (const [name, max] of Object.entries(numbersMax)) {
     const field = raw[name];
     if (field === undefined || field === null) continue;
-    if (typeof field !== 'number' || !Number.isFinite(field) || field < 0 || field > 1e12)
-      return `"${name}" of the decision has to be a positive number.`;
-    decision[name] = field;
+    if (typeof field !== 'number' || !Number.isInteger(field) || field < 0 || field > max)
+      return `"${name}" of the decision has to be a whole number from 0 to ${max}.`;
+    decision[name] = Math.abs(field);
   }
   return decision as unknown as Decision;
 }

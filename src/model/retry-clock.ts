@@ -46,15 +46,18 @@ export const grantOf = (policy: Policy): Grant => ({
   attemptBase: 0,
 });
 
-/** Wait after failure number `n` (from 1). `random` in [0, 1). What the other side asked for is kept, spread only to later. */
+/** Wait after failure number `n` (from 1). `random` in [0, 1). What the other side asked for is kept, spread only to later; "at once" and dates gone by ask for nothing. */
 export function delayAfter(failed: Failure, n: number, policy: Policy, random: number): number {
-  if (failed.nextDelayMs !== undefined) return Math.ceil(failed.nextDelayMs * (1 + random * 0.1));
+  if (asksToWait(failed)) return Math.ceil(failed.nextDelayMs * (1 + random * 0.1));
   const own =
     failed.class === 'delayed' || failed.class === 'throttled'
       ? Math.min(DELAYED_FIRST_MS * 2 ** (n - 1), DELAYED_MAX_MS)
       : Math.min(ms(policy.backoff.first) * policy.backoff.factor ** (n - 1), ms(policy.backoff.max));
   return Math.round(own * (0.5 + random));
 }
+
+const asksToWait = (failed: Failure): failed is Failure & { nextDelayMs: number } =>
+  failed.nextDelayMs !== undefined && failed.nextDelayMs > 0;
 
 /** Counts one failure and says what follows. `now` in ms; `progressed` = records were committed since the last failure. */
 export function afterFailure(
@@ -78,7 +81,7 @@ export function afterFailure(
   const leftMs = grant.timeMs - (now - tally.firstFailureAt!);
   if (leftMs <= 0) return { next: 'stop', why: 'time spent', tally };
   const delayMs = delayAfter(failed, grant.attemptBase + tally.failures, policy, random);
-  const asked = failed.nextDelayMs !== undefined || failed.class === 'delayed' || failed.class === 'throttled';
+  const asked = asksToWait(failed) || failed.class === 'delayed' || failed.class === 'throttled';
   if (delayMs > leftMs && asked) return { next: 'stop', why: 'wait beyond the budget', tally };
   return { next: 'retry', delayMs: Math.min(delayMs, leftMs), tally };
 }

@@ -2,7 +2,7 @@
 // Invariant: pure data and one function; nothing of Temporal or Node, so the CLI, the worker, the docs and a unit test read the same value.
 // Apart because it is the one thing users write; everything else is derived from it.
 import type { Segment } from '../flow/context.ts';
-import type { Duration } from './duration.ts';
+import { type Duration, parseDuration } from './duration.ts';
 
 type AnyActivity = (input: never) => Promise<unknown>;
 /** A stage without input is asked for first: its function would also pass as one of any input, and a call of it would then need an argument. */
@@ -130,14 +130,44 @@ export function faultsOf(spec: AnySpec): string[] {
   for (const key of spec.scope ?? [])
     if (!Object.hasOwn(spec.input ?? {}, key))
       faults.push(`Pipeline "${spec.name}" names "${key}" in its scope, but has no such input.`);
+  for (const [key, field] of Object.entries(spec.input ?? {}))
+    if (field.kind === 'choice' && field.default !== undefined && !field.of?.some((word) => word === field.default))
+      faults.push(`Input "${key}" of "${spec.name}" has the default "${field.default}", which is none of its words.`);
+  if (spec.offset !== undefined && !(Number.isInteger(spec.offset) && spec.offset >= 0))
+    faults.push(`Pipeline "${spec.name}" has offset ${spec.offset}; it is a whole number of periods, 0 or more.`);
+  if (spec.deadline !== undefined && !isTime(spec.deadline))
+    faults.push(`Pipeline "${spec.name}" has the deadline "${spec.deadline}"; write for example '12 hours'.`);
   for (const [stage, policy] of Object.entries(spec.stages)) {
     if (!/^[a-zA-Z][a-zA-Z0-9]*$/.test(stage))
       faults.push(`Stage name "${stage}" of "${spec.name}" has to be a plain identifier.`);
-    if (!(policy.budget.attemptsMax >= 1))
-      faults.push(`Stage ${spec.name}/${stage} allows no attempt (attemptsMax ${policy.budget.attemptsMax}).`);
-    const share = policy.quarantineShareMax;
-    if (share !== undefined && !(share >= 0 && share <= 1))
-      faults.push(`Stage ${spec.name}/${stage} has quarantineShareMax ${share}; it is a share, 0 to 1.`);
+    faults.push(...faultsOfPolicy(`${spec.name}/${stage}`, policy));
   }
+  return faults;
+}
+
+/** Texts that compile as a duration may still be none, such as "1e3 seconds"; found at night they would stall the run that meets them. */
+const isTime = (duration: Duration): boolean => (parseDuration(duration) ?? 0) > 0;
+
+function faultsOfPolicy(stage: string, policy: Policy): string[] {
+  const faults: string[] = [];
+  const { attemptsMax } = policy.budget;
+  if (!(attemptsMax >= 1)) faults.push(`Stage ${stage} allows no attempt (attemptsMax ${attemptsMax}).`);
+  else if (!Number.isInteger(attemptsMax))
+    faults.push(`Stage ${stage} has attemptsMax ${attemptsMax}; it is a whole number.`);
+  if (!(policy.backoff.factor >= 1))
+    faults.push(`Stage ${stage} has a backoff with factor ${policy.backoff.factor}; waits grow, so it is 1 or more.`);
+  const times = {
+    attempt: policy.attempt,
+    heartbeat: policy.heartbeat,
+    'budget.time': policy.budget.time,
+    'backoff.first': policy.backoff.first,
+    'backoff.max': policy.backoff.max,
+    slow: policy.slow,
+  };
+  for (const [name, time] of Object.entries(times))
+    if (!isTime(time)) faults.push(`Stage ${stage} has "${time}" as its ${name}; write for example '30 seconds'.`);
+  const share = policy.quarantineShareMax;
+  if (share !== undefined && !(share >= 0 && share <= 1))
+    faults.push(`Stage ${stage} has quarantineShareMax ${share}; it is a share, 0 to 1.`);
   return faults;
 }

@@ -21,6 +21,12 @@ export type Verdict =
   | { readonly do: 'park'; readonly until: 'decision' }
   | { readonly do: 'fail' };
 
+/** What was asked for is waited for as it is only where it did not fit the budget; after a spent budget it can only make the slow phase slower. */
+const waitMs = ({ failure, why }: Ended, policy: Policy): number => {
+  const asked = failure.nextDelayMs ?? 0;
+  return why === 'wait beyond the budget' && asked > 0 ? asked : Math.max(asked, ms(policy.slow));
+};
+
 export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off'; pastDeadline: boolean }): Verdict {
   if (run.heal === 'off') return { do: 'fail' };
   if (run.pastDeadline) return { do: 'park', until: 'decision' };
@@ -32,11 +38,11 @@ export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off';
       return { do: 'park', until: 'decision' };
     case 'delayed':
     case 'throttled':
-      return { do: 'park', until: 'time', delayMs: failure.nextDelayMs ?? ms(policy.slow) };
+      return { do: 'park', until: 'time', delayMs: waitMs(ended, policy) };
     case 'transient':
       // Time heals what others do and what this machine lacks; it does not heal a wrong record, setting or line of code.
       return failure.fault === 'upstream' || failure.fault === 'self'
-        ? { do: 'park', until: 'time', delayMs: failure.nextDelayMs ?? ms(policy.slow) }
+        ? { do: 'park', until: 'time', delayMs: waitMs(ended, policy) }
         : { do: 'park', until: 'decision' };
   }
 }

@@ -1,0 +1,148 @@
+// What is promised here: the budget is spent exactly, waits grow as declared, and never earlier than the other side asked.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { codes, failure, type Code } from '../../src/model/failure.ts';
+import { document, standard } from '../../src/model/policy.ts';
+import { afterFailure, delayAfter, emptyTally, grantOf, type Tally } from '../../src/model/retry-clock.ts';
+
+const grant = grantOf(standard);
+const middle = 0.5;
+const after = (before: Tally, code: Code, more: { now?: number; progressed?: boolean; askedMs?: number } = {}) =>
+  afterFailure(before, failure(code, 'x', more.askedMs === undefined ? {} : { nextDelayMs: more.askedMs }), {
+    policy: standard,
+    grant,
+    now: more.now ?? 0,
+    random: middle,
+    progressed: more.progressed ?? false,
+  });
+
+describe('a wait', () => {
+  it.each([
+    [1, 1_000],
+    [2, 2_000],
+    [3, 4_000],
+    [4, 8_000],
+    [5, 16_000],
+    [6, 30_000],
+    [60, 30_000],
+    [5_000, 30_000],
+  ])('after failure %i is %i ms', (n, expected) =>
+    expect(delayAfter(failure('http_503'), n, standard, middle)).toBe(expected),
+  );
+
+  it('of document 002 is capped at a minute', () =>
+    expect(delayAfter(failure('http_503'), 9, document, middle)).toBe(60_000));
+
+  it.each([
+    [1, 30_000],
+    [2, 60_000],
+    [9, 900_000],
+  ])('of what needs time is longer: %i failures, %i ms', (n, expected) =>
+    expect(delayAfter(failure('pg_starting'), n, standard, middle)).toBe(expected),
+  );
+
+  it('is never shorter than asked, and never none because nonsense was asked', () => {
+    const code = fc.constantFrom(...(Object.keys(codes) as Code[]));
+    const dice = fc.double({ min: 0, max: 0.999_999, noNaN: true });
+    fc.assert(
+      fc.property(
+        code,
+        fc.integer({ min: 1, max: 50 }),
+        dice,
+        fc.integer({ min: 1, max: 1e8 }),
+        (name, n, random, asked) => {
+          const waited = delayAfter(failure(name, 'x', { nextDelayMs: asked }), n, standard, random);
+          expect(waited).toBeGreaterThanOrEqual(asked);
+          expect(waited).toBeLessThanOrEqual(Math.ceil(asked * 1.1));
+          const own = delayAfter(failure(name), n, standard, random);
+          expect(own).toBeGreaterThanOrEqual(500);
+          for (const nonsense of [0, -5_000, Number.NaN])
+            expect(delayAfter(failure(name, 'x', { nextDelayMs: nonsense }), n, standard, random)).toBe(own);
+        },
+      ),
+    );
+  });
+});
+
+describe('a budget', () => {
+  it('of eight attempts ends at the eighth failure', () => {
+    let tally = emptyTally;
+    for (let n = 1; n < 8; n++) {
+      const next = after(tally, 'http_503', { now: n });
+      expect(next).toMatchObject({ next: 'retry', tally: { failures: n, ended: n, lastCode: 'http_503' } });
+      tally = next.tally;
+    }
+    expect(after(tally, 'http_503', { now: 8 })).toMatchObject({
+      next: 'stop',
+      why: 'attempts spent',
+      tally: { failures: 8 },
+    });
+  });
+
+  it('of time is counted from the first failure, and the last wait ends with it', () => {
+    const first = after(emptyTally, 'http_503', { now: 1_000 }).tally;
+    expect(after(first, 'http_503', { now: 300_500 })).toMatchObject({ next: 'retry', delayMs: 500 });
+    expect(after(first, 'http_503', { now: 301_000 })).toMatchObject({ next: 'stop', why: 'time spent' });
+  });
+
+  it('stops where the wait that was asked for is longer than what is left', () => {
+    expect(after(emptyTally, 'http_503_retry_after', { askedMs: 299_000 })).toMatchObject({
+      next: 'stop',
+      why: 'wait beyond the budget',
+    });
+    expect(after(emptyTally, 'http_503_retry_after', { askedMs: 10_000 })).toMatchObject({
+      next: 'retry',
+      delayMs: 10_500,
+    });
+  });
+
+  it('is never spent on what retrying cannot heal', () => {
+    for (const code of Object.keys(codes) as Code[]) {
+      const never = codes[code].class === 'permanent' || codes[code].class === 'data';
+      const next = after(emptyTally, code);
+      if (never) expect(next).toMatchObject({ next: 'stop', why: 'never retried' });
+      else expect(next, code).toMatchObject({ next: 'retry' });
+    }
+  });
+
+  it('is two tries for what nobody knows, however they are mixed with others', () => {
+    const one = after(emptyTally, 'unknown').tally;
+    const two = after(one, 'http_503').tally;
+    expect(after(two, 'unknown')).toMatchObject({ next: 'stop', why: 'attempts spent' });
+  });
+
+  it('starts anew when records were committed since the last failure', () => {
+    let tally = emptyTally;
+    for (let n = 1; n <= 7; n++) tally = after(tally, 'http_503', { now: n }).tally;
+    expect(after(tally, 'http_503', { now: 400_000, progressed: true })).toMatchObject({
+      next: 'retry',
+      delayMs: 1_000,
+      tally: { failures: 1, ended: 8, firstFailureAt: 400_000 },
+    });
+  });
+
+  it('always ends, within its attempts and its time, whatever fails when', () => {
+    const code = fc.constantFrom<Code>('http_503', 'http_429', 'pg_starting', 'unknown', 'worker_lost', 'http_500');
+    const step = fc.record({
+      code,
+      tookMs: fc.integer({ min: 0, max: 60_000 }),
+      random: fc.double({ min: 0, max: 0.999, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 8, maxLength: 8 }), (steps) => {
+        let tally = emptyTally;
+        let now = 0;
+        for (const [index, { code: name, tookMs, random }] of steps.entries()) {
+          now += tookMs;
+          const next = afterFailure(tally, failure(name), { policy: standard, grant, now, random, progressed: false });
+          tally = next.tally;
+          if (next.next === 'stop') return;
+          expect(index).toBeLessThan(7);
+          expect(now + next.delayMs - tally.firstFailureAt!).toBeLessThanOrEqual(grant.timeMs);
+          now += next.delayMs;
+        }
+        expect.unreachable('eight failures and no end');
+      }),
+    );
+  });
+});

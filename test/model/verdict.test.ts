@@ -1,0 +1,51 @@
+// What is promised here: every failure has a verdict; time is waited for only where time heals, and never in a hurry.
+import { describe, expect, it } from 'vitest';
+import { codes, failure, type Code } from '../../src/model/failure.ts';
+import { standard } from '../../src/model/policy.ts';
+import { type Ended, verdict } from '../../src/model/verdict.ts';
+
+const SLOW_MS = 15 * 60_000;
+const on = { heal: 'on', pastDeadline: false } as const;
+const ended = (code: Code, more: Partial<Ended> & { askedMs?: number } = {}): Ended => ({
+  failure: failure(code, 'x', more.askedMs === undefined ? {} : { nextDelayMs: more.askedMs }),
+  attempts: 8,
+  elapsedMs: 240_000,
+  why: more.why ?? 'attempts spent',
+});
+
+describe('a stage whose budget is spent', () => {
+  it('waits for what others do and what this machine lacks, and asks for all else', () => {
+    for (const code of Object.keys(codes) as Code[]) {
+      const { class: cls, fault } = codes[code];
+      const heals =
+        cls === 'delayed' || cls === 'throttled' || (cls === 'transient' && (fault === 'upstream' || fault === 'self'));
+      expect(verdict(ended(code), standard, on), code).toEqual(
+        heals ? { do: 'park', until: 'time', delayMs: SLOW_MS } : { do: 'park', until: 'decision' },
+      );
+    }
+  });
+
+  it('waits exactly as long as was asked where that was beyond the budget', () => {
+    const asked = ended('http_429', { askedMs: 420_000, why: 'wait beyond the budget' });
+    expect(verdict(asked, standard, on)).toEqual({ do: 'park', until: 'time', delayMs: 420_000 });
+  });
+
+  it('tries slowly after a spent budget, even if the other side keeps saying "in a second"', () => {
+    expect(verdict(ended('http_503_retry_after', { askedMs: 1_000 }), standard, on)).toMatchObject({
+      delayMs: SLOW_MS,
+    });
+    expect(verdict(ended('http_503', { askedMs: 0 }), standard, on)).toMatchObject({ delayMs: SLOW_MS });
+    expect(verdict(ended('http_503_retry_after', { askedMs: 3_600_000 }), standard, on)).toMatchObject({
+      delayMs: 3_600_000,
+    });
+  });
+
+  it('asks once the deadline has passed, and fails only where healing is off', () => {
+    expect(verdict(ended('http_503'), standard, { heal: 'on', pastDeadline: true })).toEqual({
+      do: 'park',
+      until: 'decision',
+    });
+    for (const code of Object.keys(codes) as Code[])
+      expect(verdict(ended(code), standard, { heal: 'off', pastDeadline: false })).toEqual({ do: 'fail' });
+  });
+});
