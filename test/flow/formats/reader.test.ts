@@ -1,7 +1,7 @@
 // What lives here: the reader over real files: thread and process alike, ranges, backpressure, abort, files that end too early.
 // Invariant: where chunks are made cannot be told from the chunks.
 // Apart because this is the only test of formats that needs files and threads.
-import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -237,3 +237,26 @@ test('the columns are those of log_entries', () =>
     'data_date',
     'generation',
   ]));
+
+test('a line of 1 GB is one reject, in bounded memory, with its neighbours loaded', async () => {
+  const path = join(folder, 'giant.log');
+  const good = '2026-01-01T00:00:00Z INFO [m] x\n';
+  await writeFile(path, good);
+  // A hole: a gigabyte to whoever reads it, nothing to the disk.
+  await truncate(path, good.length + 2 ** 30);
+  await appendFile(path, `\n${good}`);
+  const size = 2 * good.length + 2 ** 30 + 1;
+  const before = process.memoryUsage().rss;
+  const from = await reader(path, { thread: 'never' });
+  const [chunk] = await all(from, [{ from: 0, to: size }]);
+  await from.close();
+  expect(chunk).toMatchObject({ rows: 2, lines: 3, to: size });
+  expect(chunk!.rejects).toMatchObject([
+    { code: 'record_too_long', offset: good.length, length: 2 ** 30 + 1, line: 2, rawWhole: false },
+  ]);
+  // sha256 of 2^30 zero bytes.
+  expect(Buffer.from(chunk!.rejects[0]!.rawSha256).toString('hex')).toBe(
+    '49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14',
+  );
+  expect(process.memoryUsage().rss - before).toBeLessThan(100 * 2 ** 20);
+}, 60_000);
