@@ -26,6 +26,8 @@ const NODE_MIN = [20, 19] as const;
 /** Clocks further apart make "next try" on a page and in fact two things. */
 const CLOCK_MAX_MS = 5_000;
 const PARKED_LOOKED_AT_MAX = 20;
+/** A long poll of a minute, and some patience. */
+const POLL_AGE_MAX_MS = 75_000;
 
 export function nodeCheck(version = process.versions.node): Check {
   const [major = 0, minor = 0] = version.split('.').map(Number);
@@ -164,7 +166,11 @@ async function pollersOf(
     taskQueue: { name: queue },
     taskQueueType: type,
   });
-  return (pollers ?? []).map(({ identity, workerVersionCapabilities, deploymentOptions }) => ({
+  // The server lists a poller for five minutes; a worker that lives polls again at least once a minute.
+  const live = (pollers ?? []).filter(
+    ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLL_AGE_MAX_MS,
+  );
+  return live.map(({ identity, workerVersionCapabilities, deploymentOptions }) => ({
     identity: identity ?? '',
     buildId: workerVersionCapabilities?.buildId || deploymentOptions?.buildId || '',
   }));
@@ -173,21 +179,21 @@ async function pollersOf(
 export async function workerChecks(connection: Connection, namespace: string, prefix: string): Promise<Check[]> {
   const { work, heal } = queues(prefix);
   const wanted = [
-    { queue: work, type: WORKFLOW, does: 'decide' },
-    { queue: work, type: ACTIVITY, does: 'work stages' },
-    { queue: heal, type: ACTIVITY, does: 'park and keep the ledger' },
+    { queue: work, type: WORKFLOW, of: 'workflows' },
+    { queue: work, type: ACTIVITY, of: 'stages' },
+    { queue: heal, type: ACTIVITY, of: 'parks and the ledger' },
   ] as const;
   return await Promise.all(
-    wanted.map(async ({ queue, type, does }): Promise<Check> => {
+    wanted.map(async ({ queue, type, of }): Promise<Check> => {
       const pollers = await pollersOf(connection, namespace, queue, type);
       const workers = new Set(pollers.map(({ identity }) => identity)).size;
       const name = `Queue ${queue}`;
       return workers > 0
-        ? { name, state: 'ok', says: `${workers} worker${workers === 1 ? '' : 's'} ${does}` }
+        ? { name, state: 'ok', says: `${workers} worker${workers === 1 ? '' : 's'} for ${of}` }
         : {
             name,
             state: 'wrong',
-            says: `no worker polls it, so none can ${does}; runs wait`,
+            says: `no worker polls it for ${of}; runs wait`,
             mend: 'mendflow stack up',
           };
     }),

@@ -58,7 +58,7 @@ export function openTerminal(out: Stream, err: Stream): Terminal {
   const line = (text = ''): void => void out.write(`${text}\n`);
   return {
     live: out.isTTY === true,
-    columns: out.columns ?? 120,
+    columns: out.columns || 120,
     line,
     note: (text) => void err.write(`${text}\n`),
     json: (value) => line(asciiControls(JSON.stringify(value, null, 2))),
@@ -79,7 +79,7 @@ export function openTerminal(out: Stream, err: Stream): Terminal {
     },
     style: (style, text) => (colours ? coloured(style, text) : text),
     redraw: (lines) => {
-      const width = out.columns ?? 120;
+      const width = out.columns || 120;
       const up = drawn > 0 ? `\u001b[${drawn}A` : '';
       out.write(`${up}${lines.map((one) => `\u001b[2K${cut(one, width)}\n`).join('')}\u001b[J`);
       drawn = lines.length;
