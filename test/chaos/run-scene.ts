@@ -1,0 +1,189 @@
+// What lives here: the scene of the chaos tests at the level of runs: a database, worker processes, a generated file and its oracle.
+// Invariant: the oracle is the generator's own file of clean rows; the table has to yield it byte for byte, so nothing can be lost, doubled or altered.
+// Apart from the tests so that each reads as the story of its fault.
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { linkSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { generate, type Generated } from '../../bench/generate.ts';
+import { reconcileSearchAttributes } from '../../src/engine/worker.ts';
+import { queues, runKey, scopeOf, workflowId } from '../../src/model/ids.ts';
+import type { RunArgs, RunSummary } from '../../src/model/messages.ts';
+import { startWorkerProcess, type WorkerProcess } from '../../src/stack/index.ts';
+import { balance } from '../../src/store/balance.ts';
+import { openPool } from '../../src/store/db.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { logIngest } from './run-project/pipelines.ts';
+
+const repository = join(import.meta.dirname, '..', '..');
+const dataDate = '2026-01-01';
+
+/** Builds dist/ if the sources have changed: the same set-up that runs before `npm test`. */
+export const buildFirst = (): void => {
+  execFileSync(process.execPath, [join(repository, 'scripts', 'setup.mjs')], { cwd: repository, timeout: 240_000 });
+};
+
+/** The file that all scenarios of a test file load, under another name each. */
+export interface Truth extends Generated {
+  readonly dir: string;
+  readonly raw: string;
+  readonly poisoned: number;
+  remove(): Promise<void>;
+}
+
+export function makeTruth(lines: number): Truth {
+  const dir = mkdtempSync(join(tmpdir(), 'mendflow-runs-'));
+  const raw = join(dir, 'raw.log');
+  const made = generate({ format: 'plain', lines, raw, clean: join(dir, 'clean.tsv'), dataDate });
+  const poisoned = Object.values(made.poison).reduce((sum, one) => sum + one, 0);
+  return { ...made, dir, raw, poisoned, remove: () => rm(dir, { recursive: true, force: true }) };
+}
+
+/** One run of log-ingest over one file. */
+export interface Ingest {
+  readonly run: string;
+  readonly path: string;
+  /** Ends well within 60 s, or the test fails with what is known. */
+  done(): Promise<RunSummary>;
+}
+
+export interface Scene {
+  readonly pool: ReturnType<typeof openPool>;
+  /** Starts a worker; with a gate it is ready and does not poll until `openGate(name)`. */
+  worker(name: string, settings?: { failpoints?: string; gated?: boolean }): Promise<WorkerProcess>;
+  openGate(name: string): void;
+  /** Starts a run over a file of its own. `arm` makes one worker die or stop at a point of it. */
+  ingest(name: string, arm?: { worker: WorkerProcess; failpoints: string }): Promise<Ingest>;
+  /** Chunks committed so far for the run. */
+  chunks(run: string): Promise<number>;
+  /** Everything that is not as promised, in sentences. */
+  violations(ingest: Ingest): Promise<string[]>;
+  /** Rows that were written and rolled back, and the size of the biggest chunk: a sequence counts rows whether they are committed or not. */
+  redone(): Promise<{ rows: number; chunkRowsMax: number }>;
+  close(): Promise<void>;
+}
+
+/** A scene on a database that exists and is empty. Workers run what is built, with the project of run-project/ as their folder. */
+export async function openScene(truth: Truth, at: { databaseUrl: string; temporalAddress: string }): Promise<Scene> {
+  const prefix = `c${randomBytes(4).toString('hex')}`;
+  const dir = mkdtempSync(join(truth.dir, 'scene-'));
+  await migrate(at.databaseUrl);
+  const pool = openPool({ url: at.databaseUrl, applicationName: 'checker' }, 3);
+  // A sequence does not roll back: it tells how many rows were written, committed or not.
+  await pool.query(`create sequence written; alter table log_entries add column written bigint default nextval('written')`);
+  const connection = await Connection.connect({ address: at.temporalAddress });
+  await reconcileSearchAttributes(connection, 'default');
+  const client = new Client({ connection });
+  const workers: WorkerProcess[] = [];
+  return {
+    pool,
+    worker: async (name, { failpoints = '', gated = false } = {}) => {
+      const worker = await startWorkerProcess({
+        dir,
+        name,
+        command: process.execPath,
+        args: [join(repository, 'dist', 'worker.js')],
+        cwd: join(import.meta.dirname, 'run-project'),
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          HOME: dir,
+          DATABASE_URL: at.databaseUrl,
+          TEMPORAL_ADDRESS: at.temporalAddress,
+          MENDFLOW_PREFIX: prefix,
+          MENDFLOW_DIR: dir,
+          MENDFLOW_FAILPOINTS: failpoints,
+          ...(gated ? { MENDFLOW_TEST_GATE: join(dir, `${name}.gate`) } : {}),
+        },
+        readyText: 'Worker is up.',
+      });
+      workers.push(worker);
+      return worker;
+    },
+    openGate: (name) => writeFileSync(join(dir, `${name}.gate`), ''),
+    ingest: async (name, arm) => {
+      const path = join(dir, `${name}.log`);
+      linkSync(truth.raw, path);
+      if (arm) writeFileSync(`${path}.arm`, `${arm.worker.pid} ${arm.failpoints}`);
+      const input = { path, format: 'plain' };
+      const args: RunArgs = { dataDate, input, scope: scopeOf(logIngest.spec, input) };
+      const run = runKey('log-ingest', dataDate, args.scope);
+      const handle = await client.workflow.start('log-ingest', {
+        taskQueue: queues(prefix).work,
+        workflowId: workflowId(prefix, run),
+        args: [args],
+      });
+      return { run, path, done: () => ended(handle) };
+    },
+    chunks: (run) => chunksOf(pool, run),
+    violations: ({ run, path }) => violationsOf(pool, truth, run, path),
+    redone: () => redoneIn(pool),
+    close: async () => {
+      // A worker that was stopped does not hear SIGTERM; SIGKILL it does.
+      await Promise.all(workers.filter((one) => one.isAlive()).map((one) => one.kill()));
+      await connection.close();
+      await pool.end();
+    },
+  };
+}
+
+async function ended(handle: WorkflowHandle): Promise<RunSummary> {
+  const patience = sleep(60_000, undefined, { ref: false }).then(() => {
+    throw new Error(`Run ${handle.workflowId} did not end within 60 s.`);
+  });
+  return (await Promise.race([handle.result(), patience])) as RunSummary;
+}
+
+type Pool = Scene['pool'];
+
+async function chunksOf(pool: Pool, run: string): Promise<number> {
+  const { rows } = await pool.query<{ n: number }>(
+    'select count(*)::int as n from mendflow.chunk where run_key = $1 and rows_out > 0',
+    [run],
+  );
+  return rows[0]!.n;
+}
+
+async function violationsOf(pool: Pool, truth: Truth, run: string, path: string): Promise<string[]> {
+  const found: string[] = [];
+  const { rows: sources } = await pool.query<{ id: string }>(
+    `select distinct source_id as id from mendflow.slice where run_key = $1`,
+    [run],
+  );
+  if (sources.length !== 1) return [`${sources.length} sources were planned for ${basename(path)} instead of 1`];
+  const source = sources[0]!.id;
+  const { rows } = await pool.query<{ n: number; sha: string | null }>(
+    `select count(*)::int as n, encode(sha256(convert_to(string_agg(concat_ws(E'\\t', '1', "offset", line_no,
+        to_char(ts at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), severity, module, message, coalesce(attributes::text, '\\N'), data_date, generation) || E'\\n',
+        '' order by "offset"), 'UTF8')), 'hex') as sha from log_entries where source_id = $1`,
+    [source],
+  );
+  if (rows[0]!.n !== truth.rows) found.push(`${rows[0]!.n} rows instead of ${truth.rows}`);
+  if (rows[0]!.sha !== truth.cleanSha256) found.push('the rows are not those of the oracle');
+  const { rows: letters } = await pool.query<{ n: number; samples: number }>(
+    'select count(*)::int as n, count(*) filter (where sample)::int as samples from mendflow.dead_letter where run_key = $1',
+    [run],
+  );
+  if (letters[0]!.n !== truth.poisoned) found.push(`${letters[0]!.n} letters instead of ${truth.poisoned}`);
+  if (letters[0]!.samples > 0) found.push(`${letters[0]!.samples} letters are marked as samples`);
+  const bins = await balance(pool, run);
+  found.push(...bins.faults);
+  const want = { loaded: truth.rows, quarantined: truth.poisoned, duplicate: 0, skipped: 0 };
+  for (const [bin, count] of Object.entries(want))
+    if (bins[bin as keyof typeof want] !== count)
+      found.push(`${bin} is ${bins[bin as keyof typeof want]} instead of ${count}`);
+  const { rows: runs } = await pool.query<{ state: string }>('select state from mendflow.run where key = $1', [run]);
+  if (runs[0]?.state !== 'done') found.push(`the run is ${runs[0]?.state ?? 'not in the ledger'} instead of done`);
+  return found;
+}
+
+async function redoneIn(pool: Pool): Promise<{ rows: number; chunkRowsMax: number }> {
+  const { rows } = await pool.query<{ rows: number; chunkRowsMax: number }>(
+    `select (select case when is_called then last_value else 0 end from written)::int - (select count(*) from log_entries)::int as rows,
+       coalesce((select max(rows_out) from mendflow.chunk), 0)::int as "chunkRowsMax"`,
+  );
+  return rows[0]!;
+}
