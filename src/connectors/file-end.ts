@@ -37,7 +37,7 @@ const QUIET_TODAY_MS = 60_000;
 const WAIT_MS_MAX = 1500;
 
 /** Bytes of the decoded stream: as stored, or counted by decoding. */
-export async function decodedBytes(file: OpenFile, bytes: Bytes): Promise<number> {
+async function decodedBytes(file: OpenFile, bytes: Bytes): Promise<number> {
   if (file.codec === 'none') return (await file.stat()).storedBytes;
   const block = Buffer.allocUnsafe(1 << 20);
   for (let at = 0; ;) {

@@ -9,7 +9,7 @@ import type { Range } from '../flow/types.ts';
 import { displayName, type FileRef, openFile, type OpenFile } from './files.ts';
 
 /** A committed range with the hash of its bytes. */
-export interface Proof extends Range {
+interface Proof extends Range {
   readonly rawSha256: Uint8Array;
 }
 
@@ -61,7 +61,7 @@ const isInode = (hint: unknown, { inode, device }: OpenFile['hint']): boolean =>
   hint.device === device;
 
 /** True if the bytes still hold every proof. */
-export async function holds(bytes: Bytes, size: number, proofs: readonly Proof[]): Promise<boolean> {
+async function holds(bytes: Bytes, size: number, proofs: readonly Proof[]): Promise<boolean> {
   for (const { from, to, rawSha256 } of proofs) {
     if (to > size || !(await sha256Of(bytes, from, to)).equals(rawSha256)) return false;
   }

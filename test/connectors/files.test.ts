@@ -26,6 +26,9 @@ import { bytesOf } from '../../src/flow/parse/bytes.ts';
 let folder: string;
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'mendflow-files-'))));
 afterAll(() => rmSync(folder, { recursive: true }));
+/** A tool of every POSIX system. Node has no call for it. */
+const pipeTool = 'mkfifo';
+const makePipe = (path: string): Buffer => execFileSync(pipeTool, [path]);
 const room = (name: string): string => {
   mkdirSync(join(folder, name));
   return join(folder, name);
@@ -45,7 +48,7 @@ describe('listing', () => {
     symlinkSync('a.log', join(here, 'link'));
     symlinkSync('sub', join(here, 'link-to-folder'));
     symlinkSync('nowhere', join(here, 'dangling'));
-    execFileSync('mkfifo', [join(here, 'pipe')]);
+    makePipe(join(here, 'pipe'));
     const server = createServer().listen(join(here, 'socket'));
     await new Promise((resolve) => server.once('listening', resolve));
     const left: string[] = [];
@@ -126,7 +129,7 @@ describe('opening', () => {
   });
   test('a pipe is refused at once, although nobody writes to it', async () => {
     const path = join(folder, 'fifo');
-    execFileSync('mkfifo', [path]);
+    makePipe(path);
     expect(await code(openFile(ref(path)))).toBe('file_not_regular');
   });
   test('a folder and a device are refused', async () => {

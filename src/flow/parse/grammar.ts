@@ -5,7 +5,7 @@ import { type Cursor, type GrammarFormat, type Piece, SLOT } from './format.ts';
 import { timeReader } from './time.ts';
 
 /** Reads one piece at `cursor.pos` and moves behind it; false if the line is not as declared. */
-export type Step = (cursor: Cursor) => boolean;
+type Step = (cursor: Cursor) => boolean;
 
 /** One piece with its reader. `after` is the literal that the reader takes with it; a step without a piece reads a literal alone. */
 export interface GrammarStep {

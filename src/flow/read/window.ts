@@ -5,7 +5,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Head } from '../parse/compile.ts';
 
 /** Bytes that are read from the source at once. */
-export const BLOCK_BYTES = 1 << 20;
+const BLOCK_BYTES = 1 << 20;
 
 export interface Window {
   readonly bytes: Buffer;
@@ -71,7 +71,7 @@ export function nextRecord(window: Window, start: number): void {
 }
 
 /** True if the window holds all that is left of the range. */
-export const atEnd = (window: Window): boolean => window.base + window.filled >= window.to;
+const atEnd = (window: Window): boolean => window.base + window.filled >= window.to;
 
 /** Where the next bytes of the source belong. What is before `start` is given up, so it must have been hashed. */
 export function space(window: Window): Buffer {
