@@ -25,6 +25,8 @@ export interface StageTarget {
   readonly key: string;
   readonly policy: Policy;
   readonly taskQueue?: string;
+  /** What the Web UI says beside it; default the key and the data date. */
+  readonly summary?: string;
 }
 
 export interface Scheduling {
@@ -100,7 +102,7 @@ function schedule(
       nonRetryableErrorTypes: [...nonRetryableErrorTypes],
     },
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    summary: `${key} ${run.args.dataDate}${at === undefined ? '' : `, from ${at}`}`.slice(0, 200),
+    summary: (target.summary ?? `${key} ${run.args.dataDate}${at === undefined ? '' : `, from ${at}`}`).slice(0, 200),
   });
 }
 

@@ -3,6 +3,7 @@
 // Apart because it is a report for people, not a decision.
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type StageSummary } from '../../model/messages.ts';
 import type { RunState } from './run-state.ts';
@@ -46,11 +47,14 @@ export const showLetters = (run: RunState, open: number): void => {
   if (run.ledger && open > 0) upsertSearchAttributes([{ key: lettersKey, value: open }]);
 };
 
+/** `1 attempt`, `3 attempts`. */
+export const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
+
 const marks: Record<StageSummary['state'], string> = {
   running: '▶',
   retrying: '↻',
   parked: '⏸',
-  asking: '❓',
+  asking: '?',
   done: '✔',
   skipped: '↷',
   'loss-accepted': '↷',
@@ -66,7 +70,11 @@ function pageOf(run: RunState): string {
     `**${run.key}** is **${healthOf(run)}**. Owner: ${spec.owner}. Runbook: ${spec.runbook ?? 'ops/runbooks'}.`,
     '',
   ];
-  const stages = Object.values(run.summaries).map((summary) => lineOf(run, summary));
+  // Opening and closing are the run's own; they are worth a line only while something is wrong with them.
+  const shown = Object.values(run.summaries).filter(
+    ({ stage, state }) => !stage.startsWith('mendflow:') || (state !== 'done' && state !== 'running'),
+  );
+  const stages = shown.map((summary) => lineOf(run, summary));
   lines.push(...stages.slice(0, LINES_MAX));
   if (stages.length > LINES_MAX) lines.push(`- and ${stages.length - LINES_MAX} more stages`);
   for (const [stage, park] of Object.entries(run.parks).slice(0, 10)) {
@@ -74,7 +82,7 @@ function pageOf(run: RunState): string {
     lines.push(
       park.until === 'time' && park.wakeAt !== undefined
         ? `Next try by itself at ${new Date(park.wakeAt).toISOString()}. Nothing has to be done.`
-        : `Waits for a decision since ${new Date(park.since).toISOString()}. Runbook: ${park.failure.code}.`,
+        : `Waits for a decision since ${new Date(park.since).toISOString()}. Runbook: ops/runbooks/${rowOf(park.failure.code).runbook}.md.`,
       '',
     );
     lines.push(...commandsFor(run, stage, park.token));
@@ -89,10 +97,10 @@ function lineOf(run: RunState, summary: StageSummary): string {
   const tail = trouble
     ? `attempt ${trouble.attempt} of ${trouble.attemptsMax} failed with ${trouble.code}; next try ${new Date(trouble.nextTryAt).toISOString()}`
     : park
-      ? `${park.attempts} attempt${park.attempts === 1 ? '' : 's'} over ${inWords(park.elapsedMs)}, ${park.failure.code}`
+      ? `${counted(park.attempts, 'attempt')}${park.elapsedMs > 0 ? ` over ${inWords(park.elapsedMs)}` : ''}, ${park.failure.code}`
       : summary.state === 'running'
         ? 'under way'
-        : `${summary.attempts} attempt${summary.attempts === 1 ? '' : 's'}, ${inWords(summary.seconds * 1_000)}`;
+        : `${counted(summary.attempts, 'attempt')}, ${inWords(summary.seconds * 1_000)}`;
   return `- ${marks[trouble ? 'retrying' : summary.state]} \`${summary.stage}\` ${tail}`;
 }
 
@@ -100,7 +108,7 @@ function lineOf(run: RunState, summary: StageSummary): string {
 export function commandsFor(run: RunState, stage: string, token: string): string[] {
   const policy = run.spec.stages[stage.split('[')[0]!];
   const command = (verb: string, more = ''): string =>
-    `    mendflow ${verb} ${run.key} '${stage}' --token ${token} --reason "…"${more}`;
+    `    mendflow ${verb} ${run.key} ${/^\w+$/.test(stage) ? stage : `'${stage}'`} --token ${token} --reason "…"${more}`;
   return [
     command('retry'),
     command('extend-budget', ' --attempts 4'),

@@ -71,9 +71,9 @@ async function untilDoneOrCarried(run: RunState, spec: AnyPipelineSpec): Promise
 
 async function work(run: RunState, spec: AnyPipelineSpec): Promise<RunSummary> {
   const healQueue = healQueueOf(workflowInfo().taskQueue);
-  const ledgerStage = (key: string, type: string, input: unknown): Promise<unknown> =>
-    runStage(run, { type, key, policy: ledgerPolicy, taskQueue: healQueue }, input);
-  const opened = (await ledgerStage(OPEN, 'mendflow/open', {
+  const ledgerStage = (key: string, type: string, summary: string, input: unknown): Promise<unknown> =>
+    runStage(run, { type, key, policy: ledgerPolicy, taskQueue: healQueue, summary }, input);
+  const opened = (await ledgerStage(OPEN, 'mendflow/open', 'open the run in the ledger', {
     force: run.args.force === true,
     scope: run.args.scope,
     owner: spec.owner,
@@ -84,7 +84,7 @@ async function work(run: RunState, spec: AnyPipelineSpec): Promise<RunSummary> {
   if (opened.already) return summary(run, 'already-done', opened.already, true);
   await firstPark(run);
   const result = await spec.run(callable(run, spec), { dataDate: run.args.dataDate, input: run.args.input });
-  const closed = (await ledgerStage(CLOSE, 'mendflow/close', null)) as Closed;
+  const closed = (await ledgerStage(CLOSE, 'mendflow/close', 'close the run by its balance', null)) as Closed;
   run.closing = true;
   showLetters(run, closed.openLetters);
   refreshDetails(run);

@@ -9,7 +9,7 @@ import { type Grant, grantOf } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
 import { verdict } from '../../model/verdict.ts';
 import { attemptStage, type Scheduling, type StageTarget } from './attempt.ts';
-import { healthOf, refreshDetails, summarise } from './details.ts';
+import { counted, healthOf, refreshDetails, summarise } from './details.ts';
 import { parkOn } from './heal.ts';
 import { pastDeadline, type RunState, type Wake } from './run-state.ts';
 import { PipelineFailed } from './outcome.ts';
@@ -148,7 +148,11 @@ export async function waitInPark(
 }
 
 async function waitOnce(run: RunState, key: string, park: Park, quiet: boolean): Promise<'time' | 'carry'> {
-  const summary = `${key}: ${park.until === 'decision' ? 'asks, ' : ''}${park.failure.code} after ${park.attempts} attempts over ${inWords(park.elapsedMs)}`;
+  const tried = `${park.failure.code}, ${counted(park.attempts, 'attempt')}${park.elapsedMs > 0 ? ` over ${inWords(park.elapsedMs)}` : ''}`;
+  const summary =
+    park.until === 'decision'
+      ? `${key} asks for a decision: ${tried}`
+      : `${key} waits until ${new Date(park.wakeAt ?? 0).toISOString()}: ${tried}`;
   if (!run.ledger) {
     if (park.wakeAt === undefined) await condition(() => false);
     else await sleep(Math.max(1, park.wakeAt - Date.now()), { summary });
