@@ -19,6 +19,8 @@ export interface Pace {
 /** A transaction longer than this holds its locks and the next take-over up. */
 const CHUNK_MS_MAX = 3_000;
 const RECORDS_MIN = 500;
+/** Longer timers of Node fire at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Works the ranges until they are read, time is up, the signal aborts, or chunks have to become smaller. Returns how many chunks it took. */
 export async function workLanes(
@@ -49,6 +51,11 @@ export async function workLanes(
       if (Date.now() >= pace.endsAt) stopped.abort();
     }
   };
+  // A reader that takes long over its next chunk must not stretch the segment.
+  const bell = setTimeout(
+    () => pace.worked && stopped.abort(),
+    Math.min(TIMER_MS_MAX, Math.max(0, pace.endsAt - Date.now())),
+  );
   const ends = await Promise.allSettled(
     lanes.map((lane) =>
       run(lane).catch((error: unknown) => {
@@ -57,6 +64,7 @@ export async function workLanes(
       }),
     ),
   );
+  clearTimeout(bell);
   await iterator.return?.();
   const failed = ends.filter((end) => end.status === 'rejected');
   if (failed.length > 0) throw worst(failed.map(({ reason }) => reason as unknown));

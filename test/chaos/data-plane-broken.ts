@@ -67,7 +67,9 @@ const advance = (client: pg.PoolClient, sourceId: string, upto: number): Promise
 
 const waited = async (file: string | undefined): Promise<void> => {
   if (file !== undefined) writeFileSync(`${file}.waiting`, '');
-  for (let tries = 0; file !== undefined && !existsSync(file) && tries < 400; tries++) await sleep(25);
+  const deadline = Date.now() + 10_000;
+  const missing = (): boolean => file !== undefined && !existsSync(file);
+  while (missing() && Date.now() < deadline) await sleep(25);
 };
 
 /** The rows are committed, and then the checkpoint. */
