@@ -52,9 +52,11 @@ export function logIngestActivities(sink: Sink) {
           dataDate: ctx.dataDate,
           generation: ctx.generation,
         });
-        return await flow({ from: { sourceId, slice, reader }, into: logEntries, sink })
-          .run(ctx)
-          .finally(() => reader.close());
+        try {
+          return await flow({ from: { sourceId, slice, reader }, into: logEntries, sink }).run(ctx);
+        } finally {
+          await reader.close();
+        }
       } finally {
         await opened.file.close();
       }
