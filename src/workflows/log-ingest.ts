@@ -14,7 +14,7 @@ export const logIngest = pipeline({
   deadline: '12 hours',
   input: {
     path: text('file or folder to read'),
-    format: choice('line format', 'plain', 'log4j', 'apache'),
+    format: choice('line format', 'plain', 'log4j', 'apache', 'syslog', 'jsonl'),
   },
   scope: ['path'],
   stages: stages<LogIngest>({
