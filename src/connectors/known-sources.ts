@@ -20,10 +20,17 @@ import type { KnownSource, KnownSources } from './file-identity.ts';
 import type { OpenSource } from './file-source.ts';
 
 export function knownSources(pool: Pool, ctx: Pick<FlowContext, 'pipeline' | 'stage'>): KnownSources {
-  const known = async (source: Pick<Source, 'id' | 'name' | 'version'>): Promise<KnownSource> => {
+  const known = async (source: Pick<Source, 'id' | 'name' | 'version' | 'hint'>): Promise<KnownSource> => {
     const proofs = await edgeChunks(pool, source.id, ctx.stage);
     const planned = await plannedRanges(pool, source.id, ctx.stage);
-    return { id: source.id, name: source.name, version: source.version, proofs, plannedTo: planned.at(-1)?.to ?? 0 };
+    return {
+      id: source.id,
+      name: source.name,
+      version: source.version,
+      hint: source.hint,
+      proofs,
+      plannedTo: planned.at(-1)?.to ?? 0,
+    };
   };
   return {
     byName: async (name) => {
@@ -41,10 +48,13 @@ export function knownSources(pool: Pool, ctx: Pick<FlowContext, 'pipeline' | 'st
   };
 }
 
-async function sourcesById(db: Db, ids: readonly string[]): Promise<Pick<Source, 'id' | 'name' | 'version'>[]> {
+async function sourcesById(
+  db: Db,
+  ids: readonly string[],
+): Promise<Pick<Source, 'id' | 'name' | 'version' | 'hint'>[]> {
   if (ids.length === 0) return [];
-  const { rows } = await db.query<Pick<Source, 'id' | 'name' | 'version'>>(
-    'select id, name, version from mendflow.source where id = any($1::bigint[])',
+  const { rows } = await db.query<Pick<Source, 'id' | 'name' | 'version' | 'hint'>>(
+    'select id, name, version, hint from mendflow.source where id = any($1::bigint[])',
     [ids],
   );
   return rows;
