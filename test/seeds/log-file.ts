@@ -94,7 +94,11 @@ async function load(sink: Sink, path: string, ctx: FlowContext, recordsMax?: num
       lanes: 1,
       ...(recordsMax === undefined ? {} : { recordsMax }),
     });
-    return await job.run(ctx).finally(() => reader.close());
+    try {
+      return await job.run(ctx);
+    } finally {
+      await reader.close();
+    }
   } finally {
     await opened.file.close();
   }

@@ -51,11 +51,6 @@ async function broken(
     for (const { workflowId, runId } of runs)
       yield { workflowId, history: await client.workflow.getHandle(workflowId, runId).fetchHistory() };
   }
-  // What a replay logs is what it then returns; said twice it reads like two faults.
-  Runtime.install({
-    logger: new DefaultLogger('ERROR', () => undefined),
-    telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
-  });
   const faults: string[] = [];
   const options = { workflowBundle: { code }, ...(dataConverter ? { dataConverter } : {}) };
   for await (const { workflowId, error } of Worker.runReplayHistories(options, histories()))
@@ -65,6 +60,13 @@ async function broken(
       );
   return faults;
 }
+
+/** What a replay logs is what it then returns; said twice it reads like two faults. Once per process, before the first replay. */
+export const silenceReplays = (): void =>
+  void Runtime.install({
+    logger: new DefaultLogger('ERROR', () => undefined),
+    telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+  });
 
 /** The SDK wraps the one sentence that matters in a printed structure. */
 const reasonOf = (error: Error): string => {
