@@ -94,6 +94,8 @@ const healingActivities = (control: Pool): Record<string, Activity> => {
 /** Activities of pipelines at once in one worker process, unless configured. */
 const SLOTS_MAX = 8;
 const SHUTDOWN_GRACE = '30 seconds';
+/** A killed worker's runs wait so long for it before another takes them; the default of 10 s would be most of a recovery. Too short costs a replay. */
+const STICKY_PATIENCE = '2 seconds';
 
 export interface WorkerOptions {
   readonly connection: NativeConnection;
@@ -132,6 +134,7 @@ export async function createWorkers(options: WorkerOptions): Promise<{ run(): Pr
       ...(options.segmentMs === undefined ? {} : { segmentMs: options.segmentMs }),
     }),
     maxCachedWorkflows: 100,
+    stickyQueueScheduleToStartTimeout: STICKY_PATIENCE,
     maxConcurrentWorkflowTaskExecutions: 20,
     workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
     maxConcurrentActivityTaskExecutions: options.slotsMax ?? SLOTS_MAX,

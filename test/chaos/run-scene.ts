@@ -74,7 +74,9 @@ export async function openScene(truth: Truth, at: { databaseUrl: string; tempora
   await migrate(at.databaseUrl);
   const pool = openPool({ url: at.databaseUrl, applicationName: 'checker' }, 3);
   // A sequence does not roll back: it tells how many rows were written, committed or not.
-  await pool.query(`create sequence written; alter table log_entries add column written bigint default nextval('written')`);
+  await pool.query(
+    `create sequence written; alter table log_entries add column written bigint default nextval('written')`,
+  );
   const connection = await Connection.connect({ address: at.temporalAddress });
   await reconcileSearchAttributes(connection, 'default');
   const client = new Client({ connection });
@@ -115,6 +117,8 @@ export async function openScene(truth: Truth, at: { databaseUrl: string; tempora
         taskQueue: queues(prefix).work,
         workflowId: workflowId(prefix, run),
         args: [args],
+        // A worker that is stopped still holds its polls open, and what the server hands to it is lost until this has passed.
+        workflowTaskTimeout: '2 seconds',
       });
       return { run, path, done: () => ended(handle) };
     },

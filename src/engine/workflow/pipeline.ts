@@ -38,7 +38,7 @@ type AnyPipelineSpec = AnySpec & {
 };
 
 /** Opening and closing are stages like others, on the healing queue: when the ledger is away they park and come back. */
-const ledgerPolicy: Policy = { ...standard, attempt: '2 minutes', heartbeat: '30 seconds', slow: '1 minute' };
+const ledgerPolicy: Policy = { ...standard, attempt: '2 minutes', heartbeat: '10 seconds', slow: '1 minute' };
 const OPEN = 'mendflow:open';
 const CLOSE = 'mendflow:close';
 
