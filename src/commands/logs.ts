@@ -101,7 +101,7 @@ async function workerLines(session: Session, row: RunRow, limit: number): Promis
     endOf(logFile)
       .split('\n')
       // As in JSON, where the run ends with its quote: another run may begin with the same words.
-      .filter((line) => line.includes(`${JSON.stringify(row.run).slice(1)}`) || line.includes(JSON.stringify(id)))
+      .filter((line) => line.includes(JSON.stringify(row.run).slice(1)) || line.includes(JSON.stringify(id)))
       .map((line) => ({ worker: name, line: readable(line) })),
   );
   if (workers.length === 0)
@@ -127,7 +127,8 @@ function readable(line: string): string {
     )
     .join(' ');
   const at = typeof entry['time'] === 'number' ? `${moment(new Date(entry['time']))} ` : '';
-  return `${at}${levels[Number(entry['level'])] ?? 'info'} ${String(entry['msg'] ?? '')} ${shown}`.trim();
+  const said = typeof entry['msg'] === 'string' ? entry['msg'] : '';
+  return `${at}${levels[Number(entry['level'])] ?? 'info'} ${said} ${shown}`.trim();
 }
 
 function endOf(file: string): string {

@@ -10,7 +10,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 /** The data date of pipelines with `every: 'none'`: one run per scope. */
-export const NO_DATE = 'none';
+const NO_DATE = 'none';
 
 /**
  * The last complete period at `now` (ms), moved back by `offset` whole periods.

@@ -5,7 +5,7 @@ import { inWords, ms } from './duration.ts';
 import { codes, failure, type Code, type Failure } from './failure.ts';
 import { afterFailure, emptyTally, type Grant, grantOf, type Tally } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
-import { verdict } from './verdict.ts';
+import { type Verdict, verdict } from './verdict.ts';
 
 /** How one attempt ends: well, or with a code and perhaps the time the other side asked for. */
 export type Scripted = 'ok' | { readonly code: Code; readonly askedMs?: number };
@@ -17,7 +17,7 @@ export interface Spread {
   readonly max: number;
 }
 
-export interface Step {
+interface Step {
   readonly what: 'attempt' | 'park' | 'question' | 'done' | 'failed';
   /** Number of the attempt, from 1; of the attempt before it for all else. */
   readonly attempt: number;
@@ -102,64 +102,47 @@ function course({ policy, script, heal = 'on', tookMs = 0 }: Asked, random: numb
     }
     const failed = failureOf(outcome);
     const next = afterFailure(tally, failed, { policy, grant, now, random, progressed: false });
-    const tried1 = {
-      what: 'attempt',
-      ...at,
-      outcome: failed.code,
-      class: failed.class,
-      waitMs,
-      elapsedMs: now,
-    } as const;
+    const ended = { ...at, outcome: failed.code, class: failed.class, waitMs, elapsedMs: now } as const;
     if (next.next === 'retry') {
       tally = next.tally;
-      steps.push({ ...tried1, text: `${codes[failed.code].says} Tried again.` });
+      steps.push({ what: 'attempt', ...ended, text: `${codes[failed.code].says} Tried again.` });
       waitMs = next.delayMs;
       continue;
     }
-    steps.push({ ...tried1, text: `${codes[failed.code].says} ${whySentence[next.why]}` });
-    const ended = {
-      failure: failed,
-      attempts: next.tally.failures,
-      elapsedMs: now - (next.tally.firstFailureAt ?? now),
-      why: next.why,
-    };
-    const end = verdict(ended, policy, { heal, pastDeadline: false });
-    const none = { ...at, outcome: '', class: failed.class } as const;
-    if (end.do === 'fail') {
-      steps.push({
-        what: 'failed',
-        ...none,
-        waitMs: 0,
-        elapsedMs: now,
-        text: 'The run fails: healing is off for this pipeline.',
-      });
-      return { steps, end: 'failed' };
-    }
-    if (end.until === 'decision') {
-      steps.push({
-        what: 'question',
-        ...none,
-        waitMs: 0,
-        elapsedMs: now,
-        text: `The run asks its owner and waits: ${choices(policy)}.`,
-      });
-      return { steps, end: 'asking' };
-    }
-    steps.push({
-      what: 'park',
-      ...none,
-      waitMs: end.delayMs,
-      elapsedMs: now + end.delayMs,
-      text: `Parked, holding nothing, for ${inWords(end.delayMs)}; then one attempt. Nobody is asked.`,
-    });
-    if (tried >= script.length - 1) return { steps, end: 'waiting' };
-    now += end.delayMs;
+    steps.push({ what: 'attempt', ...ended, text: `${codes[failed.code].says} ${whySentence[next.why]}` });
+    const elapsedMs = now - (next.tally.firstFailureAt ?? now);
+    const stopped = { failure: failed, attempts: next.tally.failures, elapsedMs, why: next.why };
+    const then = afterStop(verdict(stopped, policy, { heal, pastDeadline: false }), policy);
+    now += then.waitMs;
+    steps.push({ ...at, ...then.step, outcome: '', class: failed.class, waitMs: then.waitMs, elapsedMs: now });
+    if (then.end !== 'waiting' || tried >= script.length - 1) return { steps, end: then.end };
     waitMs = 0;
     // As the engine wakes a park: one attempt in the slow phase, counted on from those before.
     grant = { ...grantOf(policy), attemptsMax: 1, attemptBase: attempt };
     tally = emptyTally;
   }
   return { steps, end: 'waiting' };
+}
+
+/** What the engine makes of a spent budget, as one step. */
+function afterStop(
+  end: Verdict,
+  policy: Policy,
+): { readonly step: Pick<Step, 'what' | 'text'>; readonly end: Explanation['end']; readonly waitMs: number } {
+  if (end.do === 'fail')
+    return {
+      step: { what: 'failed', text: 'The run fails: healing is off for this pipeline.' },
+      end: 'failed',
+      waitMs: 0,
+    };
+  if (end.until === 'decision')
+    return {
+      step: { what: 'question', text: `The run asks its owner and waits: ${choices(policy)}.` },
+      end: 'asking',
+      waitMs: 0,
+    };
+  const text = `Parked, holding nothing, for ${inWords(end.delayMs)}; then one attempt. Nobody is asked.`;
+  return { step: { what: 'park', text }, end: 'waiting', waitMs: end.delayMs };
 }
 
 const failureOf = (outcome: Exclude<Scripted, 'ok'>): Failure =>

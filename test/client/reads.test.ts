@@ -276,7 +276,9 @@ describe('doctor', () => {
     const ill = await client.mendflow('doctor');
     process.env['MENDFLOW_PREFIX'] = client.engine.prefix;
     expect(ill.code).toBe(1);
-    expect(ill.out).toMatch(/✖ Queue nobody-mendflow\s+no worker polls it for workflows; runs wait\n.*→ mendflow stack up/);
+    expect(ill.out).toMatch(
+      /✖ Queue nobody-mendflow\s+no worker polls it for workflows; runs wait\n.*→ mendflow stack up/,
+    );
   });
 
   it('says what does not answer and goes on looking', async () => {

@@ -67,7 +67,8 @@ describe('start', () => {
       Array.from({ length: 10 }, () => client.mendflow('start', 'copy', '--date', on, ...inputs, '--json')),
     );
     expect(all.map(({ code }) => code)).toEqual(Array(10).fill(0));
-    expect(all.map((ran) => ran.json()['how']).toSorted()).toEqual([...Array<string>(9).fill('attached'), 'started']);
+    expect(all.filter((ran) => ran.json()['how'] === 'started')).toHaveLength(1);
+    expect(all.filter((ran) => ran.json()['how'] === 'attached')).toHaveLength(9);
     const before = client.engine.calls.filter((stage) => stage === 'load').length;
     release();
     const end = await client.mendflow('start', 'copy', '--date', on, ...inputs, '--wait', '--json');

@@ -10,12 +10,16 @@ import { serve } from '../../src/engine/worker.ts';
 import { copy, loud } from '../client/project/pipelines.ts';
 import { type Engine, openEngine } from './engine.ts';
 
+/** The caller says what it expects; its assertions say whether it is so. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- every caller names another shape
+type Json = <T = Record<string, unknown>>() => T;
+
 export interface Ran {
   readonly code: number;
   readonly out: string;
   readonly err: string;
   /** The output as JSON. */
-  json<T = Record<string, unknown>>(): T;
+  readonly json: Json;
 }
 
 export interface Client {
@@ -59,7 +63,7 @@ export async function openClient(): Promise<Client> {
   };
 }
 
-export async function mendflow(argv: readonly string[], cwd = projectFolder): Promise<Ran> {
+async function mendflow(argv: readonly string[], cwd = projectFolder): Promise<Ran> {
   let out = '';
   let err = '';
   const code = await runCommandLine(argv, {

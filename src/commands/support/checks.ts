@@ -2,6 +2,7 @@
 // Invariant: a check changes nothing and ends within seconds; what cannot be looked at says why, never "ok".
 // Apart from the command because each check is a small client of another part of the house.
 import type { Connection } from '@temporalio/client';
+import proto, { type temporal } from '@temporalio/proto';
 import type { Pool } from 'pg';
 import { searchAttributes } from '../../engine/search-attributes.ts';
 import { classify } from '../../model/classify.ts';
@@ -136,30 +137,26 @@ export async function postgresChecks(pool: Pool): Promise<Check[]> {
   checks.push(
     schema === undefined
       ? { name: 'Schema', state: 'ok', says: 'that of this release' }
-      : {
-          name: 'Schema',
-          state: 'wrong',
-          says: schema instanceof Error ? schema.message : String(schema),
-          mend: 'mendflow migrate',
-        },
+      : unknown('Schema', schema, 'mendflow migrate'),
   );
   return checks;
 }
 
 /** Task queue types of Temporal. */
-const WORKFLOW = 1;
-const ACTIVITY = 2;
+export const { TASK_QUEUE_TYPE_WORKFLOW: WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY: ACTIVITY } =
+  proto.temporal.api.enums.v1.TaskQueueType;
 
 interface Poller {
   readonly identity: string;
   readonly buildId: string;
 }
 
-async function pollersOf(
+/** Workers that poll a queue now, for workflows or for activities. */
+export async function pollersOf(
   connection: Connection,
   namespace: string,
   queue: string,
-  type: typeof WORKFLOW | typeof ACTIVITY,
+  type: temporal.api.enums.v1.TaskQueueType,
 ): Promise<Poller[]> {
   const { pollers } = await connection.workflowService.describeTaskQueue({
     namespace,
@@ -227,7 +224,7 @@ export async function runChecks(
       .describeWorkflowExecution({ namespace, execution: { workflowId } })
       .catch(() => undefined);
     const buildId = found?.workflowExecutionInfo?.mostRecentWorkerVersionStamp?.buildId ?? '';
-    if (!found || (found.workflowExecutionInfo?.status ?? 0) !== RUNNING) gone.push(run);
+    if (!found || found.workflowExecutionInfo?.status !== RUNNING) gone.push(run);
     else if (buildId !== '' && !current.has(buildId)) other.push(`${run} (${buildId})`);
   }
   if (other.length > 0)
@@ -247,7 +244,7 @@ export async function runChecks(
   return checks;
 }
 
-const RUNNING = 1;
+const RUNNING = proto.temporal.api.enums.v1.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING;
 
 /** A check that could not be made. */
 export function unknown(name: string, error: unknown, mend: string): Check {

@@ -57,7 +57,7 @@ export async function sendDecision({ client, control }: Connected, sending: Send
 }
 
 /** The same for the same question, kind and person. Without a token (abort, a stage that still tries) the rest of the decision stands in for it. */
-export const updateIdOf = ({ token, kind, actor, stage, attempts, timeMs }: Decision): string =>
+const updateIdOf = ({ token, kind, actor, stage, attempts, timeMs }: Decision): string =>
   createHash('sha256')
     .update(
       JSON.stringify(
@@ -86,9 +86,9 @@ const saidBy = (error: unknown): string =>
 
 const isPaused = (error: unknown): boolean => /paused/i.test(saidBy(error));
 
-const CANCELLED = 1;
-const DEADLINE_EXCEEDED = 4;
+/** CANCELLED and DEADLINE_EXCEEDED of gRPC. */
+const LATE: ReadonlySet<number> = new Set([1, 4]);
 const isLate = (error: unknown): boolean =>
   error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
-  (isGrpcServiceError(error) && (error.code === CANCELLED || error.code === DEADLINE_EXCEEDED)) ||
+  (isGrpcServiceError(error) && LATE.has(error.code)) ||
   /DEADLINE_EXCEEDED|Deadline exceeded/i.test(saidBy(error));

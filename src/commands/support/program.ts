@@ -81,7 +81,8 @@ function tell(error: unknown, at: Surroundings): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage.number;
   const said = error instanceof Error ? error.message : String(error);
   at.err.write(`${said}\n`);
-  if (wantsStack() && error instanceof Error) at.err.write(`${error.stack ?? ''}\n${String(error.cause ?? '')}\n`);
+  if (wantsStack() && error instanceof Error)
+    at.err.write(`${error.stack ?? ''}\n${error.cause instanceof Error ? (error.cause.stack ?? '') : ''}\n`);
   return exitCodes[exitOf(error)].number;
 }
 

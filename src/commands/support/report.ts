@@ -64,7 +64,7 @@ export async function questionsOf(pool: Pool, run: string, spec: AnySpec | undef
   return parks.filter(({ until }) => until === 'decision').map((park) => questionOf(run, park, spec));
 }
 
-export const questionOf = (run: string, park: ParkRow, spec: AnySpec | undefined): Question => ({
+const questionOf = (run: string, park: ParkRow, spec: AnySpec | undefined): Question => ({
   stage: park.stage,
   token: park.token,
   code: park.code,

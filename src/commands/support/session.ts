@@ -82,7 +82,7 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
 }
 
 /** The Web UI takes the latest execution if no run ID is named. */
-export const linkOf = (places: Places, workflowId: string): string =>
+const linkOf = (places: Places, workflowId: string): string =>
   `${String(places.uiUrl).replace(/\/$/, '')}/namespaces/${encodeURIComponent(places.temporal.namespace)}/workflows/${encodeURIComponent(workflowId)}`;
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

@@ -102,13 +102,13 @@ const ROWS_AT_ONCE = 200;
 
 /** Letters of the far east take two columns; to count too many costs a blank, too few would cut a value. */
 const widest = (rows: readonly (readonly string[])[], column: number): number =>
-  rows.reduce((most, row) => {
-    const text = stripVTControlCharacters(row[column] ?? '');
-    return Math.max(
-      most,
-      [...text].reduce((sum, letter) => sum + (letter.codePointAt(0)! >= 0x1100 ? 2 : 1), 0),
-    );
-  }, 0);
+  rows.reduce((most, row) => Math.max(most, columnsOf(stripVTControlCharacters(row[column] ?? ''))), 0);
+
+function columnsOf(text: string): number {
+  let columns = 0;
+  for (const letter of text) columns += letter.codePointAt(0)! >= 0x1100 ? 2 : 1;
+  return columns;
+}
 
 /** A line that wraps would be counted as one and drawn as two. Lines of progress hold no colours. */
 const cut = (text: string, width: number): string => (text.length > width - 1 ? `${text.slice(0, width - 2)}…` : text);

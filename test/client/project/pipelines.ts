@@ -4,7 +4,7 @@
 import { choice, number, pipeline, pipelines, stages, text } from '../../../src/engine/workflow/index.ts';
 import { quick } from '../../engine/pipelines.ts';
 
-export interface Copy {
+interface Copy {
   fetch(input: { path: string; format: string; limit: number }): Promise<string>;
   load(input: string): Promise<string>;
 }
