@@ -5,6 +5,7 @@ import { bundleWorkflows, serve } from '../../src/engine/worker.ts';
 import { queues } from '../../src/model/ids.ts';
 import { line } from '../engine/pipelines.ts';
 import { type Engine, openEngine, outcomes } from '../support/engine.ts';
+import reordered from './reordered.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -41,7 +42,10 @@ describe('runs under way', () => {
   });
 
   it('that a changed order of stages would break are named, with what to do', async () => {
-    const found = await check('./reordered.ts', ['line']);
+    const found = await check(
+      './reordered.ts',
+      reordered.specs.map(({ name }) => name),
+    );
     expect(found.state).toBe('fault');
     expect(found.faults).toHaveLength(1);
     expect(found.faults[0]).toMatch(
