@@ -5,14 +5,14 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { CodedError, type Code } from '../model/failure.ts';
 import { bytesOf, type Codec } from './parse/bytes.ts';
 import { type CutterSettings, giveBack, newCutter } from './read/cutter.ts';
-import { drive, type PlacedRange } from './read/drive.ts';
-import type { Chunk } from './types.ts';
+import { drive } from './read/drive.ts';
+import type { Chunk, Range } from './types.ts';
 
 /** What the thread is started with. */
 export interface ParserWork {
   readonly fd: number;
   readonly codec: Codec;
-  readonly ranges: readonly PlacedRange[];
+  readonly ranges: readonly Range[];
   readonly settings: CutterSettings;
   /** Chunks that may be under way before the first one is taken. */
   readonly credits: number;

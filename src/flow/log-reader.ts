@@ -4,7 +4,7 @@
 import { CodedError } from '../model/failure.ts';
 import { type Bytes, bytesOf, type Codec } from './parse/bytes.ts';
 import { type CutterSettings, giveBack, newCutter } from './read/cutter.ts';
-import { drive, type PlacedRange } from './read/drive.ts';
+import { drive } from './read/drive.ts';
 import type { Format } from './parse/format.ts';
 import { type ParserThread, parserThread, ThreadUnavailable } from './read/thread.ts';
 import { dayOfDataDate } from './parse/time.ts';
@@ -67,7 +67,7 @@ export function openLogReader(source: OpenBytes, options: LogReaderOptions): Log
   let parsedIn: LogReader['parsedIn'] = 'nowhere yet';
   let broken = false;
 
-  async function* inThread(ranges: readonly PlacedRange[], settings: CutterSettings, signal: AbortSignal) {
+  async function* inThread(ranges: readonly Range[], settings: CutterSettings, signal: AbortSignal) {
     const thread = parserThread({ fd, codec, ranges, settings, credits: CREDITS });
     threads.add(thread);
     try {
@@ -81,7 +81,7 @@ export function openLogReader(source: OpenBytes, options: LogReaderOptions): Log
       await thread.end();
     }
   }
-  async function* inProcess(ranges: readonly PlacedRange[], settings: CutterSettings, signal: AbortSignal) {
+  async function* inProcess(ranges: readonly Range[], settings: CutterSettings, signal: AbortSignal) {
     const cutter = newCutter(settings);
     for await (const chunk of drive(cutter, bytesOf(fd, codec), ranges, () => signal.aborted)) {
       parsedIn = 'process';
@@ -93,11 +93,11 @@ export function openLogReader(source: OpenBytes, options: LogReaderOptions): Log
     get parsedIn() {
       return parsedIn;
     },
-    async *chunks(ranges, { recordsMax, signal }) {
+    async *chunks(ranges, { recordsMax, signal, lazily = false }) {
       const settings = settingsOf(options, recordsMax);
       const total = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
       const { thread = 'auto' } = options;
-      if (!broken && thread !== 'never' && (thread === 'always' || total >= THREAD_BYTES_MIN)) {
+      if (!broken && !lazily && thread !== 'never' && (thread === 'always' || total >= THREAD_BYTES_MIN)) {
         try {
           return yield* inThread(ranges, settings, signal);
         } catch (error) {

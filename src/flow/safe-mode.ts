@@ -39,19 +39,25 @@ export async function workInSafeMode(
   const cautious: Work = { ...work, alongside: (client, chunk) => clearStrike(client, work.key, chunk.from) };
   let zone = 0;
   let suspects = SUSPECT_RECORDS;
+  // Where the last step ended: its line number saves counting all lines before the next one.
+  let ended: Chunk | undefined;
   for (;;) {
     if (suspects <= 0 && zone === 0) return await beyond();
     const left = await uncovered(session.control, work.key, slice);
     hit('flow.afterPlan');
     const end = await segmentEnd(work, session, slice, left, ctx, pace);
     if (end) return end;
-    const stepped = await step(cautious, lane, left[0]!, zone, ctx, pace);
+    const next = left[0]!;
+    const line = ended?.to === next.from ? { firstLine: ended.firstLine + ended.lines } : {};
+    const stepped = await step(cautious, lane, { ...next, ...line }, zone, ctx, pace);
+    ended = stepped.chunk ?? ended;
     zone = stepped.zone;
     suspects -= stepped.records;
   }
 }
 
 interface Stepped {
+  readonly chunk?: Chunk;
   readonly records: number;
   /** How many records of a bisected range are left to be tried one by one. */
   readonly zone: number;
@@ -85,7 +91,7 @@ async function step(
       `The source ended at offset ${range.from}; it was planned up to ${range.to}. What was committed before stays.`,
     );
   const records = chunk ? chunk.rows + chunk.rejects.length + chunk.skipped : 0;
-  return { records, zone: Math.max(0, now.zone - records) };
+  return { ...(chunk ? { chunk } : {}), records, zone: Math.max(0, now.zone - records) };
 }
 
 /** A failure that this process lives to see is no strike: what was announced is taken back, as far as the database can be reached. */
@@ -123,7 +129,7 @@ async function firstChunk(
 ): Promise<Chunk | undefined> {
   const enough = new AbortController();
   const signal = AbortSignal.any([outer, enough.signal]);
-  const iterator = reader.chunks([range], { recordsMax, signal })[Symbol.asyncIterator]();
+  const iterator = reader.chunks([range], { recordsMax, signal, lazily: true })[Symbol.asyncIterator]();
   try {
     const next = await iterator.next();
     return next.done ? undefined : next.value;

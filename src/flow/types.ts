@@ -59,12 +59,20 @@ export interface Chunk {
 export interface Range {
   readonly from: number;
   readonly to: number;
+  /** Physical line at `from`, where it is known; else the reader counts the lines before it. */
+  readonly firstLine?: number;
 }
 
 /** A source that was opened for one attempt: one descriptor, read exactly over the ranges it is asked for. */
 export interface ChunkReader {
-  /** Chunks in order; each lies within one of the ranges. Ends early when `signal` aborts. */
-  chunks(ranges: readonly Range[], options: { recordsMax: number; signal: AbortSignal }): AsyncIterable<Chunk>;
+  /**
+   * Chunks in order; each lies within one of the ranges. Ends early when `signal` aborts.
+   * `lazily`: nothing is parsed before it is asked for, at the price of speed; safe mode needs to know what is in hand.
+   */
+  chunks(
+    ranges: readonly Range[],
+    options: { recordsMax: number; signal: AbortSignal; lazily?: boolean },
+  ): AsyncIterable<Chunk>;
   /** Hands the buffer of a finished chunk back; forgetting to is slower, never wrong. */
   release(chunk: Chunk): void;
   /** Bytes of the source again, for a letter about a row that the database refused. */

@@ -6,11 +6,6 @@ import type { Chunk, Range } from '../types.ts';
 import type { Bytes } from '../parse/bytes.ts';
 import { type Cutter, cutRange, filled, nextChunk, room } from './cutter.ts';
 
-/** A range of which the physical line at `from` may be known already, from the ledger. */
-export interface PlacedRange extends Range {
-  readonly firstLine?: number;
-}
-
 const shrunk = (at: number, to: number): CodedError =>
   new CodedError(
     'source_shrunk',
@@ -36,7 +31,7 @@ async function countLines(bytes: Bytes, from: number, to: number): Promise<numbe
 export async function* drive(
   cutter: Cutter,
   bytes: Bytes,
-  ranges: readonly PlacedRange[],
+  ranges: readonly Range[],
   aborted: () => boolean,
 ): AsyncGenerator<Chunk> {
   let line = 1;
