@@ -91,7 +91,10 @@ function resolve(run: RunState, decision: Decision | string): Target | Refusal {
   const stale = staleToken(run, decision);
   if (stale !== undefined) return refuse(stale);
   if (decision.stage === undefined) {
-    const keys = [...run.waiting.keys()];
+    const all = [...run.waiting.keys()];
+    // A token names its park as well as a stage does.
+    const named = all.filter((key) => run.waiting.get(key)!.park.token === decision.token);
+    const keys = named.length > 0 ? named : all;
     if (keys.length === 1) return allowed(keys[0]!, run.waiting.get(keys[0]!)!, decision);
     if (keys.length > 1) return refuse(`Several stages are parked: ${keys.join(', ')}. Name one.`);
     const troubled = [...run.trouble.keys()].filter((key) => run.working.has(key));
