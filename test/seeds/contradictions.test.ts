@@ -108,7 +108,7 @@ describe('21 letters belong to the transaction of their batch', () => {
 });
 
 describe('22 a crash loses no checkpoint', () => {
-  it('kill -9 in mid-run: what was committed is known to the next process, and what was decided stays with it', async () => {
+  it('kill -9 in mid-run: what was committed is known to the next process, and only the chunk in hand is done again', async () => {
     const at = await chaosScene();
     try {
       // One connection, so that which chunk was in hand is no question of timing.
