@@ -124,7 +124,7 @@ function read(error: unknown, elapsedMs: number): StageFailure {
   if (cause instanceof TimeoutFailure) {
     const tally = (cause.lastHeartbeatDetails as { tally?: Tally } | undefined)?.tally;
     return ended(
-      failure(timeoutCodes[cause.timeoutType ?? ''] ?? 'attempt_timeout'),
+      timedOut(timeoutCodes[cause.timeoutType ?? ''] ?? 'attempt_timeout', tally?.lastCode),
       Math.max(1, tally?.failures ?? 0),
       elapsedMs,
       'attempts spent',
@@ -139,6 +139,10 @@ const timeoutCodes: Readonly<Record<string, Code>> = {
   SCHEDULE_TO_START: 'no_worker',
   SCHEDULE_TO_CLOSE: 'deadline',
 };
+
+/** What hangs at last has often failed before, and that is the cause people need; the time-out alone would hide it. */
+const timedOut = (code: Code, before: string | undefined): Failure =>
+  before === undefined ? failure(code) : failure(code, `${failure(code).text} Before that it failed with ${before}.`);
 
 const ended = (failed: Failure, attempts: number, elapsedMs: number, why: StageFailure['why']): StageFailure => ({
   failure: failed,
