@@ -18,6 +18,9 @@ const program = new URL('./data-plane-loader.ts', import.meta.url);
 
 interface LogLine {
   readonly pid: number;
+  /** ms since 1970. */
+  readonly at: number;
+  readonly ready?: boolean;
   readonly taken?: { from: number; to: number };
   readonly committed?: { from: number; to: number };
   readonly failed?: string;

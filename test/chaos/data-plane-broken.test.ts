@@ -1,13 +1,14 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { startProxy } from '../support/proxy.ts';
-import { endChildren, untilStopped } from '../support/zombie.ts';
+import { endChildren, until, untilStopped } from '../support/zombie.ts';
 import { scene, type Scene, truth } from './data-plane-bench.ts';
 import { brokenLoaders } from './data-plane-broken.ts';
 import { rowViolations } from './data-plane-checker.ts';
 
+vi.setConfig({ testTimeout: 120_000 });
 afterAll(endChildren);
 
 async function verdict(body: (at: Scene) => Promise<void>): Promise<string> {
@@ -58,12 +59,12 @@ describe('the checker', () => {
   it.concurrent('convicts a loader that reads the ledger before it takes the lease', async () => {
     const found = await verdict(async (at) => {
       const proxy = await startProxy(at.url, (nth) => (nth === 5 ? 'hold' : 'pass'));
-      const first = at.start({ broken: 'ledgerBeforeLease', url: proxy.url });
-      while (proxy.commits() < 5) await sleep(5);
       const go = join(at.dir, 'go');
+      const first = at.start({ broken: 'ledgerBeforeLease', url: proxy.url });
       const second = at.start({ broken: 'ledgerBeforeLease', waitFor: go });
       // The second has read its checkpoint when it waits for the file; only then the commit in doubt arrives.
-      while (!existsSync(`${go}.waiting`)) await sleep(5);
+      await until(() => proxy.commits() >= 5, first);
+      await until(() => existsSync(`${go}.waiting`), second);
       first.kill('SIGSTOP');
       await untilStopped(first.pid);
       proxy.release();

@@ -1,8 +1,9 @@
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { failpoints } from '../../src/store/failpoint.ts';
-import { endChildren } from '../support/zombie.ts';
+import { endChildren, until } from '../support/zombie.ts';
 import { scene } from './data-plane-bench.ts';
 
+vi.setConfig({ testTimeout: 120_000 });
 afterAll(endChildren);
 
 /** Points passed once in a run act at the first passing, the others in the middle. */
@@ -44,7 +45,7 @@ describe('SIGTERM of the loader', () => {
     const at = await scene();
     try {
       const child = at.start({ recordsMax: 200 });
-      while (!at.log().some(({ committed }) => committed)) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until(() => at.log().some(({ committed }) => committed), child);
       child.kill('SIGTERM');
       expect(await child.ended).toMatchObject({ code: 0 });
       await at.finish();

@@ -31,7 +31,8 @@ export interface Orders {
 }
 
 const orders = JSON.parse(process.argv[2]!) as Orders;
-const say = (what: object): void => appendFileSync(orders.log, `${JSON.stringify({ pid: process.pid, ...what })}\n`);
+const say = (what: object): void =>
+  appendFileSync(orders.log, `${JSON.stringify({ pid: process.pid, at: Date.now(), ...what })}\n`);
 
 async function load(): Promise<void> {
   armFailpoints(orders.failpoints ?? '');
@@ -96,6 +97,7 @@ async function loadForReal(
     lanes: orders.lanes ?? 2,
     recordsMax: orders.recordsMax ?? RECORDS_PER_CHUNK,
   });
+  say({ ready: true });
   for (;;) {
     const segment = await job.run(ctx);
     if (segment.done) break;

@@ -1,7 +1,8 @@
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { endChildren } from '../support/zombie.ts';
 import { scene, truth } from './data-plane-bench.ts';
 
+vi.setConfig({ testTimeout: 120_000 });
 afterAll(endChildren);
 
 /** A good record far into the file, behind other records of the same chunk. */

@@ -2,16 +2,26 @@ import { chmodSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { startPostgres } from '../../src/stack/index.ts';
 import { startProxy } from '../support/proxy.ts';
-import { endChildren, untilStopped } from '../support/zombie.ts';
+import { endChildren, until, untilStopped } from '../support/zombie.ts';
 import { scene, type Scene } from './data-plane-bench.ts';
 
+vi.setConfig({ testTimeout: 120_000 });
 afterAll(endChildren);
 
 const LANES = 2;
+/** Locks alone would hold a successor up for 10 s and more, until the server ends the idle transaction. */
+const TAKE_OVER_MS_MAX = 6_000;
+
+/** From the successor's first step to its first chunk. */
+function takenAfterMs(at: Scene): number {
+  const log = at.log();
+  const ready = log.findLast(({ ready: is }) => is)!;
+  const taken = log.find((line) => line.pid === ready.pid && line.taken)!;
+  return taken.at - ready.at;
+}
 
 async function staged(body: (at: Scene) => Promise<void>, url?: string): Promise<void> {
   const at = await scene(url);
@@ -34,9 +44,8 @@ describe('a loader that is stopped, replaced and woken (SIGSTOP, SIGCONT)', () =
     await staged(async (at) => {
       const zombie = at.start({ failpoints, attemptAt: 1_000 });
       await untilStopped(zombie.pid);
-      const startedAt = Date.now();
       await at.finish({ attemptAt: 2_000 });
-      expect(Date.now() - startedAt).toBeLessThan(15_000);
+      expect(takenAfterMs(at)).toBeLessThan(TAKE_OVER_MS_MAX);
       expect(await at.check()).toEqual([]);
       zombie.kill('SIGCONT');
       expect(await zombie.ended).toMatchObject({ code: 1 });
@@ -49,7 +58,7 @@ describe('a loader that is stopped, replaced and woken (SIGSTOP, SIGCONT)', () =
     await staged(async (at) => {
       const proxy = await startProxy(at.url, (nth) => (nth === 8 ? 'hold' : 'pass'));
       const zombie = at.start({ url: proxy.url, attemptAt: 1_000 });
-      while (proxy.commits() < 8) await sleep(5);
+      await until(() => proxy.commits() >= 8, zombie);
       zombie.kill('SIGSTOP');
       await untilStopped(zombie.pid);
       await at.finish({ attemptAt: 2_000 });
@@ -101,7 +110,7 @@ describe('Postgres stopped with -m immediate in the middle of a load', () => {
     try {
       await staged(async (at) => {
         const loader = at.start({ recordsMax: 200 });
-        while (at.log().filter(({ committed }) => committed).length < 20) await sleep(5);
+        await until(() => at.log().filter(({ committed }) => committed).length >= 20, loader);
         await server.stop('immediate');
         expect(await loader.ended).toMatchObject({ code: 1 });
         server = await startPostgres(options);

@@ -39,6 +39,18 @@ export async function untilStopped(pid: number): Promise<void> {
   throw new Error(`Process ${pid} was not stopped within 20 s; its state is "${stateOf(pid)}".`);
 }
 
+/** Waits until the condition holds. Fails after 40 s, or at once if the child it depends on has ended. */
+export async function until(condition: () => boolean, child: Child): Promise<void> {
+  let gone: { code: number | null; stderr: string } | undefined;
+  void child.ended.then((end) => (gone = end));
+  for (const deadline = Date.now() + 40_000; !condition();) {
+    if (gone)
+      throw new Error(`Process ${child.pid} ended with ${gone.code} before what was waited for. ${gone.stderr}`);
+    if (Date.now() > deadline) throw new Error(`Process ${child.pid} did not get there within 40 s.`);
+    await sleep(5);
+  }
+}
+
 function stateOf(pid: number): string {
   try {
     return execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).trim();
