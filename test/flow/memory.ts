@@ -43,7 +43,7 @@ export function contextOf(more: Partial<FlowContext> = {}): FlowContext {
 }
 
 /** Lines of a text or bytes. The value of a record is its text, without the newline. */
-export function memorySource(content: string | Buffer, name = randomUUID()): RecordSource {
+export function memorySource(content: string | Buffer, name: string = randomUUID()): RecordSource {
   const bytes = Buffer.from(content);
   return {
     async openRecords(ctx, sink): Promise<OpenedRecords> {
