@@ -11,6 +11,7 @@ import {
   type WorkflowBundleOption,
 } from '@temporalio/worker';
 import type { Pool } from 'pg';
+import type { Duration } from '../model/duration.ts';
 import { CodedError } from '../model/failure.ts';
 import type { Sink } from '../flow/sink.ts';
 import { queues } from '../model/ids.ts';
@@ -109,6 +110,8 @@ export interface WorkerOptions {
   readonly slotsMax?: number;
   readonly segmentMs?: number;
   readonly buildId?: string;
+  /** How long stages may go on after `shutdown()` before they are told to stop. Default 30 seconds. */
+  readonly shutdownGrace?: Duration;
 }
 
 /** Two Temporal workers in one process: pipelines, and healing on a queue of its own. */
@@ -120,7 +123,7 @@ export async function createWorkers(options: WorkerOptions): Promise<{ run(): Pr
   const shared = {
     connection,
     namespace,
-    shutdownGraceTime: SHUTDOWN_GRACE,
+    shutdownGraceTime: options.shutdownGrace ?? SHUTDOWN_GRACE,
     shutdownForceTime: '45 seconds',
     ...(options.dataConverter ? { dataConverter: options.dataConverter } : {}),
     ...(options.buildId === undefined ? {} : { buildId: options.buildId }),

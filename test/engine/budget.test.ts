@@ -4,14 +4,13 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serve } from '../../src/engine/worker.ts';
 import { type Engine, openEngine, outcomes, throwCode } from '../support/engine.ts';
-import { crowd, due, hang, once } from './pipelines-rules.ts';
+import { crowd, due, hang } from './pipelines-rules.ts';
 
 let engine: Engine;
 beforeAll(async () => {
   engine = await openEngine((stage) => [
     serve(crowd, { list: stage('list'), each: stage('each') }),
     serve(hang, { first: stage('first') }),
-    serve(once, { first: stage('first'), second: stage('second') }),
     serve(due, { first: stage('first') }),
   ]);
   await engine.startWorker('./test/engine/pipelines-rules.ts');
