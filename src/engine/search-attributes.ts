@@ -36,7 +36,7 @@ export async function reconcileSearchAttributes(connection: Connection, namespac
     throw new CodedError(
       'config_invalid',
       `The cluster has search attributes of another type: ${wrong.map(([name, type]) => `${name} is ${typeWord(known[name])}, has to be ${typeWord(type)}`).join('; ')}. ` +
-        'No run was started. Use a namespace of its own for Mendflow, or rename the other attribute.',
+        'No run was started. Give Mendflow a namespace of its own: temporal operator namespace create --namespace mendflow && export TEMPORAL_NAMESPACE=mendflow',
     );
   const missing = Object.fromEntries(Object.entries(searchAttributes).filter(([name]) => known[name] === undefined));
   const names = Object.keys(missing);
