@@ -9,7 +9,7 @@ import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { queues } from '../src/model/ids.ts';
 import type { RunSummary } from '../src/model/messages.ts';
-import { stackAddresses, stackDown, stackUp } from '../src/stack/index.ts';
+import { leanNode, stackAddresses, stackDown, stackUp } from '../src/stack/index.ts';
 import { generate, type Generated } from './generate.ts';
 
 interface Settings {
@@ -47,8 +47,8 @@ async function main(): Promise<void> {
   spawnSync('chmod', ['755', dir]);
   const worker = {
     command: process.execPath,
-    args: [resolve('dist/worker.js')],
-    env: { PATH: process.env['PATH'] ?? '', MENDFLOW_DIR: dir, MENDFLOW_LOG: 'warn' },
+    args: [...leanNode.args, resolve('dist/worker.js')],
+    env: { ...leanNode.env, PATH: process.env['PATH'] ?? '', MENDFLOW_DIR: dir, MENDFLOW_LOG: 'warn' },
     cwd: dir,
   };
   try {

@@ -3,6 +3,7 @@
 // Apart as every command: arguments, one call, output.
 import { fileURLToPath } from 'node:url';
 import {
+  leanNode,
   stackAddresses,
   stackDown,
   stackStatus,
@@ -86,8 +87,8 @@ export function workerCommand({
   const loud = config.logLevel === 'debug' || config.logLevel === 'info';
   return {
     command: process.execPath,
-    args: [...loader, file],
-    env: { ...environment(), MENDFLOW_DIR: config.dir },
+    args: [...leanNode.args, ...loader, file],
+    env: { ...leanNode.env, ...environment(), MENDFLOW_DIR: config.dir },
     cwd,
     ...(loud ? { readyText: READY } : {}),
   };

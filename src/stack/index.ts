@@ -5,4 +5,4 @@ export { startPostgres } from './postgres.ts';
 export { stackAddresses, stackDown, stackStatus, stackUp, type StackAddresses, type StackStatus } from './stack.ts';
 export { findTemporalCli } from './temporal-cli.ts';
 export { startTemporal } from './temporal.ts';
-export { startWorkerProcess, type WorkerCommand, type WorkerProcess } from './worker-process.ts';
+export { leanNode, startWorkerProcess, type WorkerCommand, type WorkerProcess } from './worker-process.ts';

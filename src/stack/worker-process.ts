@@ -19,6 +19,12 @@ export interface WorkerCommand {
   readonly readyText?: string | undefined;
 }
 
+/**
+ * How Node is started for a worker. Chunks are short-lived megabytes in two threads: with the defaults of V8 and of the C library
+ * their leftovers grow to 330 MiB over some millions of lines; so they stay below 260, at the same speed.
+ */
+export const leanNode = { args: ['--max-semi-space-size=2'], env: { MALLOC_ARENA_MAX: '2' } } as const;
+
 /** A worker that was started here. */
 export interface WorkerProcess {
   readonly name: string;
