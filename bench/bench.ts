@@ -48,7 +48,8 @@ async function main(): Promise<void> {
   const worker = {
     command: process.execPath,
     args: [...leanNode.args, resolve('dist/worker.js')],
-    env: { ...leanNode.env, PATH: process.env['PATH'] ?? '', MENDFLOW_DIR: dir, MENDFLOW_LOG: 'warn' },
+    env: { ...leanNode.env, PATH: process.env['PATH'] ?? '', MENDFLOW_DIR: dir, MENDFLOW_LOG: 'info' },
+    readyText: 'Worker is up.',
     cwd: dir,
   };
   try {
