@@ -1,6 +1,7 @@
 // What lives here: `mendflow show <run>`: everything an operator needs to decide, on one page.
 // Invariant: reads the control store only; commands carry the token of the question that is open now.
 // Apart from the list of runs because this page is what alerts and the Web UI send people to.
+import { isCode, rowOf } from '../model/failure.ts';
 import { workflowId } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { balance } from '../store/balance.ts';
@@ -127,6 +128,7 @@ function write(terminal: Terminal, page: Page, spec: AnySpec | undefined): void 
     terminal.line();
     terminal.line(`${bold(escaped(wait.stage))} ${waitLine(wait, Date.now())}`);
     terminal.line(`  ${escaped(wait.text)}`);
+    if (isCode(wait.code)) terminal.line(`  What to look at: ops/runbooks/${rowOf(wait.code).runbook}.md`);
     if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
     else terminal.line('  Nothing has to be done. To decide anyway:');
     for (const command of wait.commands) terminal.line(`    ${command}`);
