@@ -64,14 +64,14 @@ describe('the kept histories', () => {
   });
 
   it('replay on the engine of today', async () => {
-    const all = await replay('./pipelines-golden.ts', names);
+    const all = await replay('../histories/pipelines.ts', names);
     expect(all.filter(({ error }) => error !== undefined)).toEqual([]);
     expect(all).toHaveLength(names.length);
   });
 
   it('do not replay on code that does things in another order', async () => {
     const wanted = ['asking-retry-unfinished-v1.json', 'waiting-unfinished-v1.json', 'straight-v1.json'];
-    const all = await replay('./pipelines-changed.ts', wanted);
+    const all = await replay('../histories/changed.ts', wanted);
     for (const { error } of all) expect(error).toMatch(/nondeterminism/i);
     expect(all).toHaveLength(wanted.length);
   });

@@ -11,7 +11,7 @@ import { serve } from '../../src/engine/worker.ts';
 import { queues } from '../../src/model/ids.ts';
 import type { Decision, RunArgs } from '../../src/model/messages.ts';
 import { type Engine, openEngine, outcomes, throwCode } from '../support/engine.ts';
-import { goldenDue, goldenFan, goldenLine, goldenLoud } from '../engine/pipelines-golden.ts';
+import { goldenDue, goldenFan, goldenLine, goldenLoud } from './pipelines.ts';
 
 /** Of the engine's commands. Raise it when a change needs `patched()`, and keep the files of the one before. */
 const VERSION = 'v1';
@@ -28,7 +28,7 @@ beforeAll(async () => {
       { spec: { ...goldenLine.spec, name: 'golden-existing' } as never, stages: { first: stage('first') } },
     ];
   });
-  await engine.startWorker('./test/engine/pipelines-golden.ts');
+  await engine.startWorker('./test/histories/pipelines.ts');
 });
 afterAll(() => engine?.close());
 

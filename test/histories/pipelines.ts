@@ -2,7 +2,7 @@
 // Invariant: the order of their stages never changes; what replays differently is then the engine.
 // Apart from the other test pipelines, which may change with their tests.
 import { adopt, pipeline, pipelines, stages } from '../../src/engine/workflow/index.ts';
-import { type Fan, quick, type Scripted } from './pipelines.ts';
+import { type Fan, quick, type Scripted } from '../engine/pipelines.ts';
 
 const plan = stages<Scripted>({
   first: quick,

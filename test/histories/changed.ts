@@ -2,7 +2,7 @@
 // Invariant: only the order differs.
 // Apart because the replay test has to be seen catching something.
 import { pipeline, pipelines } from '../../src/engine/workflow/index.ts';
-import { goldenLine } from './pipelines-golden.ts';
+import { goldenLine } from './pipelines.ts';
 
 export default pipelines(
   pipeline({
