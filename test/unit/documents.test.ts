@@ -230,6 +230,20 @@ describe('runbooks', () => {
   );
 });
 
+describe('ARCHITECTURE', () => {
+  it('names symbols that are in the sources', () => {
+    const sources = filesBelow('src')
+      .filter((file) => file.endsWith('.ts'))
+      .map(read)
+      .join('\n');
+    const symbols = mentions(read('ARCHITECTURE.md')).flatMap(
+      (code) => /^([a-z]+[A-Z]\w*|[A-Z]\w+)(\(\))?$/.exec(code)?.[1] ?? [],
+    );
+    expect(symbols.length).toBeGreaterThan(20);
+    for (const symbol of symbols) expect(sources, symbol).toMatch(new RegExp(`\\b${symbol}\\b`));
+  });
+});
+
 describe('docker-compose.yml', () => {
   const text = read('docker-compose.yml');
   const valuesOf = (key: RegExp): string[] => [...text.matchAll(key)].map(([, value]) => value!);
