@@ -15,7 +15,7 @@ import {
 } from './support/check-parts.ts';
 import { type Exit, exitOf } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
-import { checkHistories, silenceReplays } from './support/replay.ts';
+import { checkHistories } from './support/replay.ts';
 import type { Session } from './support/session.ts';
 
 interface Options {
@@ -83,7 +83,6 @@ async function historiesOf(session: Session, code: string | undefined, { runsMax
       return skipped('histories', `No cluster was reached, so runs under way were not replayed. ${messageOf(error)}`);
     throw error;
   }
-  silenceReplays();
   return await checkHistories({
     client: connected.client,
     taskQueue: queues(session.config.prefix).work,

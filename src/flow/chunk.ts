@@ -197,7 +197,7 @@ async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]
   throw new CodedError(
     'quarantine_limit',
     `${work.limit.words(read, bad.length)} are bad, so ${work.key.stage} stopped at offset ${chunk.from}. What was committed before stays; of this chunk ${sample.length} letters were kept as a sample and nothing was loaded. ` +
-      `See what is wrong: npx mendflow letters list ${work.key.runKey}`,
+      `See what is wrong: mendflow letters list --run ${work.key.runKey}`,
   );
 }
 

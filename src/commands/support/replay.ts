@@ -34,7 +34,11 @@ export async function checkHistories(replay: Replay): Promise<Part> {
       `Run ${workflowId} is of the pipeline "${type}", which this folder does not have: it would fail at its next step. Keep the pipeline until the run has ended, or end it: mendflow abort ${workflowId} --reason "…".`,
   );
   const ours = open.filter(({ type }) => pipelines.includes(type));
-  if (ours.length > 0) faults.push(...(await broken(replay, ours)));
+  if (ours.length > 0) {
+    // A runtime that is installed and then replays nothing would keep the process from ending.
+    silenceReplays();
+    faults.push(...(await broken(replay, ours)));
+  }
   const left = more ? ` There are more; only ${runsMax} were looked at (--runs-max).` : '';
   return part(
     'histories',
@@ -62,7 +66,7 @@ async function broken(
 }
 
 /** What a replay logs is what it then returns; said twice it reads like two faults. Once per process, before the first replay. */
-export const silenceReplays = (): void =>
+const silenceReplays = (): void =>
   void Runtime.install({
     logger: new DefaultLogger('ERROR', () => undefined),
     telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },

@@ -15,7 +15,7 @@ import { type Code, type Failure, failure, isCode, nonRetryableErrorTypes } from
 import type { StageCall, StageFailure } from '../../model/messages.ts';
 import type { Grant, Tally } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
-import { historyIsLong, type RunState } from './run-state.ts';
+import { historyIsLong, pastDeadline, type RunState } from './run-state.ts';
 import { summarise } from './details.ts';
 
 export interface StageTarget {
@@ -93,7 +93,7 @@ function schedule(
     ...(target.taskQueue === undefined ? {} : { taskQueue: target.taskQueue }),
     startToCloseTimeout: policy.attempt,
     heartbeatTimeout: policy.heartbeat,
-    ...(run.deadlineAt === undefined ? {} : { scheduleToCloseTimeout: Math.max(1_000, run.deadlineAt - Date.now()) }),
+    ...deadlineOf(run),
     retry: {
       initialInterval: backoff.first,
       backoffCoefficient: backoff.factor,
@@ -105,6 +105,12 @@ function schedule(
     summary: (target.summary ?? `${key} ${run.args.dataDate}${at === undefined ? '' : `, from ${at}`}`).slice(0, 200),
   });
 }
+
+/** After the deadline a person decides; what they ask for is not cut short by a time that has passed. */
+const deadlineOf = (run: RunState): { scheduleToCloseTimeout?: number } =>
+  run.deadlineAt === undefined || pastDeadline(run)
+    ? {}
+    : { scheduleToCloseTimeout: Math.max(1_000, run.deadlineAt - Date.now()) };
 
 function isSegment(value: unknown): value is Segment<unknown> {
   if (value === null || typeof value !== 'object' || !('done' in value)) return false;
