@@ -11,12 +11,11 @@ const PATIENCE_MS = 2_000;
 
 export function stageLogIn(pool: Pool): StageLog {
   return {
-    started: (call, attempt, worker) => {
-      void patiently(
+    started: (call, attempt, worker) =>
+      patiently(
         call,
         Promise.all([writeStageStarted(pool, call, attempt, worker), removePark(pool, call.runKey, call.stage)]),
-      );
-    },
+      ),
     failed: (call, attempt, ended, nextTryAt, worker) =>
       patiently(
         call,
