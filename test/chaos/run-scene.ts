@@ -47,7 +47,7 @@ export function makeTruth(lines: number): Truth {
 export interface Ingest {
   readonly run: string;
   readonly path: string;
-  /** Ends well within 60 s, or the test fails with what is known. */
+  /** Ends well within 45 s, or the test fails with what is known. */
   done(): Promise<RunSummary>;
 }
 
@@ -135,8 +135,8 @@ export async function openScene(truth: Truth, at: { databaseUrl: string; tempora
 }
 
 async function ended(handle: WorkflowHandle): Promise<RunSummary> {
-  const patience = sleep(60_000, undefined, { ref: false }).then(() => {
-    throw new Error(`Run ${handle.workflowId} did not end within 60 s.`);
+  const patience = sleep(45_000, undefined, { ref: false }).then(() => {
+    throw new Error(`Run ${handle.workflowId} did not end within 45 s.`);
   });
   return (await Promise.race([handle.result(), patience])) as RunSummary;
 }
