@@ -85,6 +85,7 @@ async function historiesOf(session: Session, code: string | undefined, { runsMax
   }
   return await checkHistories({
     client: connected.client,
+    quiet: true,
     taskQueue: queues(session.config.prefix).work,
     code,
     pipelines: registry.specs.map((spec) => spec.name),

@@ -15,6 +15,8 @@ export interface Replay {
   readonly pipelines: readonly string[];
   readonly runsMax: number;
   readonly dataConverter: DataConverter | undefined;
+  /** Silences the SDK of this process; only where it runs no worker. */
+  readonly quiet?: boolean;
 }
 
 /** Names the runs that would break if this code were deployed now, and what can be done about each. */
@@ -36,7 +38,7 @@ export async function checkHistories(replay: Replay): Promise<Part> {
   const ours = open.filter(({ type }) => pipelines.includes(type));
   if (ours.length > 0) {
     // A runtime that is installed and then replays nothing would keep the process from ending.
-    silenceReplays();
+    if (replay.quiet) silenceReplays();
     faults.push(...(await broken(replay, ours)));
   }
   const left = more ? ` There are more; only ${runsMax} were looked at (--runs-max).` : '';
