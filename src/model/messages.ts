@@ -63,6 +63,19 @@ export function readDecision(value: unknown, kind?: DecisionKind): Decision | st
   return decision as unknown as Decision;
 }
 
+/** The last moment that a Date can say. */
+const MOMENT_MAX = 8.64e15;
+
+/** Reads what the guard tells, or what somebody typed under its name; undefined if it is anything else. */
+export function readTrouble(value: unknown): Trouble | undefined {
+  if (value === null || typeof value !== 'object') return undefined;
+  const { stage, attempt, attemptsMax, code, text, nextTryAt } = value as Partial<Record<keyof Trouble, unknown>>;
+  if (typeof stage !== 'string' || typeof code !== 'string' || code.length > 100) return undefined;
+  if (typeof attempt !== 'number' || typeof attemptsMax !== 'number') return undefined;
+  if (typeof nextTryAt !== 'number' || !(Math.abs(nextTryAt) <= MOMENT_MAX)) return undefined;
+  return { stage, attempt, attemptsMax, code, text: typeof text === 'string' ? text.slice(0, 500) : '', nextTryAt };
+}
+
 /** A stage that waits, holding nothing. */
 export interface Park {
   readonly token: string;

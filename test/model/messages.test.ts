@@ -1,7 +1,7 @@
 // What is promised here: whatever an operator types, a decision is read or refused in a sentence; nothing that was read can stop a run.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decisionKinds, readDecision } from '../../src/model/messages.ts';
+import { decisionKinds, readDecision, readTrouble } from '../../src/model/messages.ts';
 
 describe('a decision', () => {
   it('is read with what is known of it, and the rest left out', () => {
@@ -78,6 +78,34 @@ describe('a decision', () => {
         },
       ),
       { numRuns: 1_000 },
+    );
+  });
+});
+
+describe('trouble', () => {
+  const told = { stage: 'load', attempt: 1, attemptsMax: 8, code: 'http_503', text: '', nextTryAt: 1_795_000_000_000 };
+
+  it('is read as the guard tells it', () => {
+    expect(readTrouble(told)).toEqual(told);
+  });
+
+  it('typed by hand is shown or left out, and never a moment that cannot be written', () => {
+    for (const value of [null, 'load', { stage: 'load' }, { ...told, nextTryAt: NaN }, { ...told, nextTryAt: 1e16 }])
+      expect(readTrouble(value)).toBeUndefined();
+    const field = fc.oneof(fc.string(), fc.double(), fc.anything());
+    const raw = fc.record({
+      stage: field,
+      attempt: field,
+      attemptsMax: field,
+      code: field,
+      text: field,
+      nextTryAt: field,
+    });
+    fc.assert(
+      fc.property(fc.oneof(raw, fc.anything()), (value) => {
+        const read = readTrouble(value);
+        if (read) expect(new Date(read.nextTryAt).toISOString()).toMatch(/Z$/);
+      }),
     );
   });
 });

@@ -2,7 +2,7 @@
 // Invariant: taking is synchronous, so of two decisions in one workflow task exactly one wins and the other learns its name; a Signal never throws.
 // Apart because races between people are won or lost in these few lines.
 import { ApplicationFailure, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
-import { type Decision, type DecisionKind, type Outcome, readDecision, type Trouble } from '../../model/messages.ts';
+import { type Decision, type DecisionKind, type Outcome, readDecision, readTrouble } from '../../model/messages.ts';
 import { refreshDetails } from './details.ts';
 import { record } from './heal.ts';
 import type { RunState, Waiting, Working } from './run-state.ts';
@@ -22,7 +22,7 @@ const signals: ReadonlyArray<readonly [string, DecisionKind | undefined, string]
     'Any decision: {"kind": "retry|skip|extend-budget|accept-loss|abort", "stage", "token", "reason", "actor", "attempts", "timeMs"}.',
   ],
 ];
-export const troubleSignal = defineSignal<[Trouble]>('trouble');
+export const troubleSignal = defineSignal<[unknown]>('trouble');
 
 type Target =
   | { readonly on: 'run' }
@@ -47,8 +47,10 @@ export function registerDecisions(run: RunState): void {
   });
   for (const [name, kind, description] of signals)
     setHandler(defineSignal<[unknown]>(name), (raw) => void take(run, raw, kind), { description });
-  setHandler(troubleSignal, (trouble) => {
-    if (typeof trouble?.stage !== 'string' || !run.working.has(trouble.stage)) return;
+  setHandler(troubleSignal, (raw) => {
+    // Anybody can send a signal of this name, and what throws here would fail the workflow task for ever.
+    const trouble = readTrouble(raw);
+    if (!trouble || !run.working.has(trouble.stage)) return;
     run.trouble.set(trouble.stage, trouble);
     refreshDetails(run);
   });
