@@ -55,7 +55,9 @@ async function runPipeline(spec: AnyPipelineSpec, args: RunArgs): Promise<RunSum
   } catch (error) {
     return await end(run, error);
   }
-  const { force: _once, ...again } = args;
+  const { force: _once, ...opened } = args;
+  // A run that is carried before it could be opened still has to be opened as it was asked for.
+  const again = Object.hasOwn(run.journal, OPEN) ? opened : args;
   return await continueAsNew<(next: RunArgs) => Promise<RunSummary>>({ ...again, carry: carryOf(run) });
 }
 
@@ -127,12 +129,28 @@ function callable(run: RunState, spec: AnySpec): Record<string, Stage<unknown, u
             'stage_called_twice',
           );
         run.called.add(key);
-        return runStage(run, { type: `${spec.name}/${name}`, key, policy }, input);
+        const target = { type: `${spec.name}/${name}`, key, policy };
+        return run.ledger ? runStage(run, target, input) : untilAborted(run, () => runStage(run, target, input));
       };
     };
     made[name] = Object.assign(call(''), { as: call });
   }
   return made;
+}
+
+/**
+ * A stage of an adopting workflow. Its code does not run below the run's scope, so an abort has to be carried to the stage; what it means
+ * for the rest of the workflow is for that code to say.
+ */
+async function untilAborted(run: RunState, stage: () => Promise<unknown>): Promise<unknown> {
+  const scope = new CancellationScope();
+  void run.scope.cancelRequested.catch(() => scope.cancel());
+  try {
+    return await scope.run(stage);
+  } catch (error) {
+    if (!run.aborted || !isCancellation(error)) throw error;
+    throw ApplicationFailure.nonRetryable(`Aborted by ${run.aborted.actor}: ${run.aborted.reason}`, 'aborted');
+  }
 }
 
 /** Everything but success: an abort, a cancellation from outside, healing off, or an error in the body itself. */
