@@ -61,8 +61,10 @@ const marks: Record<StageSummary['state'], string> = {
   failed: '✖',
   aborted: '✖',
 };
-/** Fan-outs are shown by their worst and their last; the rest is a count, because the page has 20 kB. */
+/** Of a fan-out the stages that are not finished come first; the rest is a count, because the page has 20 kB. */
 const LINES_MAX = 30;
+const isOpen = ({ state }: StageSummary): boolean =>
+  state !== 'done' && state !== 'skipped' && state !== 'loss-accepted';
 
 function pageOf(run: RunState): string {
   const { spec } = run;
@@ -74,9 +76,9 @@ function pageOf(run: RunState): string {
   const shown = Object.values(run.summaries).filter(
     ({ stage, state }) => !stage.startsWith('mendflow:') || (state !== 'done' && state !== 'running'),
   );
-  const stages = shown.map((summary) => lineOf(run, summary));
-  lines.push(...stages.slice(0, LINES_MAX));
-  if (stages.length > LINES_MAX) lines.push(`- and ${stages.length - LINES_MAX} more stages`);
+  const first = shown.length <= LINES_MAX ? shown : [...shown.filter(isOpen), ...shown.filter((one) => !isOpen(one))];
+  lines.push(...first.slice(0, LINES_MAX).map((summary) => lineOf(run, summary)));
+  if (shown.length > LINES_MAX) lines.push(`- and ${shown.length - LINES_MAX} more stages`);
   for (const [stage, park] of Object.entries(run.parks).slice(0, 10)) {
     lines.push('', `### ${stage} ${park.until === 'decision' ? 'asks' : 'waits'}`, '', park.failure.text, '');
     lines.push(
@@ -108,7 +110,7 @@ function lineOf(run: RunState, summary: StageSummary): string {
 export function commandsFor(run: RunState, stage: string, token: string): string[] {
   const policy = run.spec.stages[stage.split('[')[0]!];
   const command = (verb: string, more = ''): string =>
-    `    mendflow ${verb} ${run.key} ${/^\w+$/.test(stage) ? stage : `'${stage}'`} --token ${token} --reason "…"${more}`;
+    `    mendflow ${verb} ${run.key} ${/^\w+$/.test(stage) ? stage : `'${stage.replaceAll("'", `'\\''`)}'`} --token ${token} --reason "…"${more}`;
   return [
     command('retry'),
     command('extend-budget', ' --attempts 4'),
