@@ -3,7 +3,7 @@
 // Apart because paths, links and errno are the file system's affair and nobody else's.
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { type Code, CodedError } from '../model/failure.ts';
 import type { Codec } from '../flow/parse/bytes.ts';
 
@@ -78,8 +78,7 @@ export async function listFiles(path: string, onLeftOut: (name: string) => void 
   const root = resolve(path);
   try {
     const found = await stat(root);
-    if (found.isFile())
-      return [refOf(Buffer.from(root).subarray(Buffer.byteLength(dirname(root)) + 1), Buffer.from(root))];
+    if (found.isFile()) return [refOf(Buffer.from(basename(root)), Buffer.from(root))];
     if (!found.isDirectory()) throw Object.assign(new Error(root), { code: 'ENXIO' });
     const entries = await readdir(root, { encoding: 'buffer', withFileTypes: true });
     const files: { name: Buffer; path: Buffer }[] = [];

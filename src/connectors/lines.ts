@@ -3,6 +3,7 @@
 // Apart from the log reader, which is several times faster and knows log formats: here any `parse` step says what a line means.
 import { createHash, type Hash } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
+import { resolve } from 'node:path';
 import { bytesOf, type Bytes } from '../flow/parse/bytes.ts';
 import type { Format } from '../flow/parse/format.ts';
 import type { OpenedRecords, RecordSource, SourceRecord } from '../flow/record-reader.ts';
@@ -52,13 +53,7 @@ export const lines = (path: string): RecordSource => ({
 async function oneFile(path: string): Promise<FileRef> {
   const [first, second] = await listFiles(path);
   // A folder lists its files by their own names, so their paths are longer than the one that was given.
-  if (
-    first &&
-    second === undefined &&
-    Buffer.from(first.path, 'base64')
-      .toString()
-      .endsWith(path.replace(/^\.?\//, ''))
-  )
+  if (first && second === undefined && Buffer.from(first.path, 'base64').equals(Buffer.from(resolve(path))))
     return first;
   throw new CodedError(
     'file_not_regular',
@@ -128,7 +123,8 @@ async function* cut(bytes: Bytes, range: Range, signal: AbortSignal): AsyncGener
   };
   for (let at = range.from; at < range.to && !signal.aborted;) {
     const count = await bytes.read(block.subarray(0, Math.min(BLOCK_BYTES, range.to - at)), at);
-    if (count === 0) break;
+    // The source has lost its end: half a line is no record, and what is missing is noticed as not covered.
+    if (count === 0) return;
     let from = 0;
     for (let found = block.indexOf(NEWLINE); found >= 0 && found < count; found = block.indexOf(NEWLINE, from)) {
       take(block.subarray(from, found + 1));
