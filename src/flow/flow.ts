@@ -144,7 +144,9 @@ async function workThrough(
     if (end) return end;
     const sizeBefore = pace.recordsMax;
     const chunks = await workLanes(work, session.lanes, left, ctx, pace);
-    if (chunks === 0 && pace.recordsMax === sizeBefore && !ctx.signal.aborted && Date.now() < pace.endsAt)
+    // Only a segment that has worked is stopped by time; a reader that delivered nothing before that has nothing.
+    const stopped = ctx.signal.aborted || (pace.worked === true && Date.now() >= pace.endsAt);
+    if (chunks === 0 && pace.recordsMax === sizeBefore && !stopped)
       throw new CodedError(
         'source_shrunk',
         `The source ended before offset ${left.at(-1)!.to}; bytes from ${left[0]!.from} on are planned and were not delivered. What was committed before stays.`,
