@@ -83,33 +83,36 @@ async function step(
   const chunk = await alive(work, lane, range, past, async () => {
     const first = await firstChunk(work.reader, range, now.records, ctx.signal);
     if (first) await commitOne(work, lane, first, ctx, pace);
+    else if (!ctx.signal.aborted)
+      throw new CodedError(
+        'source_shrunk',
+        `The source ended at offset ${range.from}; it was planned up to ${range.to}. What was committed before stays.`,
+      );
     return first;
   });
-  if (!chunk && !ctx.signal.aborted)
-    throw new CodedError(
-      'source_shrunk',
-      `The source ended at offset ${range.from}; it was planned up to ${range.to}. What was committed before stays.`,
-    );
   const records = chunk ? chunk.rows + chunk.rejects.length + chunk.skipped : 0;
   return { ...(chunk ? { chunk } : {}), records, zone: Math.max(0, now.zone - records) };
 }
 
-/** A failure that this process lives to see is no strike: what was announced is taken back, as far as the database can be reached. */
-async function alive<T>(
+/** An end that this process lives to see, by failure or by being told to stop, is no strike: what was announced is taken back, as far as the database can be reached. */
+async function alive(
   work: Work,
   lane: Lane,
   range: Range,
   past: Strike | undefined,
-  body: () => Promise<T>,
-): Promise<T> {
+  body: () => Promise<Chunk | undefined>,
+): Promise<Chunk | undefined> {
+  let chunk: Chunk | undefined;
   try {
-    return await body();
-  } catch (error) {
-    const takeBack = past
-      ? writeStrike(lane.client, work.key, range.from, past)
-      : clearStrike(lane.client, work.key, range.from);
-    await takeBack.catch(() => undefined); // A strike too many costs a few slow records; the failure itself matters more.
-    throw error;
+    chunk = await body();
+    return chunk;
+  } finally {
+    if (!chunk) {
+      const takeBack = past
+        ? writeStrike(lane.client, work.key, range.from, past)
+        : clearStrike(lane.client, work.key, range.from);
+      await takeBack.catch(() => undefined); // A strike too many costs a few slow records; the end itself matters more.
+    }
   }
 }
 
