@@ -62,6 +62,7 @@ async function insertBatch(
   const letters = rejects.map((reject) => sealed(key, reject, options.seal));
   const column = <K extends keyof SealedLetter>(name: K): SealedLetter[K][] => letters.map((letter) => letter[name]);
   // A letter that somebody discarded or resolved keeps its state: the same bytes were decided on before.
+  // A sample never takes a letter over that a chunk accounts for: without a chunk in its generation, that run could not balance.
   await client.query(
     `insert into mendflow.dead_letter as l (id, source_id, off, len, line_no, stage, run_key, generation, raw, raw_whole, raw_sha256, detail, key_id, code, fingerprint, sample)
      select id, $1, off, len, line_no, $2, $3, $4, raw, raw_whole, raw_sha256, detail, $5, code, fingerprint, $6
@@ -70,7 +71,8 @@ async function insertBatch(
      on conflict (id) do update set len = excluded.len, line_no = excluded.line_no, run_key = excluded.run_key, generation = excluded.generation, raw = excluded.raw,
        raw_whole = excluded.raw_whole, raw_sha256 = excluded.raw_sha256, detail = excluded.detail, key_id = excluded.key_id, code = excluded.code,
        fingerprint = excluded.fingerprint, sample = excluded.sample and l.sample,
-       state = case when l.state in ('superseded', 'expired') then 'open' else l.state end`,
+       state = case when l.state in ('superseded', 'expired') then 'open' else l.state end
+       where l.sample or not excluded.sample`,
     [
       key.sourceId,
       ledgerStage(key.stage),
