@@ -69,7 +69,7 @@ interface StageAt {
 export const writeStageStarted = (pool: Pool, at: StageAt, attempt: number, worker: string): Promise<unknown> =>
   pool.query(
     `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, worker) values ($1, $2, $3, 'running', $4, $5)
-     on conflict (run_key, generation, stage) do update set state = 'running', attempts = excluded.attempts, worker = excluded.worker, ended_at = null
+     on conflict (run_key, generation, stage) do update set state = 'running', attempts = greatest(stage_run.attempts, excluded.attempts), worker = excluded.worker, ended_at = null
      where stage_run.attempts < excluded.attempts or stage_run.ended_at is null`,
     [at.runKey, at.generation, at.stage, attempt, worker],
   );
@@ -85,7 +85,7 @@ export const writeStageEnded = (
   pool.query(
     `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, worker, ended_at, code, class, text)
      values ($1, $2, $3, $4, $5, $6, clock_timestamp(), $7, $8, $9)
-     on conflict (run_key, generation, stage) do update set state = excluded.state, attempts = excluded.attempts, worker = excluded.worker,
+     on conflict (run_key, generation, stage) do update set state = excluded.state, attempts = greatest(stage_run.attempts, excluded.attempts), worker = excluded.worker,
        ended_at = excluded.ended_at, code = coalesce(excluded.code, stage_run.code), class = coalesce(excluded.class, stage_run.class), text = coalesce(excluded.text, stage_run.text)`,
     [
       at.runKey,
