@@ -220,6 +220,9 @@ export interface Failure {
   readonly rule?: string;
 }
 
+/** A year: what asks for more is a mistake, and a moment beyond what a Date can say would stop the run that waits for it. */
+const DELAY_MS_MAX = 366 * 86_400_000;
+
 export const failure = (code: Code, text: string = codes[code].says, more: Partial<Failure> = {}): Failure => ({
   code,
   class: codes[code].class,
@@ -227,6 +230,7 @@ export const failure = (code: Code, text: string = codes[code].says, more: Parti
   commit: codes[code].commit,
   text,
   ...more,
+  ...(more.nextDelayMs === undefined ? {} : { nextDelayMs: Math.min(more.nextDelayMs, DELAY_MS_MAX) }),
 });
 
 /** Thrown by connectors, stores, flows and by user code that knows its own failure; the guard turns it into an ApplicationFailure. */

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { classify } from '../../src/model/classify.ts';
-import { CodedError, codes, isCode, type Code } from '../../src/model/failure.ts';
+import { CodedError, codes, failure, isCode, type Code } from '../../src/model/failure.ts';
 
 const with_ = (more: object, message = 'something'): Error => Object.assign(new Error(message), more);
 const thrownBy = async (act: () => Promise<unknown>): Promise<unknown> => {
@@ -109,6 +109,12 @@ describe('errors of the real thing', () => {
     const refused = await thrownBy(() => fetch(`http://127.0.0.1:${port}/`));
     expect(classify(refused)).toMatchObject({ code: 'net_refused', commit: 'no' });
     expect(classify(await thrownBy(() => readFile('/none/at/all')))).toMatchObject({ code: 'file_missing' });
+  });
+
+  it('ask for no moment that cannot be written', () => {
+    expect(failure('http_503', undefined, { nextDelayMs: 5_000 }).nextDelayMs).toBe(5_000);
+    const { nextDelayMs } = new CodedError('http_503', undefined, { nextDelayMs: 1e18 }).failure;
+    expect(new Date(1_795_000_000_000 + nextDelayMs!).getUTCFullYear()).toBeLessThan(2_070);
   });
 
   it('have texts, runbooks and classes for every code', () => {
