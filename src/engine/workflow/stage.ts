@@ -11,13 +11,20 @@ import { verdict } from '../../model/verdict.ts';
 import { attemptStage, type Scheduling, type StageTarget } from './attempt.ts';
 import { counted, healthOf, refreshDetails, summarise } from './details.ts';
 import { parkOn } from './heal.ts';
-import { pastDeadline, type RunState, type Wake } from './run-state.ts';
+import { historyIsLong, pastDeadline, type RunState, type Wake } from './run-state.ts';
 import { PipelineFailed } from './outcome.ts';
 
 const CARRY_AFTER_MS = 10 * 60_000;
+/** Temporal refuses a workflow that has 2,000 activities under way, at every task anew; parked stages count, because each holds one. */
+const STAGES_AT_ONCE_MAX = 500;
 
 export async function runStage(run: RunState, target: StageTarget, input: unknown): Promise<unknown> {
   if (Object.hasOwn(run.journal, target.key)) return run.journal[target.key];
+  // Asked again after each wait: several may have been woken for one place.
+  while (run.active >= STAGES_AT_ONCE_MAX) {
+    await condition(() => run.active < STAGES_AT_ONCE_MAX);
+    if (run.ledger && historyIsLong()) await leaveForCarry(run);
+  }
   run.active++;
   try {
     return await live(run, target, input);
@@ -198,7 +205,7 @@ function afterPark(
   }
 }
 
-/** Between two segments of a long flow history may have grown: wait here, holding nothing, for the next execution. */
+/** Between two segments of a long flow, or before the next of many stages, history may have grown: wait here, holding nothing, for the next execution. */
 async function leaveForCarry(run: RunState): Promise<void> {
   run.wantsCarry = true;
   await condition(() => false);
