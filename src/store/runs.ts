@@ -4,6 +4,7 @@
 import type { Pool } from 'pg';
 import type { Failure } from '../model/failure.ts';
 import type { Health, Park, StageFailure, Totals } from '../model/messages.ts';
+import { type Db, inTransaction, withClient } from './db.ts';
 
 export interface RunIdentity {
   readonly runKey: string;
@@ -21,43 +22,41 @@ export async function openRun(
   run: RunIdentity,
   force: boolean,
 ): Promise<{ generation: number; already?: Totals }> {
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
-    // The first of two concurrent starts inserts; the second waits on the key and finds the row.
-    await client.query(
-      `insert into mendflow.run (key, pipeline, data_date, scope, state, workflow_id, owner, input)
-       values ($1, $2, $3, $4, 'running', $5, $6, $7) on conflict (key) do nothing`,
-      [run.runKey, run.pipeline, run.dataDate, run.scope, run.workflowId, run.owner, JSON.stringify(run.input)],
-    );
-    const found = await client.query<{ generation: number; state: string; closed: { totals?: Totals } | null }>(
-      'select generation, state, closed from mendflow.run where key = $1 for update',
-      [run.runKey],
-    );
-    const { generation, state, closed } = found.rows[0]!;
-    const ended = state === 'done' || state === 'degraded';
-    if (ended && !force) {
-      await client.query('rollback');
-      return {
-        generation,
-        already: closed?.totals ?? { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 },
-      };
-    }
-    const again = ended || state === 'aborted' || state === 'failed';
-    const next = again ? generation + 1 : generation;
-    await client.query(
-      `update mendflow.run set generation = $2, state = 'running', health = 'healthy', workflow_id = $3, owner = $4, input = $5, closed_at = null,
-       opened_at = case when $6 then clock_timestamp() else opened_at end where key = $1`,
-      [run.runKey, next, run.workflowId, run.owner, JSON.stringify(run.input), again],
-    );
-    await client.query('commit');
-    return { generation: next };
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined);
-    throw error;
-  } finally {
-    client.release();
-  }
+  return await withClient(pool, (client) => inTransaction(client, () => openRow(client, run, force)));
+}
+
+async function openRow(
+  client: Db,
+  run: RunIdentity,
+  force: boolean,
+): Promise<{ generation: number; already?: Totals }> {
+  // The first of two concurrent starts inserts; the second waits on the key and finds the row.
+  await client.query(
+    `insert into mendflow.run (key, pipeline, data_date, scope, state, workflow_id, owner, input)
+     values ($1, $2, $3, $4, 'running', $5, $6, $7) on conflict (key) do nothing`,
+    [run.runKey, run.pipeline, run.dataDate, run.scope, run.workflowId, run.owner, JSON.stringify(run.input)],
+  );
+  const found = await client.query<{ generation: number; state: string; closed: { totals?: Totals } | null }>(
+    'select generation, state, closed from mendflow.run where key = $1 for update',
+    [run.runKey],
+  );
+  const { generation, state, closed } = found.rows[0]!;
+  const ended = state === 'done' || state === 'degraded';
+  if (ended && !force)
+    return {
+      generation,
+      already: closed?.totals ?? { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 },
+    };
+  const again = ended || state === 'aborted' || state === 'failed';
+  const next = again ? generation + 1 : generation;
+  await client.query(
+    `update mendflow.run set generation = $2, state = 'running', health = 'healthy', workflow_id = $3, owner = $4, input = $5, closed_at = null,
+     opened_at = case when $6 then clock_timestamp() else opened_at end where key = $1`,
+    [run.runKey, next, run.workflowId, run.owner, JSON.stringify(run.input), again],
+  );
+  // What an execution that was terminated left waiting waits no more; whatever still has to will say so again.
+  await client.query('delete from mendflow.parked_run where run_key = $1', [run.runKey]);
+  return { generation: next };
 }
 
 interface StageAt {
