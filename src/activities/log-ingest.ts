@@ -6,7 +6,7 @@ import { stage } from 'mendflow/worker';
 import { type Bins, flow, type Segment, type Sink, table } from 'mendflow/flow';
 import { openSource } from '../connectors/file-source.ts';
 import { type FileRef, listFiles } from '../connectors/files.ts';
-import { knownSources, planFile } from '../connectors/known-sources.ts';
+import { knownSources, plannedFile, planFile } from '../connectors/known-sources.ts';
 import { type FormatName, formats } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
 
@@ -32,6 +32,8 @@ export function logIngestActivities(sink: Sink) {
     /** One file, from its first byte that no run has planned to the end of its last finished record. */
     async ingest({ file, format: name }: { file: FileRef; format: FormatName }): Promise<Segment<Bins>> {
       const ctx = stage();
+      const planned = ctx.acceptLoss ? await plannedFile(sink.pool, ctx, file) : undefined;
+      if (planned) return await flow({ from: planned, into: logEntries, sink }).run(ctx);
       const format = formats[name];
       const opened = await openSource(file, { known: knownSources(sink.pool, ctx), format, dataDate: ctx.dataDate });
       const { identity } = opened;

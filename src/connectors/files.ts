@@ -107,6 +107,13 @@ async function leadsToFile(path: Buffer): Promise<boolean> {
 
 /** Suffix by which a stored codec is known. */
 const GZIP_SUFFIX = Buffer.from('.gz');
+const isGzip = (path: Buffer): boolean => path.subarray(-GZIP_SUFFIX.length).equals(GZIP_SUFFIX);
+
+/** The name by which the ledger knows a listed file, whether the file is still there or not. */
+export function sourceNameOf(ref: FileRef): Buffer {
+  const path = pathOf(ref);
+  return path.subarray(path[0] === 47 ? 1 : 0, isGzip(path) ? path.length - GZIP_SUFFIX.length : path.length);
+}
 
 /** Opens a listed file. Throws `file_vanished` if it is gone since, `file_forbidden`, `file_not_regular`. */
 export async function openFile(ref: FileRef): Promise<OpenFile> {
@@ -130,17 +137,15 @@ export async function openFile(ref: FileRef): Promise<OpenFile> {
 async function opened(ref: FileRef, handle: FileHandle): Promise<OpenFile> {
   const found = await handle.stat({ bigint: true });
   if (!found.isFile()) throw fileFault({ code: found.isDirectory() ? 'EISDIR' : 'ENXIO' }, ref.name);
-  const path = pathOf(ref);
-  const gzip = path.subarray(-GZIP_SUFFIX.length).equals(GZIP_SUFFIX);
   const storedBytes = Number(found.size);
   const modifiedMs = Number(found.mtimeMs);
   return {
     ref,
     fd: handle.fd,
-    codec: gzip ? 'gzip' : 'none',
+    codec: isGzip(pathOf(ref)) ? 'gzip' : 'none',
     storedBytes,
     modifiedMs,
-    sourceName: path.subarray(path[0] === 47 ? 1 : 0, gzip ? path.length - GZIP_SUFFIX.length : path.length),
+    sourceName: sourceNameOf(ref),
     hint: { inode: String(found.ino), device: String(found.dev), bytes: storedBytes, modifiedMs },
     async stat() {
       const now = await handle.stat();

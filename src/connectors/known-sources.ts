@@ -7,6 +7,7 @@ import { type Db } from '../store/db.ts';
 import {
   earlierSlice,
   edgeChunks,
+  findSlice,
   findSources,
   firstChunks,
   hintSource,
@@ -16,8 +17,10 @@ import {
   type Source,
   supersedeSource,
 } from '../store/sources.ts';
+import type { OpenSource as Planned } from '../flow/flow.ts';
 import type { KnownSource, KnownSources } from './file-identity.ts';
 import type { OpenSource } from './file-source.ts';
+import { type FileRef, sourceNameOf } from './files.ts';
 
 export function knownSources(pool: Pool, ctx: Pick<FlowContext, 'pipeline' | 'stage'>): KnownSources {
   const known = async (source: Pick<Source, 'id' | 'name' | 'version' | 'hint'>): Promise<KnownSource> => {
@@ -93,4 +96,22 @@ export async function planFile(
     sourceId,
     slice: identity.from <= earlier.to ? { from: earlier.from, to: Math.max(earlier.to, to), sealed } : earlier,
   };
+}
+
+/** Nothing is read of what is given up. */
+const unread: Planned['reader'] = {
+  async *chunks() {},
+  release: () => undefined,
+  raw: async () => new Uint8Array(0),
+  close: async () => undefined,
+};
+
+/** What this run has planned of a file, for giving up its rest: that has to work above all where the file is gone, cut short or written anew. */
+export async function plannedFile(pool: Pool, ctx: FlowContext, ref: FileRef): Promise<Planned | undefined> {
+  for (const { id: sourceId } of await findSources(pool, ctx.pipeline, sourceNameOf(ref))) {
+    const { runKey, generation, stage } = ctx;
+    const slice = await findSlice(pool, { runKey, generation, stage, sourceId });
+    if (slice) return { sourceId, slice, reader: unread };
+  }
+  return undefined;
 }
