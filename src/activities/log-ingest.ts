@@ -4,6 +4,7 @@
 import { log } from '@temporalio/activity';
 import { stage } from 'mendflow/worker';
 import { type Bins, flow, type Segment, type Sink, table } from 'mendflow/flow';
+import type { OnRewrite } from '../connectors/file-identity.ts';
 import { openSource } from '../connectors/file-source.ts';
 import { type FileRef, listFiles } from '../connectors/files.ts';
 import { knownSources, plannedFile, planFile } from '../connectors/known-sources.ts';
@@ -30,12 +31,25 @@ export function logIngestActivities(sink: Sink) {
     },
 
     /** One file, from its first byte that no run has planned to the end of its last finished record. */
-    async ingest({ file, format: name }: { file: FileRef; format: FormatName }): Promise<Segment<Bins>> {
+    async ingest({
+      file,
+      format: name,
+      onRewrite,
+    }: {
+      file: FileRef;
+      format: FormatName;
+      onRewrite?: OnRewrite;
+    }): Promise<Segment<Bins>> {
       const ctx = stage();
       const planned = ctx.acceptLoss ? await plannedFile(sink.pool, ctx, file) : undefined;
       if (planned) return await flow({ from: planned, into: logEntries, sink }).run(ctx);
       const format = formats[name];
-      const opened = await openSource(file, { known: knownSources(sink.pool, ctx), format, dataDate: ctx.dataDate });
+      const opened = await openSource(file, {
+        known: knownSources(sink.pool, ctx),
+        format,
+        dataDate: ctx.dataDate,
+        ...(onRewrite === undefined ? {} : { onRewrite }),
+      });
       const { identity } = opened;
       if (identity.kind === 'new' && identity.copyOf !== undefined)
         log.warn(`${file.name} holds the same bytes as ${identity.copyOf}, which was loaded before; both are kept.`, {

@@ -35,7 +35,7 @@ export interface KnownSources {
   byStart(size: number): Promise<readonly KnownSource[]>;
 }
 
-export type OnRewrite = 'ask' | 'replace' | 'separate';
+export type OnRewrite = 'ask' | 'separate';
 
 export type Identity =
   /** Never seen: a source is to be made with this version. `copyOf` holds the same bytes under another name: worth a warning. */
@@ -44,7 +44,6 @@ export type Identity =
       readonly version: number;
       readonly from: 0;
       readonly copyOf?: string;
-      readonly supersedes?: string;
     }
   /** Seen before: what is new begins at `from`, which is the file's end if nothing is. */
   | { readonly kind: 'known'; readonly sourceId: string; readonly from: number; readonly renamedFrom?: string };
@@ -118,7 +117,6 @@ export async function identify(question: Question): Promise<Identity> {
   }
   if (named === undefined || (await movedBeside(named))) return { kind: 'new', version, from: 0 };
   if (onRewrite === 'separate') return { kind: 'new', version, from: 0 };
-  if (onRewrite === 'replace') return { kind: 'new', version, from: 0, supersedes: named.id };
   if (
     size < named.plannedTo &&
     (await holds(
@@ -130,7 +128,7 @@ export async function identify(question: Question): Promise<Identity> {
     throw shrunk(question, named);
   throw new CodedError(
     'source_rewritten',
-    `${question.ref.name} holds other bytes than those loaded from it before (source ${named.id}, ${named.plannedTo} bytes). What was loaded stays. Retry once the old file is back, or start again with onRewrite "separate" to load it as a new version or "replace" to put it in the old one's place.`,
+    `${question.ref.name} holds other bytes than those loaded from it before (source ${named.id}, ${named.plannedTo} bytes). What was loaded stays. Retry once the old file is back; or abort, and start again with --set onRewrite=separate to load it beside what was loaded before.`,
   );
 }
 

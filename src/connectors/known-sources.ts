@@ -15,7 +15,6 @@ import {
   plannedRanges,
   type Slice,
   type Source,
-  supersedeSource,
 } from '../store/sources.ts';
 import type { OpenSource as Planned } from '../flow/flow.ts';
 import type { KnownSource, KnownSources } from './file-identity.ts';
@@ -78,7 +77,6 @@ export async function planFile(
       version: identity.version,
       hint,
     });
-    if (identity.supersedes !== undefined) await supersedeSource(pool, identity.supersedes, id);
     return { sourceId: id, slice: { from, to, sealed } };
   }
   const { sourceId } = identity;

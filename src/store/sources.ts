@@ -45,10 +45,6 @@ export async function insertSource(
   return rows[0]!;
 }
 
-/** Notes that newer bytes stand under the name now. */
-export const supersedeSource = (db: Db, id: string, by: string): Promise<unknown> =>
-  db.query('update mendflow.source set superseded_by = $2 where id = $1', [id, by]);
-
 /** Keeps what was last seen of a source (inode, size, times): a hint, never a proof. */
 export const hintSource = (db: Db, id: string, hint: unknown): Promise<unknown> =>
   db.query('update mendflow.source set hint = $2 where id = $1', [id, JSON.stringify(hint)]);

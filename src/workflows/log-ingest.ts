@@ -15,6 +15,10 @@ export const logIngest = pipeline({
   input: {
     path: text('file or folder to read'),
     format: choice('line format', 'plain', 'log4j', 'apache', 'syslog', 'jsonl'),
+    onRewrite: {
+      ...choice('what to do about a file that holds other bytes than those loaded before', 'ask', 'separate'),
+      default: 'ask' as const,
+    },
   },
   scope: ['path'],
   stages: stages<LogIngest>({
@@ -25,9 +29,9 @@ export const logIngest = pipeline({
       onSkip: { output: { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 } },
     },
   }),
-  async run({ list, ingest }, { input: { path, format } }) {
+  async run({ list, ingest }, { input: { path, format, onRewrite } }) {
     const files = await list({ path });
-    const all = await Promise.all(files.map((file) => ingest.as(file.name)({ file, format })));
+    const all = await Promise.all(files.map((file) => ingest.as(file.name)({ file, format, onRewrite })));
     return { files: all.length };
   },
 });
