@@ -23,6 +23,8 @@ const logEntries = table('log_entries', {
   generation: 'integer',
 });
 
+const nothing: Bins = { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
+
 export function logIngestActivities(sink: Sink) {
   return {
     /** The files of a folder, or the one file. */
@@ -41,8 +43,11 @@ export function logIngestActivities(sink: Sink) {
       onRewrite?: OnRewrite;
     }): Promise<Segment<Bins>> {
       const ctx = stage();
-      const planned = ctx.acceptLoss ? await plannedFile(sink.pool, ctx, file) : undefined;
-      if (planned) return await flow({ from: planned, into: logEntries, sink }).run(ctx);
+      if (ctx.acceptLoss) {
+        const planned = await plannedFile(sink.pool, ctx, file);
+        // Nothing was planned of it, so there is nothing to account for.
+        return planned ? await flow({ from: planned, into: logEntries, sink }).run(ctx) : { done: true, out: nothing };
+      }
       const format = formats[name];
       const opened = await openSource(file, {
         known: knownSources(sink.pool, ctx),

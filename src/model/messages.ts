@@ -100,7 +100,10 @@ export interface StageCall {
   readonly grant: Grant;
   /** Where the last segment of a flow ended, for people. */
   readonly at?: string;
-  readonly acceptLoss?: { readonly actor: string; readonly reason: string };
+  /** Token of the park that this call ends: its row goes, and never that of a later park. */
+  readonly woken?: string;
+  /** Account the rest as skipped instead of reading it; `skip`: the decision was to go on without the stage. */
+  readonly acceptLoss?: { readonly actor: string; readonly reason: string; readonly skip?: boolean };
 }
 
 /** First detail of the ApplicationFailure that ends a stage's activity. */

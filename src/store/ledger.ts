@@ -9,6 +9,7 @@ import { type Balance, balance } from './balance.ts';
 import { type Db, withClient } from './db.ts';
 import { hit } from './failpoint.ts';
 import { withoutWriters } from './lease.ts';
+import { supersedeSamples } from './letters.ts';
 import { ledgerStage } from './sources.ts';
 
 /** What a chunk row is about, the same for all chunks of a flow. */
@@ -152,6 +153,7 @@ export const closeRun = (pool: Pool, runKey: string): Promise<Balance> =>
     return withoutWriters(client, runKey, async () => {
       const closed = await alreadyClosed(client, runKey);
       if (closed) return { keep: false, value: closed };
+      await supersedeSamples(client, runKey);
       const value = await balance(client, runKey);
       if (!value.balanced) return { keep: false, value };
       await writeClosed(client, runKey, 'done', value);

@@ -215,3 +215,11 @@ export async function showLetter(db: Db, id: string, seal: Sealer): Promise<Open
     violations: opened.violations,
   };
 }
+
+/** Samples of a stage that stopped, whose records were loaded or quarantined after all once it went on: they are nobody's work any more. */
+export const supersedeSamples = (db: Db, runKey: string): Promise<unknown> =>
+  db.query(
+    `update mendflow.dead_letter l set state = 'superseded' where l.run_key = $1 and l.sample and l.state = 'open'
+     and exists (select from mendflow.chunk c where c.source_id = l.source_id and c.generation = l.generation and c.counted and c.extent @> l.off)`,
+    [runKey],
+  );

@@ -160,12 +160,12 @@ export async function writePark(
 }
 
 /** The wait is over. The run's own row goes back to running once no stage of it waits. */
-export const removePark = (pool: Pool, runKey: string, stage: string): Promise<unknown> =>
+export const removePark = (pool: Pool, runKey: string, stage: string, token: string): Promise<unknown> =>
   pool.query(
-    `with gone as (delete from mendflow.parked_run where run_key = $1 and stage = $2)
+    `with gone as (delete from mendflow.parked_run where run_key = $1 and stage = $2 and token = $3)
      update mendflow.run set state = 'running', health = 'healthy' where key = $1 and state in ('parked', 'asking')
-       and not exists (select from mendflow.parked_run where run_key = $1 and stage <> $2)`,
-    [runKey, stage],
+       and not exists (select from mendflow.parked_run where run_key = $1 and (stage <> $2 or token <> $3))`,
+    [runKey, stage, token],
   );
 
 export const removeParks = (pool: Pool, runKey: string): Promise<unknown> =>

@@ -3,6 +3,7 @@
 // Apart because every engine test begins with it.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DataConverter } from '@temporalio/common';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import type { Pool } from 'pg';
@@ -55,6 +56,7 @@ let installed = false;
 
 export async function openEngine(
   served: (stage: (name: string) => (input: never) => Promise<never>) => readonly Served[],
+  dataConverter?: DataConverter,
 ): Promise<Engine> {
   if (!installed) Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
   installed = true;
@@ -64,7 +66,7 @@ export async function openEngine(
   const address = inject('temporalAddress');
   const connection = await Connection.connect({ address });
   await reconcileSearchAttributes(connection, 'default');
-  const client = new Client({ connection });
+  const client = new Client({ connection, ...(dataConverter ? { dataConverter } : {}) });
   const prefix = `t${randomBytes(4).toString('hex')}`;
   const scripts = new Map<string, Script>();
   const counts = new Map<string, number>();
@@ -91,6 +93,7 @@ export async function openEngine(
       served: served(stageCode),
       workflows: await bundles.get(file.href)!,
       control: pool,
+      ...(dataConverter ? { dataConverter } : {}),
     });
     const running = both.run();
     let stopped: Promise<void> | undefined;

@@ -13,7 +13,7 @@ import { withStage, type StageContext } from './context.ts';
 
 /** Where the guard leaves its rows; every method is best effort, and none may reject. */
 export interface StageLog {
-  started(call: StageCall, attempt: number, worker: string): Promise<void>;
+  started(call: StageCall, attempt: number, worker: string): void;
   failed(
     call: StageCall,
     attempt: number,
@@ -45,8 +45,7 @@ export function guarded(code: StageCode, stageLog: StageLog | undefined, segment
     // For people: an attempt that died with its worker was one too, though it is not charged to the budget.
     const attempt = call.grant.attemptBase + beat.tally.failures + losses + 1;
     const context = contextOf(call, attempt, losses, segmentMs, beat);
-    // Awaited, so that taking an old park's row away can never come after the row of a new one.
-    await stageLog?.started(call, attempt, worker);
+    stageLog?.started(call, attempt, worker);
     if (info.attempt === 2 && beat.tally.failures > 0)
       void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: Date.now() });
     const stop = keepAlive(info.heartbeatTimeoutMs, beat);

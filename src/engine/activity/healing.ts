@@ -87,10 +87,10 @@ export function recordIn(pool: Pool): Healing['record'] {
       notes.map(({ outcome, ...note }) => ({ ...note, taken: outcome.taken, text: outcome.text })),
     );
     // A skipped stage has no further attempt that would tell how it ended.
-    for (const { kind, stage: skipped, outcome } of notes) {
+    for (const { kind, stage: skipped, token, outcome } of notes) {
       if (kind !== 'skip' || !outcome.taken) continue;
       await writeStageState(pool, runKey, skipped, 'skipped');
-      await removePark(pool, runKey, skipped);
+      await removePark(pool, runKey, skipped, token);
     }
   };
 }

@@ -11,11 +11,10 @@ const PATIENCE_MS = 2_000;
 
 export function stageLogIn(pool: Pool): StageLog {
   return {
-    started: (call, attempt, worker) =>
-      patiently(
-        call,
-        Promise.all([writeStageStarted(pool, call, attempt, worker), removePark(pool, call.runKey, call.stage)]),
-      ),
+    started: (call, attempt, worker) => {
+      const woken = call.woken === undefined ? [] : [removePark(pool, call.runKey, call.stage, call.woken)];
+      void patiently(call, Promise.all([writeStageStarted(pool, call, attempt, worker), ...woken]));
+    },
     failed: (call, attempt, ended, nextTryAt, worker) =>
       patiently(
         call,
@@ -31,7 +30,16 @@ export function stageLogIn(pool: Pool): StageLog {
         ]),
       ),
     done: (call, attempt, worker) =>
-      patiently(call, writeStageEnded(pool, call, call.acceptLoss ? 'loss-accepted' : 'done', attempt, worker)),
+      patiently(
+        call,
+        writeStageEnded(
+          pool,
+          call,
+          call.acceptLoss?.skip ? 'skipped' : call.acceptLoss ? 'loss-accepted' : 'done',
+          attempt,
+          worker,
+        ),
+      ),
   };
 }
 

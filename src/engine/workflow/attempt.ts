@@ -31,7 +31,9 @@ export interface StageTarget {
 
 export interface Scheduling {
   readonly grant: Grant;
-  readonly acceptLoss?: { readonly actor: string; readonly reason: string };
+  readonly acceptLoss?: StageCall['acceptLoss'];
+  /** Token of the park that this scheduling ends. */
+  readonly woken?: string;
 }
 
 type Ending =
@@ -88,6 +90,7 @@ function schedule(
     grant: scheduling.grant,
     ...(at === undefined ? {} : { at }),
     ...(scheduling.acceptLoss ? { acceptLoss: scheduling.acceptLoss } : {}),
+    ...(scheduling.woken === undefined ? {} : { woken: scheduling.woken }),
   };
   return scheduleActivity<unknown>(target.type, [input ?? null, call], {
     ...(target.taskQueue === undefined ? {} : { taskQueue: target.taskQueue }),

@@ -48,11 +48,13 @@ async function live(run: RunState, target: StageTarget, input: unknown): Promise
       run.carried.delete(key);
       const step = afterPark(park, wake, policy);
       if ('output' in step) return finish(run, key, step.output, 'skipped', park.attempts, startedAt);
-      next = step.scheduling;
+      next = { ...step.scheduling, woken: park.token };
     }
     const end = await attemptStage(run, target, input, next);
-    if ('output' in end)
+    if ('output' in end) {
+      if (next.acceptLoss?.skip) return finish(run, key, policy.onSkip?.output, 'skipped', end.attempts, startedAt);
       return finish(run, key, end.output, next.acceptLoss ? 'loss-accepted' : 'done', end.attempts, startedAt);
+    }
     if ('carry' in end) await leaveForCarry(run);
     else next = await settleFailure(run, target, end.failed, next);
   }
@@ -183,7 +185,19 @@ function afterPark(
   const { decision } = wake;
   switch (decision.kind) {
     case 'skip':
-      return { output: policy.onSkip?.output };
+      // What a stage has planned to move has to be accounted for, or the run would never balance: give up the rest, then go on without it.
+      return policy.quarantineShareMax === undefined
+        ? { output: policy.onSkip?.output }
+        : {
+            scheduling: {
+              grant: { ...whole, attemptBase: park.attempts },
+              acceptLoss: {
+                actor: decision.actor ?? 'unknown',
+                reason: `skipped: ${decision.reason ?? 'no reason given'}`,
+                skip: true,
+              },
+            },
+          };
     case 'accept-loss':
       return {
         scheduling: {
