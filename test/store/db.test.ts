@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as dial, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -113,12 +114,11 @@ describe('COMMIT', () => {
     await client.query(`begin; create table if not exists slow_commit (n int); drop trigger if exists slow on slow_commit;
       create constraint trigger slow after insert on slow_commit deferrable initially deferred for each row execute function slow(); insert into slow_commit values (1)`);
     const lost = commit(client);
-    setTimeout(
-      () =>
-        void other.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'unknown'`),
-      200,
+    const killed = sleep(200).then(() =>
+      other.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'unknown'`),
     );
     await expect(lost).rejects.toMatchObject({ failure: { code: 'pg_commit_unknown', commit: 'unknown' } });
+    await killed;
     await Promise.all([disconnect(client), disconnect(other)]);
   });
 
