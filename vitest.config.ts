@@ -25,7 +25,17 @@ export default defineConfig({
           exclude: ['test/model/**', 'test/unit/**', 'test/chaos/**', 'test/acceptance/**'],
         },
       },
-      { ...shared, test: { ...shared.test, ...needsStack, name: 'chaos', include: ['test/chaos/**/*.test.ts'] } },
+      {
+        ...shared,
+        test: {
+          ...shared.test,
+          ...needsStack,
+          name: 'chaos',
+          // What was broken on purpose may rightly wait most of a minute before it is tried again.
+          testTimeout: 180_000,
+          include: ['test/chaos/**/*.test.ts'],
+        },
+      },
     ],
   },
 });
