@@ -141,6 +141,15 @@ function afterStop(
       end: 'asking',
       waitMs: 0,
     };
+  if (end.until === 'upstream')
+    return {
+      step: {
+        what: 'park',
+        text: 'Parked, holding nothing, until the breaker of the upstream admits calls. Nobody is asked.',
+      },
+      end: 'waiting',
+      waitMs: 0,
+    };
   const text = `Parked, holding nothing, for ${inWords(end.delayMs)}; then one attempt. Nobody is asked.`;
   return { step: { what: 'park', text }, end: 'waiting', waitMs: end.delayMs };
 }
@@ -153,6 +162,8 @@ const whySentence = {
   'attempts spent': 'The attempts are spent.',
   'time spent': 'The time is spent.',
   'wait beyond the budget': 'The wait it needs is longer than the time left.',
+  'not admitted': 'No call was made, and it costs no attempt.',
+  'retry budget spent': 'Too many runs are retrying on this upstream already.',
 } as const;
 
 const choices = (policy: Policy): string =>

@@ -140,6 +140,13 @@ export const codes = {
   net_unreachable: row('transient', 'upstream', 'no', 'upstream-down', 'The network does not reach the other side.'),
   dns_again: row('transient', 'upstream', 'no', 'upstream-down', 'The name server could not answer now.'),
   dns_unknown: row('delayed', 'upstream', 'no', 'upstream-down', 'The name does not exist.'),
+  breaker_open: row(
+    'delayed',
+    'upstream',
+    'no',
+    'upstream-down',
+    'The breaker of the upstream admits no call now, so none was made.',
+  ),
   // Commands
   command_failed: row(
     'permanent',
@@ -162,6 +169,7 @@ export const codes = {
   http_403: row('permanent', 'config', 'no', 'credentials', 'The upstream does not permit this.'),
   http_404: row('permanent', 'call', 'no', 'upstream-refuses', 'The upstream does not have this.'),
   http_408: row('transient', 'upstream', 'unknown', 'upstream-down', 'The upstream gave up waiting for the request.'),
+  http_404_not_yet: row('delayed', 'call', 'no', 'upstream-refuses', 'The upstream does not have this yet.'),
   http_429: row('throttled', 'upstream', 'no', 'upstream-down', 'The upstream asks for fewer calls.'),
   http_500: row('transient', 'upstream', 'unknown', 'upstream-down', 'The upstream failed inside.'),
   http_501: row('permanent', 'code', 'no', 'upstream-refuses', 'The upstream does not implement this.'),
@@ -175,6 +183,45 @@ export const codes = {
     'The upstream is not available and says when to come back.',
   ),
   http_504: row('transient', 'upstream', 'unknown', 'upstream-down', 'A gateway waited too long for the upstream.'),
+  answer_cut: row('transient', 'upstream', 'unknown', 'upstream-down', 'The answer ended before it was complete.'),
+  answer_unreadable: row(
+    'transient',
+    'upstream',
+    'unknown',
+    'upstream-answers',
+    'The answer is not in the format it names.',
+  ),
+  answer_too_large: row(
+    'permanent',
+    'config',
+    'unknown',
+    'upstream-answers',
+    'The answer is larger than the declared limit.',
+  ),
+  answer_changed: row(
+    'permanent',
+    'upstream',
+    'no',
+    'upstream-answers',
+    'The answer has not the shape that the pipeline reads.',
+  ),
+  paging_stuck: row(
+    'permanent',
+    'upstream',
+    'no',
+    'upstream-answers',
+    'The pages of the upstream lead in a circle or do not add up.',
+  ),
+  left_origin: row(
+    'permanent',
+    'config',
+    'no',
+    'upstream-answers',
+    'The upstream leads to an origin that is not declared.',
+  ),
+  tls_invalid: row('permanent', 'config', 'no', 'credentials', 'The certificate of the upstream is not valid.'),
+  secret_missing: row('permanent', 'config', 'no', 'credentials', 'A declared secret is not set.'),
+  dataset_gone: row('permanent', 'self', 'no', 'datasets', 'Records kept between two stages are not there any more.'),
   // Workers and code
   worker_lost: row(
     'transient',

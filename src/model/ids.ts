@@ -47,5 +47,11 @@ export const queues = (prefix: string): { work: string; heal: string } => {
   const work = prefix === '' ? 'mendflow' : `${prefix}-mendflow`;
   return { work, heal: healQueueOf(work) };
 };
+/** Each upstream has a queue of its own. */
+export const upstreamQueueOf = (workQueue: string, upstream: string): string => `${workQueue}-${upstream}`;
+/** The recovery of one upstream: `breaker/http:quake-api`. */
+export const breakerId = (prefix: string, upstream: string): string => workflowId(prefix, `breaker/${upstream}`);
+/** The one workflow that repairs what was lost. */
+export const watchId = (prefix: string): string => workflowId(prefix, 'watch');
 /** Parking and the ledger have workers of their own, so that a hanging upstream cannot starve healing. */
 export const healQueueOf = (workQueue: string): string => `${workQueue}-heal`;

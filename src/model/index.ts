@@ -9,4 +9,13 @@ export * from './messages.ts';
 export { presets } from './policy.ts';
 export { afterFailure, delayAfter, emptyTally, type Grant, grantOf, type Next, type Tally } from './retry-clock.ts';
 export type { AnySpec, Field, Fields, Policy } from './spec.ts';
+export {
+  breakerDefaults,
+  type BreakerSettings,
+  type Secret,
+  secret,
+  type Upstream,
+  type Upstreams,
+  upstreams,
+} from './upstream.ts';
 export { type Ended, type Verdict, verdict } from './verdict.ts';

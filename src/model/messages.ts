@@ -2,7 +2,7 @@
 // Invariant: plain JSON, no record values, no secrets; every field survives a continue-as-new and an upgrade of the code.
 // Apart because these shapes are stored in histories: they change only by adding.
 import type { Failure } from './failure.ts';
-import type { Grant } from './retry-clock.ts';
+import type { Grant, Why } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
 
 export const decisionKinds = ['retry', 'skip', 'extend-budget', 'accept-loss', 'abort'] as const;
@@ -79,8 +79,10 @@ export function readTrouble(value: unknown): Trouble | undefined {
 /** A stage that waits, holding nothing. */
 export interface Park {
   readonly token: string;
-  readonly until: 'time' | 'decision';
-  /** When it goes on by itself (until time), in ms. */
+  readonly until: 'upstream' | 'time' | 'decision';
+  /** Key of the upstream whose breaker ends the wait (until upstream). */
+  readonly upstream?: string;
+  /** When it goes on by itself (until time) or becomes a question (until upstream), in ms. */
   readonly wakeAt?: number;
   readonly since: number;
   readonly failure: Failure;
@@ -102,6 +104,8 @@ export interface StageCall {
   readonly at?: string;
   /** Token of the park that this call ends: its row goes, and never that of a later park. */
   readonly woken?: string;
+  /** An operator said to try now: a breaker that is held open for a wrong setting lets this attempt through as its trial. */
+  readonly decided?: true;
   /** Account the rest as skipped instead of reading it; `skip`: the decision was to go on without the stage. */
   readonly acceptLoss?: { readonly actor: string; readonly reason: string; readonly skip?: boolean };
 }
@@ -111,7 +115,7 @@ export interface StageFailure {
   readonly failure: Failure;
   readonly attempts: number;
   readonly elapsedMs: number;
-  readonly why: 'never retried' | 'attempts spent' | 'time spent' | 'wait beyond the budget';
+  readonly why: Why;
 }
 
 /** What the guard tells the run once, when a stage begins to have trouble. */

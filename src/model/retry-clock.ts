@@ -26,11 +26,20 @@ export interface Grant {
   readonly attemptBase: number;
 }
 
+/** Why nothing more is tried now. `not admitted`: a breaker refused the call, which costs no attempt. */
+export type Why =
+  | 'never retried'
+  | 'attempts spent'
+  | 'time spent'
+  | 'wait beyond the budget'
+  | 'not admitted'
+  | 'retry budget spent';
+
 export type Next =
   | { readonly next: 'retry'; readonly delayMs: number; readonly tally: Tally }
   | {
       readonly next: 'stop';
-      readonly why: 'never retried' | 'attempts spent' | 'time spent' | 'wait beyond the budget';
+      readonly why: Why;
       readonly tally: Tally;
     };
 
@@ -66,6 +75,8 @@ export function afterFailure(
   options: { policy: Policy; grant: Grant; now: number; random: number; progressed: boolean },
 ): Next {
   const { policy, grant, now, random, progressed } = options;
+  if (failed.code === 'breaker_open')
+    return { next: 'stop', why: 'not admitted', tally: { ...before, ended: before.ended + 1 } };
   const past = progressed ? { ...emptyTally, ended: before.ended } : before;
   const tally: Tally = {
     failures: past.failures + 1,

@@ -33,6 +33,8 @@ export interface Policy<Output = unknown> {
   readonly backoff: Backoff;
   /** After a spent budget that time can heal, one attempt each such interval. */
   readonly slow: Duration;
+  /** Key of the declared upstream that the stage calls, such as `http:quake-api`: it then runs on the queue of that upstream, so that a hanging one starves nobody else. */
+  readonly upstream?: string;
   /** Makes the stage skippable: what the rest of the run gets instead of its output. */
   readonly onSkip?: { readonly output: Output };
   /** For stages that move records: share of bad records, 0..1, above which the stage stops and the run asks. */

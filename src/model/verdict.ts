@@ -3,10 +3,8 @@
 // Apart because this one decision is what Mendflow is for; it has to be readable in one go.
 import { ms } from './duration.ts';
 import type { Failure } from './failure.ts';
-import type { Next } from './retry-clock.ts';
+import type { Why } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
-
-type Why = Extract<Next, { next: 'stop' }>['why'];
 
 /** How the activity ended, as the guard (or the engine, for a lost worker) reports it. */
 export interface Ended {
@@ -18,6 +16,7 @@ export interface Ended {
 
 export type Verdict =
   | { readonly do: 'park'; readonly until: 'time'; readonly delayMs: number }
+  | { readonly do: 'park'; readonly until: 'upstream' }
   | { readonly do: 'park'; readonly until: 'decision' }
   | { readonly do: 'fail' };
 
@@ -31,6 +30,7 @@ export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off';
   if (run.heal === 'off') return { do: 'fail' };
   if (run.pastDeadline) return { do: 'park', until: 'decision' };
   const { failure } = ended;
+  if (ended.why === 'not admitted') return { do: 'park', until: 'upstream' };
   switch (failure.class) {
     case 'permanent':
     case 'data':
