@@ -1,7 +1,7 @@
 // What lives here: whether a file is one that was loaded before, grown, renamed, cut short or written anew.
 // Invariant: sameness is proved by hashing committed ranges again; names, inodes and times only say where to look.
 // Apart because the ledger knows what was committed and the file system what is there, and neither knows the other.
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { CodedError } from '../model/failure.ts';
 import { type Bytes, bytesOf } from '../flow/parse/bytes.ts';
@@ -9,7 +9,7 @@ import type { Range } from '../flow/types.ts';
 import { displayName, type FileRef, openFile, type OpenFile } from './files.ts';
 
 /** A committed range with the hash of its bytes. */
-interface Proof extends Range {
+export interface Proof extends Range {
   readonly rawSha256: Uint8Array;
 }
 
@@ -31,8 +31,8 @@ export interface KnownSource {
 export interface KnownSources {
   /** The newest version under this name. */
   byName(name: Uint8Array): Promise<KnownSource | undefined>;
-  /** Sources of the pipeline, whatever their name, whose first committed range ends at or before `size`. */
-  byStart(size: number): Promise<readonly KnownSource[]>;
+  /** Sources of the pipeline, whatever their name, whose first committed range ends at or before `size` and holds these bytes. */
+  byStart(size: number, holdsFirst: (first: Proof) => Promise<boolean>): Promise<readonly KnownSource[]>;
 }
 
 export type OnRewrite = 'ask' | 'separate';
@@ -69,14 +69,32 @@ async function holds(bytes: Bytes, size: number, proofs: readonly Proof[]): Prom
 
 async function sha256Of(bytes: Bytes, from: number, to: number): Promise<Buffer> {
   const sha256 = createHash('sha256');
+  await addTo(sha256, bytes, from, to);
+  return sha256.digest();
+}
+
+/** Returns how many bytes there were. */
+async function addTo(sha256: Hash, bytes: Bytes, from: number, to: number): Promise<number> {
   const block = Buffer.allocUnsafe(Math.min(1 << 20, Math.max(1, to - from)));
-  for (let at = from; at < to;) {
+  let at = from;
+  while (at < to) {
     const count = await bytes.read(block.subarray(0, Math.min(block.length, to - at)), at);
     if (count === 0) break;
     sha256.update(block.subarray(0, count));
     at += count;
   }
-  return sha256.digest();
+  return at - from;
+}
+
+/** Asked for ranges from the start, shorter ones first, it reads the file once, however many sources there are to compare with. */
+function startOf(bytes: Bytes): (first: Proof) => Promise<boolean> {
+  const sha256 = createHash('sha256');
+  let at = 0;
+  return async ({ from, to, rawSha256 }) => {
+    if (from !== 0 || to < at) return await holds(bytes, to, [{ from, to, rawSha256 }]);
+    at += await addTo(sha256, bytes, at, to);
+    return at === to && sha256.copy().digest().equals(rawSha256);
+  };
 }
 
 interface Question {
@@ -143,7 +161,7 @@ async function sameBytes(
   { bytes, size, known }: Question,
   named: KnownSource | undefined,
 ): Promise<KnownSource | undefined> {
-  for (const candidate of await known.byStart(size)) {
+  for (const candidate of await known.byStart(size, startOf(bytes))) {
     if (candidate.id === named?.id || candidate.proofs.length === 0) continue;
     if (await holds(bytes, size, candidate.proofs)) return candidate;
   }

@@ -39,13 +39,11 @@ export function knownSources(pool: Pool, ctx: Pick<FlowContext, 'pipeline' | 'st
       const [newest] = await findSources(pool, ctx.pipeline, name);
       return newest && (await known(newest));
     },
-    byStart: async (size) => {
-      const firsts = await firstChunks(pool, ctx.pipeline, ctx.stage, size);
-      const all = await sourcesById(
-        pool,
-        firsts.map((first) => first.sourceId),
-      );
-      return await Promise.all(all.map(known));
+    byStart: async (size, holdsFirst) => {
+      const same: string[] = [];
+      for (const first of await firstChunks(pool, ctx.pipeline, ctx.stage, size))
+        if (await holdsFirst(first)) same.push(first.sourceId);
+      return await Promise.all((await sourcesById(pool, same)).map(known));
     },
   };
 }

@@ -95,13 +95,15 @@ export async function edgeChunks(db: Db, sourceId: string, stage: string): Promi
   return rows.map((row) => ({ sourceId, ...toRange(row), rawSha256: row.raw }));
 }
 
-/** First chunks of all sources of a pipeline that end at or before `size`: candidates for "the same bytes under another name". */
+/** First chunks of all sources of a pipeline that end at or before `size`, shorter ones first: candidates for "the same bytes under another name". */
 export async function firstChunks(db: Db, pipeline: string, stage: string, size: number): Promise<Proof[]> {
   const { rows } = await db.query<Bounds & { sourceId: string; raw: Buffer }>(
-    `select distinct on (c.source_id) c.source_id as "sourceId", lower(extent) as from, upper(extent) as to, raw_sha256 as raw
-     from mendflow.chunk c join mendflow.source s on s.id = c.source_id
-     where s.pipeline = $1 and c.stage = $2 and raw_sha256 is not null and lower(extent) = 0 and upper(extent) <= $3
-     order by c.source_id, generation desc`,
+    `select * from (
+       select distinct on (c.source_id) c.source_id as "sourceId", lower(extent) as from, upper(extent) as to, raw_sha256 as raw
+       from mendflow.chunk c join mendflow.source s on s.id = c.source_id
+       where s.pipeline = $1 and c.stage = $2 and raw_sha256 is not null and lower(extent) = 0 and upper(extent) <= $3
+       order by c.source_id, generation desc) firsts
+     order by firsts.to`,
     [pipeline, ledgerStage(stage), size],
   );
   return rows.map((row) => ({ sourceId: row.sourceId, ...toRange(row), rawSha256: row.raw }));

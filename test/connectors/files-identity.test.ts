@@ -26,8 +26,13 @@ class Ledger implements KnownSources {
   readonly sources: { -readonly [key in keyof KnownSource]: KnownSource[key] }[] = [];
   byName = async (name: Uint8Array): Promise<KnownSource | undefined> =>
     this.sources.filter((source) => Buffer.from(source.name).equals(name)).at(-1);
-  byStart = async (size: number): Promise<readonly KnownSource[]> =>
-    this.sources.filter(({ proofs }) => proofs[0]?.from === 0 && proofs[0].to <= size);
+  byStart: KnownSources['byStart'] = async (size, holdsFirst) => {
+    const same: KnownSource[] = [];
+    const firsts = this.sources.filter(({ proofs }) => proofs[0]?.from === 0 && proofs[0].to <= size);
+    for (const source of firsts.toSorted((a, b) => a.proofs[0]!.to - b.proofs[0]!.to))
+      if (await holdsFirst(source.proofs[0]!)) same.push(source);
+    return same;
+  };
 }
 
 let folder: string;
