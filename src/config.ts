@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { secretsFrom } from './connectors/secret.ts';
 import { CodedError } from './model/failure.ts';
 
 export interface Config {
@@ -31,10 +32,13 @@ export interface Config {
   readonly cacheDir: string;
   /** TEMPORAL_CLI: path of the Temporal CLI. */
   readonly temporalCli: string | undefined;
+  /** MENDFLOW_MAIN_API: base URL of the earthquake service that daily-report reads. Default the public one. */
+  readonly mainApi: string;
   /** Who decides, for the ledger: MENDFLOW_ACTOR, else the login name. */
   readonly actor: string;
 }
 
+const MAIN_API = 'https://earthquake.usgs.gov';
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 /** Reads the environment. Throws `config_invalid` naming every variable that is wrong. */
@@ -58,6 +62,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   const logLevel = LOG_LEVELS.find((level) => level === (given('MENDFLOW_LOG') ?? 'info'));
   if (!logLevel)
     faults.push(`MENDFLOW_LOG has to be one of ${LOG_LEVELS.join(', ')}, and is "${String(given('MENDFLOW_LOG'))}".`);
+  const mainApi = given('MENDFLOW_MAIN_API') ?? MAIN_API;
+  if (!/^https?:\/\/[^/]/.test(mainApi) || !URL.canParse(mainApi))
+    faults.push('MENDFLOW_MAIN_API has to be an address that begins with http:// or https://.');
   const dir = resolve(given('MENDFLOW_DIR') ?? '.mendflow');
   const ownCache = fileURLToPath(new URL('../.mendflow/cache', import.meta.url));
   const config: Config = {
@@ -72,6 +79,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     logLevel: logLevel ?? 'info',
     failpoints: given('MENDFLOW_FAILPOINTS') ?? '',
     temporalCli: given('TEMPORAL_CLI'),
+    mainApi,
     actor: given('MENDFLOW_ACTOR') ?? given('USER') ?? given('LOGNAME') ?? loginName(),
   };
   if (faults.length > 0)
@@ -81,6 +89,16 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     );
   return Object.freeze(config);
 }
+
+/** The value of a secret by its name, looked up at each call: a credential that is renewed in its file counts from the next call on. */
+export const readSecret = secretsFrom(process.env);
+
+/** Threads that look up names and read files. Four hung name servers would otherwise stop every other upstream too. */
+export const THREADS = 64;
+
+/** Node has made its threads before it runs a module, so what is set from inside comes too late; it has to be in the environment. */
+export const threadsAreFew = (env: Readonly<Record<string, string | undefined>> = process.env): boolean =>
+  !(Number(env['UV_THREADPOOL_SIZE']) >= THREADS);
 
 /** The environment as it was given, for processes that are started to live in it: workers of the stack. */
 export const inheritedEnvironment = (

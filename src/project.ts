@@ -3,6 +3,8 @@
 // Apart from the worker because the command line needs the list without running it.
 import { project, serve } from 'mendflow/worker';
 import { logIngestActivities } from './activities/log-ingest.ts';
+import { readConfig } from './config.ts';
+import { ownUpstreams } from './upstreams.ts';
 import { logIngest } from './workflows/log-ingest.ts';
 
 export default project({
@@ -10,5 +12,6 @@ export default project({
     import.meta.url.endsWith('.ts') ? './workflows/index.ts' : './workflows/index.js',
     import.meta.url,
   ),
+  upstreams: ownUpstreams(readConfig()),
   serve: (sink) => [serve(logIngest, logIngestActivities(sink))],
 });

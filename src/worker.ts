@@ -11,8 +11,9 @@ import {
   Runtime,
 } from '@temporalio/worker';
 import { pino } from 'pino';
-import { readConfig } from './config.ts';
+import { readConfig, threadsAreFew, THREADS } from './config.ts';
 import { connectClient, loadProject, openSink } from './connect.ts';
+import { unopenedUpstreams } from './engine/unopened-upstreams.ts';
 import { bundleWorkflows, createWorkers, reconcileSearchAttributes } from './engine/worker.ts';
 import { provideSink } from './flow/sink.ts';
 import { migrate } from './store/migrate.ts';
@@ -29,6 +30,10 @@ async function main(): Promise<void> {
     // Signals are handled below: the runtime's own handler would not wait for our pools.
     shutdownSignals: [],
   });
+  if (threadsAreFew())
+    logger.warn(
+      `UV_THREADPOOL_SIZE is below ${THREADS}: a name server that hangs would stop all upstreams, not only its own. Set it in the environment of the worker.`,
+    );
   armFailpoints(config.failpoints);
   const { project, own } = await loadProject(process.cwd());
   const connected = await connectClient(config, project);
@@ -39,12 +44,15 @@ async function main(): Promise<void> {
   const sink = openSink(config, places);
   provideSink(sink);
   const connection = await NativeConnection.connect(places.temporal.connectionOptions as NativeConnectionOptions);
+  const declared = project.upstreams ?? {};
+  const open = unopenedUpstreams(declared);
   const bundle = await bundleOf(project.workflows, own);
   const workers = await createWorkers({
     connection,
     namespace: places.temporal.namespace,
     prefix: config.prefix,
-    served: project.serve(sink),
+    served: project.serve(sink, open),
+    upstreams: { declared, open },
     workflows: bundle,
     control: connected.control,
     ...(project.dataConverter ? { dataConverter: project.dataConverter } : {}),
@@ -55,6 +63,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => workers.shutdown());
   logger.info({ namespace: places.temporal.namespace }, 'Worker is up.');
   await workers.run();
+  await open.close();
   await Promise.allSettled([connection.close(), connected.close(), sink.pool.end()]);
 }
 

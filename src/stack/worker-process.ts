@@ -21,9 +21,13 @@ export interface WorkerCommand {
 
 /**
  * How Node is started for a worker. Chunks are short-lived megabytes in two threads: with the defaults of V8 and of the C library
- * their leftovers grow to 330 MiB over some millions of lines; so they stay below 260, at the same speed.
+ * their leftovers grow to 330 MiB over some millions of lines; so they stay below 260, at the same speed. Names are looked up by threads,
+ * and with four of them one hung name server would stop the calls of all other upstreams.
  */
-export const leanNode = { args: ['--max-semi-space-size=2'], env: { MALLOC_ARENA_MAX: '2' } } as const;
+export const leanNode = {
+  args: ['--max-semi-space-size=2'],
+  env: { MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '64' },
+} as const;
 
 /** A worker that was started here. */
 export interface WorkerProcess {

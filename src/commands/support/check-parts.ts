@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { unopenedUpstreams } from '../../engine/unopened-upstreams.ts';
 import { bundleWorkflows, type Project, type Served } from '../../engine/worker.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { faultsOf } from '../../model/spec.ts';
@@ -38,7 +39,8 @@ export function checkStages(project: Project, specs: readonly AnySpec[]): Part {
   const pool = openPool({ url: 'postgres://127.0.0.1:1/none', applicationName: 'mendflow-check' });
   let served: readonly Served[];
   try {
-    served = project.serve({ pool, seal: createSealer([{ id: 'check', key: Buffer.alloc(32) }]) });
+    const sink = { pool, seal: createSealer([{ id: 'check', key: Buffer.alloc(32) }]) };
+    served = project.serve(sink, unopenedUpstreams(project.upstreams));
   } catch (error) {
     return part('stages', 'The stages could not be made.', [
       `serve() of the project failed without a database: ${messageOf(error)} Make connections when a stage runs, not when it is made.`,

@@ -9,6 +9,7 @@ import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import type { StageCall, StageFailure, Trouble } from '../../model/messages.ts';
 import { afterFailure, emptyTally, type Next, type Tally } from '../../model/retry-clock.ts';
+import type { OpenUpstreams } from '../open-upstreams.ts';
 import { withStage, type StageContext } from './context.ts';
 
 /** Where the guard leaves its rows; every method is best effort, and none may reject. */
@@ -35,8 +36,17 @@ const worker = `${hostname()}:${process.pid}`;
 
 type StageCode = (input: unknown) => Promise<unknown>;
 
+/** What stands around every stage of a worker. */
+export interface Around {
+  readonly stageLog?: StageLog;
+  readonly segmentMs?: number;
+  /** Retries of failures of an upstream are paid from its budget; without it they are free. */
+  readonly upstreams?: Pick<OpenUpstreams, 'spendRetry'>;
+}
+
 /** Wraps the code of a stage as the activity that Temporal calls. */
-export function guarded(code: StageCode, stageLog: StageLog | undefined, segmentMs = SEGMENT_MS) {
+export function guarded(code: StageCode, around: Around = {}) {
+  const { stageLog, segmentMs = SEGMENT_MS } = around;
   return async (input: unknown, call: StageCall): Promise<unknown> => {
     const info = activityInfo();
     const before = readBeat(info.heartbeatDetails);
@@ -61,7 +71,7 @@ export function guarded(code: StageCode, stageLog: StageLog | undefined, segment
     } catch (error) {
       if (error instanceof CompleteAsyncError) throw error;
       if (context.signal.aborted) endedByCancellation(beat);
-      throw await failed(error, call, attempt, beat, stageLog);
+      throw await failed(error, call, attempt, beat, around);
     } finally {
       stop();
     }
@@ -128,7 +138,7 @@ async function failed(
   call: StageCall,
   attempt: number,
   beat: { tally: Tally; progressed: boolean },
-  stageLog: StageLog | undefined,
+  { stageLog }: Around,
 ): Promise<ApplicationFailure> {
   const { grant, policy } = call;
   const known = classify(error);
