@@ -110,9 +110,11 @@ comment on column mendflow.breaker_event.detail is 'The figures it was decided b
 comment on column mendflow.breaker_event.at is 'When.';
 
 create function mendflow.clk() returns timestamptz language sql volatile as $$
-  select clock_timestamp() + coalesce(nullif(current_setting('mendflow.skew', true), '')::interval, '0')
+  select coalesce(
+    to_timestamp(nullif(current_setting('mendflow.stopped_at', true), '')::numeric / 1000),
+    clock_timestamp() + coalesce(nullif(current_setting('mendflow.skew', true), '')::interval, '0'))
 $$;
-comment on function mendflow.clk() is 'The only clock of breakers. A session may shift its own by the setting mendflow.skew: so a test makes a clock jump without waiting.';
+comment on function mendflow.clk() is 'The only clock of breakers. For tests a session may shift its own by mendflow.skew (an interval) or stop it by mendflow.stopped_at (ms since 1970): so a clock jumps without waiting.';
 alter table mendflow.breaker alter changed_at set default mendflow.clk();
 alter table mendflow.breaker_event alter at set default mendflow.clk();
 
