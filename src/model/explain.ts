@@ -159,6 +159,7 @@ const failureOf = (outcome: Exclude<Scripted, 'ok'>): Failure =>
 
 const whySentence = {
   'never retried': 'Trying again would not help.',
+  'tries spent': 'So many failures of this kind do not pass by waiting.',
   'attempts spent': 'The attempts are spent.',
   'time spent': 'The time is spent.',
   'wait beyond the budget': 'The wait it needs is longer than the time left.',

@@ -1,5 +1,6 @@
 // What lives here: every failure Mendflow knows, one row each, and the value that travels when one happens.
-// Invariant: a code has one class for ever; class, fault and commit certainty are read from this table and nowhere else.
+// Invariant: a code has one class and fault for ever, read from this table and nowhere else. So is commit certainty, but where a rule knows more:
+// a connection that was cut before the first byte of the request is sent has changed nothing.
 // Apart because everything imports it: connectors raise codes, the guard counts by class, the engine parks by class, people read `says`.
 
 /** How a failure behaves over time: what retrying can do about it. */
@@ -17,6 +18,8 @@ interface Row {
   readonly says: string;
   /** File below ops/runbooks that tells what to do. */
   readonly runbook: string;
+  /** After so many failures of this very code time will not heal it, and the run asks. Default: as the class. */
+  readonly triesMax?: number;
 }
 
 const row = (cls: FailureClass, fault: Fault, commit: Commit, runbook: string, says: string): Row => ({
@@ -35,7 +38,8 @@ export const codes = {
   file_forbidden: row('permanent', 'config', 'no', 'files', 'The worker may not read the file or folder.'),
   file_not_regular: row('permanent', 'config', 'no', 'files', 'The path is not a regular file or a folder.'),
   file_busy: row('transient', 'self', 'no', 'files', 'The file is busy or was moved under the reader.'),
-  file_io: row('transient', 'self', 'no', 'files', 'The disk reported an error while reading.'),
+  file_exists: row('permanent', 'call', 'no', 'files', 'A file or folder of that name is there already.'),
+  file_io: { ...row('transient', 'self', 'unknown', 'files', 'The disk reported an error.'), triesMax: 2 },
   disk_full: row('delayed', 'self', 'rolled-back', 'disk', 'There is no space left on the device.'),
   files_open_max: row('delayed', 'self', 'no', 'files', 'The process has no file descriptors left.'),
   source_shrunk: row(
@@ -56,6 +60,10 @@ export const codes = {
   // Records
   record_invalid: row('data', 'record', 'no', 'records', 'A record does not fit the declared schema.'),
   record_refused: row('data', 'record', 'rolled-back', 'records', 'The database refused a record.'),
+  record_early: {
+    ...row('delayed', 'record', 'rolled-back', 'records', 'A record refers to another one that is not there yet.'),
+    triesMax: 4,
+  },
   crash_suspect: row('data', 'record', 'unknown', 'records', 'A record was in flight each time a worker died.'),
   quarantine_limit: row(
     'permanent',
@@ -85,6 +93,11 @@ export const codes = {
     'postgres',
     'The database is out of memory, disk or connections.',
   ),
+  pg_io: {
+    ...row('delayed', 'upstream', 'unknown', 'postgres', 'The database could not read or write its own files.'),
+    triesMax: 3,
+  },
+  pg_cancelled: row('transient', 'self', 'rolled-back', 'postgres', 'Somebody cancelled the statement.'),
   pg_auth: row('permanent', 'config', 'no', 'postgres', 'The database refused the login or a permission.'),
   pg_schema: row(
     'permanent',
@@ -138,8 +151,14 @@ export const codes = {
   net_reset: row('transient', 'upstream', 'unknown', 'upstream-down', 'The connection was cut.'),
   net_timeout: row('transient', 'upstream', 'unknown', 'upstream-down', 'The other side did not answer in time.'),
   net_unreachable: row('transient', 'upstream', 'no', 'upstream-down', 'The network does not reach the other side.'),
+  net_forbidden: row('permanent', 'config', 'no', 'configuration', 'This machine does not let the worker connect.'),
   dns_again: row('transient', 'upstream', 'no', 'upstream-down', 'The name server could not answer now.'),
-  dns_unknown: row('delayed', 'upstream', 'no', 'upstream-down', 'The name does not exist.'),
+  dns_failed: row('delayed', 'upstream', 'no', 'upstream-down', 'The name server failed.'),
+  dns_unknown: { ...row('delayed', 'upstream', 'no', 'upstream-down', 'The name does not exist.'), triesMax: 3 },
+  tls_failed: {
+    ...row('transient', 'upstream', 'no', 'upstream-down', 'No encrypted connection came about.'),
+    triesMax: 2,
+  },
   breaker_open: row(
     'delayed',
     'upstream',
@@ -163,14 +182,38 @@ export const codes = {
     'The command ended with a code declared as retryable.',
   ),
   command_missing: row('permanent', 'config', 'no', 'commands', 'The command is not installed or may not be run.'),
-  // HTTP statuses as a connector or a test names them; the HTTP connector brings the rest
+  // HTTP statuses whose class or advice is their own; the others belong to one of these (rules/http.ts)
   http_400: row('permanent', 'code', 'no', 'upstream-refuses', 'The upstream calls the request wrong.'),
   http_401: row('permanent', 'config', 'no', 'credentials', 'The upstream does not accept the credential.'),
+  http_402: row('permanent', 'config', 'no', 'credentials', 'The upstream wants to be paid first.'),
   http_403: row('permanent', 'config', 'no', 'credentials', 'The upstream does not permit this.'),
   http_404: row('permanent', 'call', 'no', 'upstream-refuses', 'The upstream does not have this.'),
+  http_407: row('permanent', 'config', 'no', 'credentials', 'The proxy does not accept the credential.'),
   http_408: row('transient', 'upstream', 'unknown', 'upstream-down', 'The upstream gave up waiting for the request.'),
+  http_409: row('permanent', 'call', 'no', 'upstream-refuses', 'The upstream holds something that contradicts this.'),
+  http_409_in_progress: row(
+    'transient',
+    'call',
+    'unknown',
+    'upstream-refuses',
+    'The upstream is still working on the same call.',
+  ),
+  http_410: row('permanent', 'call', 'no', 'upstream-refuses', 'The upstream had this once and never will again.'),
+  http_412: {
+    ...row('transient', 'call', 'no', 'upstream-refuses', 'What the call builds on was changed meanwhile.'),
+    triesMax: 2,
+  },
+  http_413: row('permanent', 'code', 'no', 'upstream-refuses', 'The request is larger than the upstream takes.'),
+  http_416: {
+    ...row('transient', 'call', 'no', 'upstream-refuses', 'The upstream has not the part that was asked for.'),
+    triesMax: 2,
+  },
+  http_421: row('transient', 'upstream', 'no', 'upstream-down', 'The call reached a server that does not serve it.'),
+  http_423: row('delayed', 'call', 'no', 'upstream-refuses', 'What the call wants is locked by another.'),
+  http_425: row('transient', 'upstream', 'no', 'upstream-down', 'The upstream did not want the call so early.'),
   http_404_not_yet: row('delayed', 'call', 'no', 'upstream-refuses', 'The upstream does not have this yet.'),
   http_429: row('throttled', 'upstream', 'no', 'upstream-down', 'The upstream asks for fewer calls.'),
+  http_451: row('permanent', 'call', 'no', 'upstream-refuses', 'The upstream may not show this, by law.'),
   http_500: row('transient', 'upstream', 'unknown', 'upstream-down', 'The upstream failed inside.'),
   http_501: row('permanent', 'code', 'no', 'upstream-refuses', 'The upstream does not implement this.'),
   http_502: row('transient', 'upstream', 'unknown', 'upstream-down', 'A gateway got no good answer from the upstream.'),
@@ -183,6 +226,9 @@ export const codes = {
     'The upstream is not available and says when to come back.',
   ),
   http_504: row('transient', 'upstream', 'unknown', 'upstream-down', 'A gateway waited too long for the upstream.'),
+  http_507: row('delayed', 'upstream', 'no', 'upstream-down', 'The upstream is out of room, quota or capacity.'),
+  http_511: row('permanent', 'config', 'no', 'configuration', 'A network in between wants a login first.'),
+  http_521: row('delayed', 'upstream', 'no', 'upstream-down', 'The gateway does not reach the server behind it.'),
   answer_cut: row('transient', 'upstream', 'unknown', 'upstream-down', 'The answer ended before it was complete.'),
   answer_unreadable: row(
     'transient',
@@ -212,6 +258,20 @@ export const codes = {
     'upstream-answers',
     'The pages of the upstream lead in a circle or do not add up.',
   ),
+  pages_moved: row(
+    'transient',
+    'upstream',
+    'no',
+    'upstream-answers',
+    'Records moved from one page to another while the pages were read.',
+  ),
+  redirect_refused: row(
+    'permanent',
+    'upstream',
+    'unknown',
+    'upstream-answers',
+    'The upstream redirects in a circle, too often, or a call that may not be redirected.',
+  ),
   left_origin: row(
     'permanent',
     'config',
@@ -230,6 +290,8 @@ export const codes = {
     'workers',
     'The worker died or stopped answering during the attempt.',
   ),
+  resources_spent: row('delayed', 'self', 'unknown', 'workers', 'This machine has no memory or ports left.'),
+  cancelled: row('transient', 'self', 'unknown', 'workers', 'The worker itself ended the call.'),
   attempt_timeout: row('transient', 'upstream', 'unknown', 'workers', 'The attempt took longer than the stage allows.'),
   no_worker: row('delayed', 'self', 'no', 'workers', 'No worker took the stage in time.'),
   deadline: row('permanent', 'call', 'unknown', 'deadline', 'The deadline of the run has passed.'),

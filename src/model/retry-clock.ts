@@ -2,7 +2,7 @@
 // Invariant: pure; the guard, `explain` and simulations run exactly this. Never earlier than the other side asked.
 // Apart because waiting is arithmetic, and arithmetic is tested by tables.
 import { ms } from './duration.ts';
-import type { Failure, FailureClass } from './failure.ts';
+import { type Failure, type FailureClass, rowOf } from './failure.ts';
 import type { Policy } from './spec.ts';
 
 /** What the guard remembers of a stage from attempt to attempt; travels as heartbeat detail. */
@@ -14,9 +14,11 @@ export interface Tally {
   readonly firstFailureAt?: number;
   readonly lastCode?: string;
   readonly perClass: Readonly<Partial<Record<FailureClass, number>>>;
+  /** Only of codes that have a limit of their own; a beat of an older worker has none. */
+  readonly perCode?: Readonly<Record<string, number>>;
 }
 
-export const emptyTally: Tally = { failures: 0, ended: 0, perClass: {} };
+export const emptyTally: Tally = { failures: 0, ended: 0, perClass: {}, perCode: {} };
 
 /** What the guard may still spend: the policy's budget, or what an operator granted. */
 export interface Grant {
@@ -26,9 +28,10 @@ export interface Grant {
   readonly attemptBase: number;
 }
 
-/** Why nothing more is tried now. `not admitted`: a breaker refused the call, which costs no attempt. */
+/** Why nothing more is tried now. `not admitted`: a breaker refused the call, which costs no attempt. `tries spent`: of this very code. */
 export type Why =
   | 'never retried'
+  | 'tries spent'
   | 'attempts spent'
   | 'time spent'
   | 'wait beyond the budget'
@@ -48,6 +51,8 @@ const UNKNOWN_ATTEMPTS_MAX = 2;
 /** First wait of a failure that needs time: a restart, a quota, a queue backed up. */
 const DELAYED_FIRST_MS = 30_000;
 const DELAYED_MAX_MS = 15 * 60_000;
+/** How long a stage stands back when all runs together have spent the retries of an upstream. */
+const STAND_BACK_MS = 30_000;
 
 export const grantOf = (policy: Policy): Grant => ({
   attemptsMax: policy.budget.attemptsMax,
@@ -58,11 +63,22 @@ export const grantOf = (policy: Policy): Grant => ({
 /** Wait after failure number `n` (from 1). `random` in [0, 1). What the other side asked for is kept, spread only to later; "at once" and dates gone by ask for nothing. */
 export function delayAfter(failed: Failure, n: number, policy: Policy, random: number): number {
   if (asksToWait(failed)) return Math.ceil(failed.nextDelayMs * (1 + random * 0.1));
-  const own =
+  const [first, factor, max] =
     failed.class === 'delayed' || failed.class === 'throttled'
-      ? Math.min(DELAYED_FIRST_MS * 2 ** (n - 1), DELAYED_MAX_MS)
-      : Math.min(ms(policy.backoff.first) * policy.backoff.factor ** (n - 1), ms(policy.backoff.max));
-  return Math.round(own * (0.5 + random));
+      ? [DELAYED_FIRST_MS, 2, DELAYED_MAX_MS]
+      : [ms(policy.backoff.first), policy.backoff.factor, ms(policy.backoff.max)];
+  // The cap is a promise, so it holds after the spreading too.
+  return Math.round(Math.min(Math.min(first * factor ** (n - 1), max) * (0.5 + random), max));
+}
+
+/** Turns a retry into standing back: the retries that one worker may send to this upstream are spent, so the stage parks for half a minute or as long as was asked. */
+export function standBack(
+  next: Next,
+  failed: Failure,
+  random: number,
+): { readonly next: Extract<Next, { next: 'stop' }>; readonly failure: Failure } {
+  const nextDelayMs = Math.max(failed.nextDelayMs ?? 0, Math.round(STAND_BACK_MS * (0.5 + random)));
+  return { next: { next: 'stop', why: 'retry budget spent', tally: next.tally }, failure: { ...failed, nextDelayMs } };
 }
 
 const asksToWait = (failed: Failure): failed is Failure & { nextDelayMs: number } =>
@@ -77,6 +93,7 @@ export function afterFailure(
   const { policy, grant, now, random, progressed } = options;
   if (failed.code === 'breaker_open')
     return { next: 'stop', why: 'not admitted', tally: { ...before, ended: before.ended + 1 } };
+  const { triesMax } = rowOf(failed.code);
   const past = progressed ? { ...emptyTally, ended: before.ended } : before;
   const tally: Tally = {
     failures: past.failures + 1,
@@ -84,10 +101,16 @@ export function afterFailure(
     firstFailureAt: past.firstFailureAt ?? now,
     lastCode: failed.code,
     perClass: { ...past.perClass, [failed.class]: (past.perClass[failed.class] ?? 0) + 1 },
+    perCode:
+      triesMax === undefined
+        ? { ...past.perCode }
+        : { ...past.perCode, [failed.code]: (past.perCode?.[failed.code] ?? 0) + 1 },
   };
   if (failed.class === 'permanent' || failed.class === 'data') return { next: 'stop', why: 'never retried', tally };
   if (failed.class === 'unknown' && tally.perClass.unknown! >= UNKNOWN_ATTEMPTS_MAX)
     return { next: 'stop', why: 'attempts spent', tally };
+  if (triesMax !== undefined && tally.perCode![failed.code]! >= triesMax)
+    return { next: 'stop', why: 'tries spent', tally };
   if (tally.failures >= grant.attemptsMax) return { next: 'stop', why: 'attempts spent', tally };
   const leftMs = grant.timeMs - (now - tally.firstFailureAt!);
   if (leftMs <= 0) return { next: 'stop', why: 'time spent', tally };

@@ -20,10 +20,12 @@ export type Verdict =
   | { readonly do: 'park'; readonly until: 'decision' }
   | { readonly do: 'fail' };
 
-/** What was asked for is waited for as it is only where it did not fit the budget; after a spent budget it can only make the slow phase slower. */
+/** What was asked for is waited for as it is only where it did not fit the budget, or where the guard itself asked to stand back; after a spent budget it can only make the slow phase slower. */
 const waitMs = ({ failure, why }: Ended, policy: Policy): number => {
   const asked = failure.nextDelayMs ?? 0;
-  return why === 'wait beyond the budget' && asked > 0 ? asked : Math.max(asked, ms(policy.slow));
+  return (why === 'wait beyond the budget' || why === 'retry budget spent') && asked > 0
+    ? asked
+    : Math.max(asked, ms(policy.slow));
 };
 
 export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off'; pastDeadline: boolean }): Verdict {
@@ -31,6 +33,9 @@ export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off';
   if (run.pastDeadline) return { do: 'park', until: 'decision' };
   const { failure } = ended;
   if (ended.why === 'not admitted') return { do: 'park', until: 'upstream' };
+  if (ended.why === 'retry budget spent') return { do: 'park', until: 'time', delayMs: waitMs(ended, policy) };
+  // A name that does not exist, a disk that does not read: seen so often that time is not the cure.
+  if (ended.why === 'tries spent') return { do: 'park', until: 'decision' };
   switch (failure.class) {
     case 'permanent':
     case 'data':

@@ -28,8 +28,9 @@ const table: readonly (readonly [string, unknown, Code])[] = [
   ['a status', with_({ status: 503 }), 'http_503'],
   ['a status code', with_({ statusCode: 401 }), 'http_401'],
   ['a client error that has no row of its own', with_({ status: 422 }), 'http_400'],
-  ['too early, which time heals', with_({ status: 425 }), 'http_503'],
-  ['a server error that has no row of its own', with_({ status: 520 }), 'http_500'],
+  ['too early, which time heals', with_({ status: 425 }), 'http_425'],
+  ['a server error that has no row of its own', with_({ status: 555 }), 'http_500'],
+  ['a gateway of its own words', with_({ status: 520 }), 'http_502'],
   ['the exit code of a command, which is no HTTP status', with_({ status: 1 }), 'unknown'],
   ['what pg says without a code', new Error('Connection terminated unexpectedly'), 'pg_connection_lost'],
   [

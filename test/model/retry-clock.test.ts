@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { codes, failure, type Code } from '../../src/model/failure.ts';
 import { document, standard } from '../../src/model/policy.ts';
-import { afterFailure, delayAfter, emptyTally, grantOf, type Tally } from '../../src/model/retry-clock.ts';
+import { afterFailure, delayAfter, emptyTally, grantOf, standBack, type Tally } from '../../src/model/retry-clock.ts';
 
 const grant = grantOf(standard);
 const middle = 0.5;
@@ -56,6 +56,7 @@ describe('a wait', () => {
           expect(waited).toBeLessThanOrEqual(Math.ceil(asked * 1.1));
           const own = delayAfter(failure(name), n, standard, random);
           expect(own).toBeGreaterThanOrEqual(500);
+          expect(own).toBeLessThanOrEqual(['delayed', 'throttled'].includes(codes[name].class) ? 900_000 : 30_000);
           for (const nonsense of [0, -5_000, Number.NaN])
             expect(delayAfter(failure(name, 'x', { nextDelayMs: nonsense }), n, standard, random)).toBe(own);
         },
@@ -101,6 +102,7 @@ describe('a budget', () => {
       const never = codes[code].class === 'permanent' || codes[code].class === 'data';
       const next = after(emptyTally, code);
       if (never) expect(next).toMatchObject({ next: 'stop', why: 'never retried' });
+      else if (code === 'breaker_open') expect(next).toMatchObject({ why: 'not admitted', tally: { failures: 0 } });
       else expect(next, code).toMatchObject({ next: 'retry' });
     }
   });
@@ -109,6 +111,42 @@ describe('a budget', () => {
     const one = after(emptyTally, 'unknown').tally;
     const two = after(one, 'http_503').tally;
     expect(after(two, 'unknown')).toMatchObject({ next: 'stop', why: 'attempts spent' });
+  });
+
+  it('is what its row says for a code of which more tries are no use', () => {
+    for (const [code, tries] of [
+      ['dns_unknown', 3],
+      ['tls_failed', 2],
+      ['file_io', 2],
+      ['pg_io', 3],
+    ] as const) {
+      let tally = emptyTally;
+      for (let n = 1; n < tries; n++) {
+        const next = after(tally, code, { now: n });
+        expect(next, `${code} ${n}`).toMatchObject({ next: 'retry' });
+        tally = after(next.tally, 'http_503', { now: n }).tally;
+      }
+      expect(after(tally, code, { now: 9 }), code).toMatchObject({ next: 'stop', why: 'tries spent' });
+      // A beat of a worker that did not count by code yet.
+      const { perCode: _, ...older } = emptyTally;
+      expect(after(older, code)).toMatchObject({ next: 'retry', tally: { perCode: { [code]: 1 } } });
+      expect(after({ ...tally, failures: 7 }, code, { progressed: true })).toMatchObject({ next: 'retry' });
+    }
+  });
+
+  it('that is spent by all runs together makes the stage stand back, and is no failure of its own', () => {
+    const next = after(emptyTally, 'http_503');
+    const failed = failure('http_503');
+    for (const [random, nextDelayMs] of [
+      [0, 15_000],
+      [0.5, 30_000],
+      [0.999_99, 45_000],
+    ] as const)
+      expect(standBack(next, failed, random)).toMatchObject({
+        next: { next: 'stop', why: 'retry budget spent', tally: { failures: 1 } },
+        failure: { code: 'http_503', nextDelayMs },
+      });
+    expect(standBack(next, { ...failed, nextDelayMs: 120_000 }, 0.5).failure.nextDelayMs).toBe(120_000);
   });
 
   it('starts anew when records were committed since the last failure', () => {

@@ -40,6 +40,24 @@ describe('a stage whose budget is spent', () => {
     });
   });
 
+  it('stands back for as long as the guard says where the retries of an upstream are spent, whatever failed', () => {
+    for (const code of ['http_503', 'tls_failed', 'worker_lost', 'http_409_in_progress'] as const)
+      expect(verdict(ended(code, { why: 'retry budget spent', askedMs: 31_000 }), standard, on)).toEqual({
+        do: 'park',
+        until: 'time',
+        delayMs: 31_000,
+      });
+  });
+
+  it('waits for the breaker where no call was made, and asks where one code came too often', () => {
+    expect(verdict(ended('breaker_open', { why: 'not admitted' }), standard, on)).toEqual({
+      do: 'park',
+      until: 'upstream',
+    });
+    for (const code of ['dns_unknown', 'tls_failed', 'file_io'] as const)
+      expect(verdict(ended(code, { why: 'tries spent' }), standard, on)).toEqual({ do: 'park', until: 'decision' });
+  });
+
   it('asks once the deadline has passed, and fails only where healing is off', () => {
     expect(verdict(ended('http_503'), standard, { heal: 'on', pastDeadline: true })).toEqual({
       do: 'park',
