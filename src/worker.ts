@@ -3,6 +3,7 @@
 // Apart as the composition root: nothing else knows all the rooms.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import {
   DefaultLogger,
   type LogLevel,
@@ -11,9 +12,10 @@ import {
   Runtime,
 } from '@temporalio/worker';
 import { pino } from 'pino';
-import { readConfig, threadsAreFew, THREADS } from './config.ts';
+import { readConfig, readSecret, threadsAreFew, THREADS } from './config.ts';
 import { connectClient, loadProject, openSink } from './connect.ts';
-import { unopenedUpstreams } from './engine/unopened-upstreams.ts';
+import { openUpstreams } from './connectors/upstream.ts';
+import { pokeRecovery } from './engine/recoveries.ts';
 import { bundleWorkflows, createWorkers, reconcileSearchAttributes } from './engine/worker.ts';
 import { provideSink } from './flow/sink.ts';
 import { migrate } from './store/migrate.ts';
@@ -45,7 +47,16 @@ async function main(): Promise<void> {
   provideSink(sink);
   const connection = await NativeConnection.connect(places.temporal.connectionOptions as NativeConnectionOptions);
   const declared = project.upstreams ?? {};
-  const open = unopenedUpstreams(declared);
+  const open = await openUpstreams(declared, {
+    control: connected.control,
+    databaseUrl: places.databaseUrl,
+    worker: `${hostname()}:${process.pid}`,
+    readSecret,
+    onTransition: (upstream, state) =>
+      void pokeRecovery(connected.client, { prefix: config.prefix }, upstream, state).catch((error: unknown) =>
+        logger.debug({ upstream, error: error instanceof Error ? error.name : 'unknown' }, 'Recovery was not poked.'),
+      ),
+  });
   const bundle = await bundleOf(project.workflows, own);
   const workers = await createWorkers({
     connection,

@@ -1,12 +1,14 @@
 // What lives here: the Temporal workers of one process: pipelines, healing, and one for each upstream.
 // Invariant: either all of them are made or none runs; a stage that names an upstream nobody declared stops the worker at boot.
 // Apart from worker.ts because that is what users write against, and this is what the composition root calls.
+import { Client } from '@temporalio/client';
 import {
   type NativeConnection,
   Worker,
   type WorkerOptions as SdkOptions,
   type WorkflowBundleOption,
 } from '@temporalio/worker';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataConverter } from '@temporalio/common';
 import type { Pool } from 'pg';
 import type { Duration } from '../model/duration.ts';
@@ -14,10 +16,17 @@ import { CodedError } from '../model/failure.ts';
 import { queues, upstreamQueueOf } from '../model/ids.ts';
 import { CONCURRENCY, faultsOfUpstreams, type Upstreams } from '../model/upstream.ts';
 import { guarded } from './activity/guard.ts';
-import { closeIn, openIn, parkIn, recordIn, settleIn } from './activity/healing.ts';
+import { closeIn, openIn, recordIn, settleIn } from './activity/healing.ts';
+import { parkIn } from './activity/parking.ts';
+import { probeIn } from './activity/probe.ts';
+import { type RecoveryTools, tickIn } from './activity/recovery.ts';
+import { sweepIn } from './activity/sweep.ts';
 import { stageLogIn } from './activity/stage-log.ts';
 import { bundleWorkflows } from './bundle.ts';
-import type { OpenUpstreams } from './open-upstreams.ts';
+import { printOf } from '../connectors/secret.ts';
+import type { OpenUpstreams } from '../connectors/upstream.ts';
+import { defaultPace, type Pace } from './pace.ts';
+import { startWatch } from './recoveries.ts';
 import { type Activity, activitiesOf, type Served } from './served.ts';
 
 /** Activities of pipelines at once in one worker process, unless configured. */
@@ -40,6 +49,8 @@ export interface WorkerOptions {
   readonly slotsMax?: number;
   readonly segmentMs?: number;
   readonly buildId?: string;
+  /** How often parks, recovery and watch look by themselves; tests shorten it. */
+  readonly pace?: Partial<Pace>;
   /** How long stages may go on after `shutdown()` before they are told to stop. Default 30 seconds. */
   readonly shutdownGrace?: Duration;
 }
@@ -75,18 +86,18 @@ export async function createWorkers(options: WorkerOptions): Promise<Workers> {
     },
     {
       taskQueue: heal,
-      activities: healingActivities(options.control),
+      activities: healingActivities(options),
       maxConcurrentActivityTaskExecutions: 20,
       activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
     },
     ...Object.entries(options.upstreams?.declared ?? {}).map(([key, { concurrency }]) => ({
       taskQueue: upstreamQueueOf(work, key),
-      activities: stages,
+      activities: { ...stages, 'mendflow/probe': probeIn(options.upstreams!.open) as Activity },
       maxConcurrentActivityTaskExecutions: concurrency ?? CONCURRENCY,
       activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 } as const,
     })),
   ];
-  return together(await createAll(options, wanted));
+  return together(options, await createAll(options, wanted));
 }
 
 async function createAll(options: WorkerOptions, wanted: readonly Partial<SdkOptions>[]): Promise<Worker[]> {
@@ -109,8 +120,10 @@ async function createAll(options: WorkerOptions, wanted: readonly Partial<SdkOpt
   }
 }
 
-function together(workers: readonly Worker[]): Workers {
+function together(options: WorkerOptions, workers: readonly Worker[]): Workers {
+  let over = false;
   const shutdown = (): void => {
+    over = true;
     for (const one of workers) if (one.getState() === 'RUNNING') one.shutdown();
   };
   const run = async (one: Worker): Promise<void> => {
@@ -123,6 +136,7 @@ function together(workers: readonly Worker[]): Workers {
   };
   return {
     run: async () => {
+      void makeSureOfWatch(options, () => over);
       const ends = await Promise.allSettled(workers.map(run));
       const failed = ends.find((end) => end.status === 'rejected');
       if (failed) throw failed.reason;
@@ -131,12 +145,51 @@ function together(workers: readonly Worker[]): Workers {
   };
 }
 
-const healingActivities = (control: Pool): Record<string, Activity> => {
+const WATCH_RETRY_MS = 5_000;
+
+/** Watch is what finds out that something is missing, so it is asked for until it is there. */
+async function makeSureOfWatch(options: WorkerOptions, isOver: () => boolean): Promise<void> {
+  const { connection, namespace, prefix, dataConverter } = options;
+  const client = new Client({ connection, namespace, ...(dataConverter ? { dataConverter } : {}) });
+  while (!isOver()) {
+    const started = await startWatch(client, { prefix }).then(
+      () => true,
+      () => false,
+    );
+    if (started) return;
+    await sleep(WATCH_RETRY_MS, undefined, { ref: false });
+  }
+}
+
+function recoveryTools({ control, upstreams }: WorkerOptions, pace: Pace): RecoveryTools {
+  const declared = upstreams?.declared ?? {};
+  const read = (name: string): string | undefined => {
+    try {
+      return upstreams?.open.readSecret({ secret: name });
+    } catch (error) {
+      // A secret that is missing is a credential like any other: setting it makes another fingerprint.
+      if (error instanceof CodedError) return undefined;
+      throw error;
+    }
+  };
+  return {
+    pool: control,
+    pace,
+    printOf: (upstream) => printOf(declared[upstream]?.headers, read),
+    hasProbe: (upstream) => declared[upstream]?.probe !== undefined,
+  };
+}
+
+const healingActivities = (options: WorkerOptions): Record<string, Activity> => {
+  const { control, prefix } = options;
+  const pace = { ...defaultPace, ...options.pace };
   const around = { stageLog: stageLogIn(control) };
   return {
     'mendflow/open': guarded(openIn(control) as (input: unknown) => Promise<unknown>, around) as Activity,
     'mendflow/close': guarded(closeIn(control) as (input: unknown) => Promise<unknown>, around) as Activity,
-    'mendflow/park': parkIn(control) as Activity,
+    'mendflow/park': parkIn(control, { prefix }, pace) as Activity,
+    'mendflow/tick': tickIn(recoveryTools(options, pace)) as Activity,
+    'mendflow/sweep': sweepIn(control, { prefix }, pace) as Activity,
     'mendflow/record': recordIn(control) as Activity,
     'mendflow/settle': settleIn(control) as Activity,
   };

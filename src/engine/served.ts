@@ -8,7 +8,7 @@ import type { AnySpec, Fields } from '../model/spec.ts';
 import type { Upstreams } from '../model/upstream.ts';
 import { guarded } from './activity/guard.ts';
 import { stageLogIn } from './activity/stage-log.ts';
-import type { OpenUpstreams } from './open-upstreams.ts';
+import type { OpenUpstreams } from '../connectors/upstream.ts';
 import type { Pipeline } from './workflow/pipeline.ts';
 
 type StageCode = (input: never) => Promise<unknown>;

@@ -3,7 +3,7 @@
 // Apart because `mendflow check` makes stages without connecting anywhere.
 import { CodedError } from '../model/failure.ts';
 import type { Upstreams } from '../model/upstream.ts';
-import type { OpenUpstreams, UpstreamClient } from './open-upstreams.ts';
+import type { OpenUpstreams, UpstreamClient } from '../connectors/upstream.ts';
 
 /** Enough to make stages with; each call fails with `config_invalid`. */
 export function unopenedUpstreams(declared: Upstreams = {}): OpenUpstreams {

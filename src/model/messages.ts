@@ -76,6 +76,22 @@ export function readTrouble(value: unknown): Trouble | undefined {
   return { stage, attempt, attemptsMax, code, text: typeof text === 'string' ? text.slice(0, 500) : '', nextTryAt };
 }
 
+/** What recovery tells a parked stage: go on. */
+export interface WakeCall {
+  /** Names the park; any other ignores it. */
+  readonly token: string;
+  /** Try as if an operator had said so: nobody asks about a held upstream any more, so somebody has to find out. */
+  readonly pass?: true;
+}
+
+/** Reads what recovery sends, or what somebody typed under its name; undefined if it is anything else. */
+export function readWake(value: unknown): WakeCall | undefined {
+  if (value === null || typeof value !== 'object') return undefined;
+  const { token, pass } = value as Partial<Record<keyof WakeCall, unknown>>;
+  if (typeof token !== 'string' || token.length > textLengthsMax.token) return undefined;
+  return { token, ...(pass === true ? { pass } : {}) };
+}
+
 /** A stage that waits, holding nothing. */
 export interface Park {
   readonly token: string;

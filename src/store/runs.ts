@@ -1,9 +1,9 @@
-// What lives here: statements about runs, stages, attempts, parks and decisions in the control store.
+// What lives here: statements about runs, stages, attempts and decisions in the control store.
 // Invariant: one function per statement; writing the same thing twice leaves one row.
 // Apart from the ledger because losing a row here costs a line on a page, never a record.
 import type { Pool } from 'pg';
 import type { Failure } from '../model/failure.ts';
-import type { Health, Park, StageFailure, Totals } from '../model/messages.ts';
+import type { StageFailure, Totals } from '../model/messages.ts';
 import { type Db, inTransaction, withClient } from './db.ts';
 
 export interface RunIdentity {
@@ -99,6 +99,14 @@ export const writeStageEnded = (
     ],
   );
 
+/** A breaker refused the attempt, so it was none: the stage is as it was before. */
+export const writeStageRefused = (pool: Pool, at: StageAt, attempt: number, failed: Failure): Promise<unknown> =>
+  pool.query(
+    `update mendflow.stage_run set state = 'parked', attempts = least(attempts, $4), ended_at = clock_timestamp(), code = $5, class = $6, text = $7
+     where run_key = $1 and generation = $2 and stage = $3 and attempts <= $4 + 1`,
+    [at.runKey, at.generation, at.stage, attempt - 1, failed.code, failed.class, failed.text],
+  );
+
 export const writeAttempt = (
   pool: Pool,
   at: StageAt,
@@ -120,56 +128,6 @@ export const writeAttempt = (
       failed.worker,
     ],
   );
-
-/** Writes or repairs the row of a park, and the run's state with it. */
-export async function writePark(
-  pool: Pool,
-  runKey: string,
-  workflowId: string,
-  stage: string,
-  park: Park,
-  health: Health,
-): Promise<void> {
-  const { failure } = park;
-  await pool.query(
-    `with parked as (
-       insert into mendflow.parked_run (run_key, workflow_id, stage, token, until, code, class, text, attempts, elapsed_ms, since, wake_at)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::float8 / 1000), to_timestamp($12::float8 / 1000))
-       on conflict (workflow_id, stage) do update set token = excluded.token, until = excluded.until, code = excluded.code, class = excluded.class, text = excluded.text,
-         attempts = excluded.attempts, elapsed_ms = excluded.elapsed_ms, since = excluded.since, wake_at = excluded.wake_at, checked_at = clock_timestamp())
-     , staged as (
-       update mendflow.stage_run set state = case when $5 = 'decision' then 'asking' else 'parked' end where run_key = $1 and stage = $3
-         and generation = (select generation from mendflow.run where key = $1))
-     update mendflow.run set state = case when $13 = 'asking' then 'asking' else 'parked' end, health = $13 where key = $1 and state in ('running', 'parked', 'asking')`,
-    [
-      runKey,
-      workflowId,
-      stage,
-      park.token,
-      park.until,
-      failure.code,
-      failure.class,
-      failure.text,
-      park.attempts,
-      Math.round(park.elapsedMs),
-      park.since,
-      park.wakeAt ?? null,
-      health,
-    ],
-  );
-}
-
-/** The wait is over. The run's own row goes back to running once no stage of it waits. */
-export const removePark = (pool: Pool, runKey: string, stage: string, token: string): Promise<unknown> =>
-  pool.query(
-    `with gone as (delete from mendflow.parked_run where run_key = $1 and stage = $2 and token = $3)
-     update mendflow.run set state = 'running', health = 'healthy' where key = $1 and state in ('parked', 'asking')
-       and not exists (select from mendflow.parked_run where run_key = $1 and (stage <> $2 or token <> $3))`,
-    [runKey, stage, token],
-  );
-
-export const removeParks = (pool: Pool, runKey: string): Promise<unknown> =>
-  pool.query('delete from mendflow.parked_run where run_key = $1', [runKey]);
 
 export interface DecisionRow {
   readonly stage: string;

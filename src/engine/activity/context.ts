@@ -10,6 +10,8 @@ export interface StageContext extends FlowContext {
   readonly attempt: number;
   /** The same for every attempt of this stage of this run and generation: send it as Idempotency-Key. */
   readonly idempotencyKey: string;
+  /** True where an operator said to try now: the context, passed to `upstream.call`, then goes out as the trial of a breaker that is held open. */
+  readonly decided?: boolean;
 }
 
 const current = new AsyncLocalStorage<StageContext>();

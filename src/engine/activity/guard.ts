@@ -4,17 +4,20 @@
 // Apart because it is the one retry layer: no client, driver or stage retries by itself.
 import { hostname } from 'node:os';
 import { activityInfo, CompleteAsyncError, Context, getClient, log } from '@temporalio/activity';
-import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { ApplicationFailure, ApplicationFailureCategory, CancelledFailure } from '@temporalio/common';
 import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
+import type { Failure } from '../../model/failure.ts';
 import type { StageCall, StageFailure, Trouble } from '../../model/messages.ts';
 import { afterFailure, emptyTally, type Next, type Tally } from '../../model/retry-clock.ts';
-import type { OpenUpstreams } from '../open-upstreams.ts';
+import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { withStage, type StageContext } from './context.ts';
 
 /** Where the guard leaves its rows; every method is best effort, and none may reject. */
 export interface StageLog {
-  started(call: StageCall, attempt: number, worker: string): void;
+  started(call: StageCall, attempt: number, worker: string): Promise<void>;
+  /** A breaker admitted no call: what `started` counted was no attempt. */
+  refused(call: StageCall, attempt: number, failed: Failure): Promise<void>;
   failed(
     call: StageCall,
     attempt: number,
@@ -55,7 +58,7 @@ export function guarded(code: StageCode, around: Around = {}) {
     // For people: an attempt that died with its worker was one too, though it is not charged to the budget.
     const attempt = call.grant.attemptBase + beat.tally.failures + losses + 1;
     const context = contextOf(call, attempt, losses, segmentMs, beat);
-    stageLog?.started(call, attempt, worker);
+    const begun = stageLog?.started(call, attempt, worker);
     if (info.attempt === 2 && beat.tally.failures > 0)
       void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: Date.now() });
     const stop = keepAlive(info.heartbeatTimeoutMs, beat);
@@ -71,7 +74,7 @@ export function guarded(code: StageCode, around: Around = {}) {
     } catch (error) {
       if (error instanceof CompleteAsyncError) throw error;
       if (context.signal.aborted) endedByCancellation(beat);
-      throw await failed(error, call, attempt, beat, around);
+      throw await failed(error, call, attempt, beat, { ...around, begun });
     } finally {
       stop();
     }
@@ -105,6 +108,7 @@ function contextOf(
     quarantineShareMax: call.policy.quarantineShareMax ?? 1,
     losses,
     ...(call.acceptLoss ? { acceptLoss: call.acceptLoss } : {}),
+    ...(call.decided ? { decided: true } : {}),
   };
 }
 
@@ -138,18 +142,22 @@ async function failed(
   call: StageCall,
   attempt: number,
   beat: { tally: Tally; progressed: boolean },
-  { stageLog }: Around,
+  { stageLog, upstreams, begun }: Around & { readonly begun: Promise<void> | undefined },
 ): Promise<ApplicationFailure> {
   const { grant, policy } = call;
   const known = classify(error);
   const now = Date.now();
-  const next = afterFailure(beat.tally, known, {
-    policy: { ...policy, attempt: '1 minute', heartbeat: '1 minute' },
-    grant,
-    now,
-    random: Math.random(),
-    progressed: beat.progressed,
-  });
+  const next = affordable(
+    afterFailure(beat.tally, known, {
+      policy: { ...policy, attempt: '1 minute', heartbeat: '1 minute' },
+      grant,
+      now,
+      random: Math.random(),
+      progressed: beat.progressed,
+    }),
+    known,
+    upstreams,
+  );
   Context.current().heartbeat({ tally: next.tally, progressed: false } satisfies Beat);
   const elapsedMs = now - (next.tally.firstFailureAt ?? now);
   const ended: StageFailure = {
@@ -160,13 +168,26 @@ async function failed(
   };
   const nextTryAt = next.next === 'retry' ? now + next.delayMs : undefined;
   tellLog(error, call, attempt, ended, next);
-  await stageLog?.failed(call, attempt, ended, nextTryAt, worker);
+  if (next.next === 'stop' && next.why === 'not admitted') {
+    await begun;
+    await stageLog?.refused(call, attempt, known);
+  } else await stageLog?.failed(call, attempt, ended, nextTryAt, worker);
   if (nextTryAt !== undefined && next.next === 'retry' && next.delayMs > 60_000)
     void tell(call, { attempt, code: known.code, nextTryAt });
-  const what = { message: known.text, type: known.code, details: [ended] };
+  const what = { message: known.text, type: known.code, details: [ended], ...(isExpected(known) ? benign : {}) };
   return next.next === 'retry'
     ? ApplicationFailure.create({ ...what, nextRetryDelay: Math.max(1, next.delayMs) })
     : ApplicationFailure.create({ ...what, nonRetryable: true });
+}
+
+/** What waits for others is no fault of this house: Temporal then counts it as none and logs nothing. */
+const isExpected = ({ code }: Failure): boolean => code === 'breaker_open' || code === 'http_404_not_yet';
+const benign = { category: ApplicationFailureCategory.BENIGN } as const;
+
+/** Each retry is paid from the budget of the upstream that failed: in a storm of failures most runs then wait instead of adding to it. */
+function affordable(next: Next, { upstream }: Failure, upstreams: Around['upstreams']): Next {
+  if (next.next !== 'retry' || upstream === undefined || !upstreams || upstreams.spendRetry(upstream)) return next;
+  return { next: 'stop', why: 'retry budget spent', tally: next.tally };
 }
 
 /** One WARN per failed attempt, one ERROR for the last: documents 000 and 001. The driver's own text may quote a record, so it stays out. */
@@ -187,6 +208,13 @@ function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageF
     log.warn(`Attempt ${attempt} of ${attemptsMax} failed: ${failure.text} Retrying in ${inWords(next.delayMs)}.`, {
       ...fields,
       nextDelayMs: next.delayMs,
+    });
+    return;
+  }
+  if (next.why === 'not admitted') {
+    log.info(`Stage ${call.stage} was not let through and waits: ${failure.text}`, {
+      ...fields,
+      ...(failure.upstream === undefined ? {} : { upstream: failure.upstream }),
     });
     return;
   }

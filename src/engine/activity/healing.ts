@@ -1,26 +1,13 @@
-// What lives here: the healing activities: open and close a run, park, record decisions, settle an abort.
-// Invariant: parking goes on while the control store is away; opening and closing are stages with a guard and wait for it.
+// What lives here: the healing activities: open and close a run, record decisions, settle an abort.
+// Invariant: opening and closing are stages with a guard and wait for the control store; what cannot be recorded stops no run.
 // Apart because they run on a queue of their own, so that no upstream can keep them from running.
-import { activityInfo, log } from '@temporalio/activity';
-import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
 import { abortRun, closeRun } from '../../store/ledger.ts';
-import {
-  endOpenStages,
-  openRun,
-  removePark,
-  removeParks,
-  writeDecisions,
-  writePark,
-  writeStageState,
-} from '../../store/runs.ts';
-import type { Closed, Healing, ParkCall } from '../workflow/heal.ts';
+import { removePark, removeParks } from '../../store/parks.ts';
+import { endOpenStages, openRun, writeDecisions, writeStageState } from '../../store/runs.ts';
+import type { Closed, Healing } from '../workflow/heal.ts';
 import { stage } from './context.ts';
-
-/** How often a park looks after its row, jittered by ±20 %. */
-const RECHECK_MS = 10 * 60_000;
-const STORE_AWAY_RECHECK_MS = 30_000;
 
 export function openIn(pool: Pool): Healing['open'] {
   return async ({ force, scope, owner, workflowId, input }) => {
@@ -37,45 +24,6 @@ export function closeIn(pool: Pool): Healing['close'] {
       'run_unbalanced',
       `The ledger of the run does not add up, so it stays open: ${closed.faults.join(' ')} All committed rows stay as they are.`,
     );
-  };
-}
-
-export function parkIn(pool: Pool): Healing['park'] {
-  return async (call: ParkCall) => {
-    const info = activityInfo();
-    const { park } = call;
-    const now = Date.now();
-    const wakeInMs = park.wakeAt === undefined ? Infinity : park.wakeAt - now;
-    if (wakeInMs <= 0) return 'time';
-    const away = await writePark(
-      pool,
-      call.runKey,
-      info.workflowExecution!.workflowId,
-      call.stage,
-      park,
-      call.health,
-    ).then(
-      () => false,
-      (error: unknown) => {
-        log.warn('The control store did not take the row of a park; the park goes on and writes it again.', {
-          run: call.runKey,
-          error: error instanceof Error ? error.name : 'unknown',
-        });
-        return true;
-      },
-    );
-    const carryInMs = call.carryAfterMs === undefined ? Infinity : info.scheduledTimestampMs + call.carryAfterMs - now;
-    if (carryInMs <= 0 && !away) return 'carry';
-    const recheckMs = away ? STORE_AWAY_RECHECK_MS : RECHECK_MS * (0.8 + 0.4 * Math.random());
-    throw ApplicationFailure.create({
-      message:
-        park.until === 'decision'
-          ? 'Waits for a decision.'
-          : `Waits until ${new Date(park.wakeAt ?? now).toISOString()}.`,
-      type: 'still_parked',
-      category: ApplicationFailureCategory.BENIGN,
-      nextRetryDelay: Math.max(1, Math.ceil(Math.min(wakeInMs, Math.max(1, carryInMs), recheckMs))),
-    });
   };
 }
 

@@ -4,7 +4,8 @@
 import { log } from '@temporalio/activity';
 import type { Pool } from 'pg';
 import type { StageCall } from '../../model/messages.ts';
-import { removePark, writeAttempt, writeStageEnded, writeStageStarted } from '../../store/runs.ts';
+import { removePark } from '../../store/parks.ts';
+import { writeAttempt, writeStageEnded, writeStageRefused, writeStageStarted } from '../../store/runs.ts';
 import type { StageLog } from './guard.ts';
 
 const PATIENCE_MS = 2_000;
@@ -13,8 +14,9 @@ export function stageLogIn(pool: Pool): StageLog {
   return {
     started: (call, attempt, worker) => {
       const woken = call.woken === undefined ? [] : [removePark(pool, call.runKey, call.stage, call.woken)];
-      void patiently(call, Promise.all([writeStageStarted(pool, call, attempt, worker), ...woken]));
+      return patiently(call, Promise.all([writeStageStarted(pool, call, attempt, worker), ...woken]));
     },
+    refused: (call, attempt, failed) => patiently(call, writeStageRefused(pool, call, attempt, failed)),
     failed: (call, attempt, ended, nextTryAt, worker) =>
       patiently(
         call,

@@ -34,6 +34,8 @@ export interface Scheduling {
   readonly acceptLoss?: StageCall['acceptLoss'];
   /** Token of the park that this scheduling ends. */
   readonly woken?: string;
+  /** An operator said to try now. */
+  readonly decided?: true;
 }
 
 type Ending =
@@ -91,6 +93,7 @@ function schedule(
     ...(at === undefined ? {} : { at }),
     ...(scheduling.acceptLoss ? { acceptLoss: scheduling.acceptLoss } : {}),
     ...(scheduling.woken === undefined ? {} : { woken: scheduling.woken }),
+    ...(scheduling.decided ? { decided: true } : {}),
   };
   return scheduleActivity<unknown>(target.type, [input ?? null, call], {
     ...(target.taskQueue === undefined ? {} : { taskQueue: target.taskQueue }),

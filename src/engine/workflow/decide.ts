@@ -2,7 +2,14 @@
 // Invariant: taking is synchronous, so of two decisions in one workflow task exactly one wins and the other learns its name; a Signal never throws.
 // Apart because races between people are won or lost in these few lines.
 import { ApplicationFailure, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
-import { type Decision, type DecisionKind, type Outcome, readDecision, readTrouble } from '../../model/messages.ts';
+import {
+  type Decision,
+  type DecisionKind,
+  type Outcome,
+  readDecision,
+  readTrouble,
+  readWake,
+} from '../../model/messages.ts';
 import { refreshDetails } from './details.ts';
 import { record } from './heal.ts';
 import type { RunState, Waiting, Working } from './run-state.ts';
@@ -23,6 +30,7 @@ const signals: ReadonlyArray<readonly [string, DecisionKind | undefined, string]
   ],
 ];
 export const troubleSignal = defineSignal<[unknown]>('trouble');
+export const wakeSignal = defineSignal<[unknown]>('wake');
 
 type Target =
   | { readonly on: 'run' }
@@ -53,6 +61,12 @@ export function registerDecisions(run: RunState): void {
     if (!trouble || !run.working.has(trouble.stage)) return;
     run.trouble.set(trouble.stage, trouble);
     refreshDetails(run);
+  });
+  setHandler(wakeSignal, (raw) => {
+    // Only the park that it names, and only if it waits for an upstream: a late wake is for a park that is over.
+    const wake = readWake(raw);
+    const found = wake && [...run.waiting.values()].find(({ park }) => park.token === wake.token);
+    if (found?.park.until === 'upstream') found.wake(wake?.pass === true);
   });
 }
 

@@ -5,7 +5,7 @@ import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@tempor
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
-import { type Health, healthOrder, type StageSummary } from '../../model/messages.ts';
+import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
 import type { RunState } from './run-state.ts';
 
 const healthKey = defineSearchAttributeKey('PipelineHealth', SearchAttributeType.KEYWORD);
@@ -31,7 +31,7 @@ export function refreshDetails(run: RunState): void {
   const now: Record<string, string> = {
     health: healthOf(run),
     class: worst?.failure.class ?? '',
-    upstream: [...new Set(parks.flatMap((park) => park.failure.upstream ?? []))].sort().join(','),
+    upstream: [...new Set(parks.flatMap((park) => park.upstream ?? park.failure.upstream ?? []))].sort().join(','),
   };
   const shown = workflowInfo().typedSearchAttributes;
   const pairs = [];
@@ -81,16 +81,23 @@ function pageOf(run: RunState): string {
   if (shown.length > LINES_MAX) lines.push(`- and ${shown.length - LINES_MAX} more stages`);
   for (const [stage, park] of Object.entries(run.parks).slice(0, 10)) {
     lines.push('', `### ${stage} ${park.until === 'decision' ? 'asks' : 'waits'}`, '', park.failure.text, '');
-    lines.push(
-      park.until === 'time' && park.wakeAt !== undefined
-        ? `Next try by itself at ${new Date(park.wakeAt).toISOString()}. Nothing has to be done.`
-        : `Waits for a decision since ${new Date(park.since).toISOString()}. Runbook: ops/runbooks/${rowOf(park.failure.code).runbook}.md.`,
-      '',
-    );
+    lines.push(waitOf(park), '');
     lines.push(...commandsFor(run, stage, park.token));
   }
   if (run.refused.length > 0) lines.push('', 'Refused decisions:', ...run.refused.map((line) => `- ${line}`));
   return lines.join('\n');
+}
+
+/** What happens next by itself, or what a person has to do. */
+function waitOf({ until, upstream, wakeAt, since, failure }: Park): string {
+  const at = (moment: number): string => new Date(moment).toISOString();
+  const runbook = `Runbook: ops/runbooks/${rowOf(failure.code).runbook}.md.`;
+  if (until === 'time' && wakeAt !== undefined) return `Next try by itself at ${at(wakeAt)}. Nothing has to be done.`;
+  if (until === 'upstream')
+    return `Waits for ${upstream} since ${at(since)}: its breaker lets nobody through, and wakes this run when it does. Nothing has to be done${
+      wakeAt === undefined ? '' : ` before ${at(wakeAt)}, the deadline of the run; then it asks`
+    }. ${runbook}`;
+  return `Waits for a decision since ${at(since)}. ${runbook}`;
 }
 
 function lineOf(run: RunState, summary: StageSummary): string {
@@ -99,7 +106,9 @@ function lineOf(run: RunState, summary: StageSummary): string {
   const tail = trouble
     ? `attempt ${trouble.attempt} of ${trouble.attemptsMax} failed with ${trouble.code}; next try ${new Date(trouble.nextTryAt).toISOString()}`
     : park
-      ? `${counted(park.attempts, 'attempt')}${park.elapsedMs > 0 ? ` over ${inWords(park.elapsedMs)}` : ''}, ${park.failure.code}`
+      ? `${counted(park.attempts, 'attempt')}${park.elapsedMs > 0 ? ` over ${inWords(park.elapsedMs)}` : ''}, ${
+          park.upstream === undefined ? park.failure.code : `waits for ${park.upstream}`
+        }`
       : summary.state === 'running'
         ? 'under way'
         : `${counted(summary.attempts, 'attempt')}, ${inWords(summary.seconds * 1_000)}`;

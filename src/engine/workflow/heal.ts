@@ -49,7 +49,7 @@ export interface Healing {
     input: Readonly<Record<string, unknown>>;
   }): Promise<Opened>;
   close(): Promise<Closed>;
-  park(call: ParkCall): Promise<'time' | 'carry'>;
+  park(call: ParkCall): Promise<'time' | 'upstream' | 'carry'>;
   record(call: { runKey: string; notes: readonly Note[] }): Promise<void>;
   settle(call: { runKey: string; state: 'aborted' | 'failed'; actor: string; reason: string }): Promise<Closed>;
 }

@@ -13,7 +13,7 @@ import {
 import type { RunArgs, RunSummary, Totals } from '../../model/messages.ts';
 import { standard } from '../../model/policy.ts';
 import type { AnySpec, Fields, Plan, Policy, Run, Spec, Stage, Stages } from '../../model/spec.ts';
-import { healQueueOf, stageKey } from '../../model/ids.ts';
+import { healQueueOf, stageKey, upstreamQueueOf } from '../../model/ids.ts';
 import { registerDecisions } from './decide.ts';
 import { refreshDetails, showLetters } from './details.ts';
 import { type Closed, type Healing, record, settle } from './heal.ts';
@@ -129,7 +129,16 @@ function callable(run: RunState, spec: AnySpec): Record<string, Stage<unknown, u
             'stage_called_twice',
           );
         run.called.add(key);
-        const target = { type: `${spec.name}/${name}`, key, policy };
+        // An adopting workflow has its own workers, which know no queue of ours.
+        const { upstream } = policy;
+        const queue =
+          run.ledger && upstream !== undefined ? upstreamQueueOf(workflowInfo().taskQueue, upstream) : undefined;
+        const target = {
+          type: `${spec.name}/${name}`,
+          key,
+          policy,
+          ...(queue === undefined ? {} : { taskQueue: queue }),
+        };
         return run.ledger ? runStage(run, target, input) : untilAborted(run, () => runStage(run, target, input));
       };
     };

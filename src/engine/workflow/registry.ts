@@ -4,6 +4,8 @@
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
 import type { RunArgs, RunSummary } from '../../model/messages.ts';
 import { type AnySpec, faultsOf } from '../../model/spec.ts';
+import { recover, type RecoveryArgs } from './recovery.ts';
+import { keepWatch, type WatchArgs } from './watch.ts';
 
 interface AnyPipeline {
   (args: RunArgs): Promise<RunSummary>;
@@ -11,9 +13,16 @@ interface AnyPipeline {
 }
 
 export interface Registry {
-  (args: RunArgs): Promise<RunSummary>;
+  /** A pipeline's run; under the names that are reserved for them, the workflows that heal. */
+  (args: RunArgs): Promise<RunSummary | undefined>;
   readonly specs: readonly AnySpec[];
 }
+
+/** Workflows of Mendflow itself: every worker serves them beside its pipelines. */
+const healers: Readonly<Record<string, (args: unknown) => Promise<undefined>>> = {
+  breaker: (args) => recover(args as RecoveryArgs),
+  watch: (args) => keepWatch(args as WatchArgs),
+};
 
 /** `export default pipelines(logIngest, dailyReport)` in workflows/index.ts. Throws at boot on a wrong spec or a name used twice. */
 export function pipelines(...all: readonly AnyPipeline[]): Registry {
@@ -24,8 +33,9 @@ export function pipelines(...all: readonly AnyPipeline[]): Registry {
       faults.push(`Two pipelines are called "${spec.name}".`);
   if (faults.length > 0)
     throw new TypeError(`The pipelines cannot be served:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
-  const run = async (args: RunArgs): Promise<RunSummary> => {
+  const run = async (args: RunArgs): Promise<RunSummary | undefined> => {
     const name = workflowInfo().workflowType;
+    if (Object.hasOwn(healers, name)) return await healers[name]!(args);
     const found = all[specs.findIndex((spec) => spec.name === name)];
     if (!found)
       throw ApplicationFailure.nonRetryable(

@@ -14,6 +14,8 @@ export interface Waiting {
   readonly policy: Policy;
   /** Synchronous: consumes the token. */
   take(decision: Decision): void;
+  /** The upstream is back, or a canary is sent to see; `pass`: as an operator's retry would be. */
+  wake(pass: boolean): void;
 }
 
 /** A stage whose activity is scheduled: it may have trouble and be given more budget. */
@@ -23,7 +25,10 @@ export interface Working {
 }
 
 /** What ended a wait. */
-export type Wake = { readonly by: 'time' } | { readonly by: 'decision'; readonly decision: Decision };
+export type Wake =
+  | { readonly by: 'time' }
+  | { readonly by: 'upstream'; readonly pass: boolean }
+  | { readonly by: 'decision'; readonly decision: Decision };
 
 export interface RunState {
   readonly spec: AnySpec;

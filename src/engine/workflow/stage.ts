@@ -3,8 +3,9 @@
 // Apart because recovery that is decided in one place can be read, tested and trusted; see DESIGN's "life of a stage".
 import { CancellationScope, condition, isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
 import { inWords } from '../../model/duration.ts';
+import type { Failure } from '../../model/failure.ts';
 import { parkToken } from '../../model/ids.ts';
-import type { Decision, Park, StageFailure, StageSummary } from '../../model/messages.ts';
+import type { Park, StageFailure, StageSummary } from '../../model/messages.ts';
 import { type Grant, grantOf } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
 import { verdict } from '../../model/verdict.ts';
@@ -46,6 +47,10 @@ async function live(run: RunState, target: StageTarget, input: unknown): Promise
     if (park) {
       const wake = await (carried?.wake ?? waitInPark(run, target, park));
       run.carried.delete(key);
+      if (wake.by === 'time' && park.until === 'upstream') {
+        askAtDeadline(run, key, park);
+        continue;
+      }
       const step = afterPark(park, wake, policy);
       if ('output' in step) return finish(run, key, step.output, 'skipped', park.attempts, startedAt);
       next = { ...step.scheduling, woken: park.token };
@@ -70,7 +75,7 @@ async function settleFailure(
   const { key, policy } = target;
   const granted = run.working.get(key)?.extension;
   const attempts = used.grant.attemptBase + ended.attempts;
-  if (granted && ended.why !== 'never retried') {
+  if (granted && ended.why !== 'never retried' && ended.why !== 'not admitted') {
     await sleep(Math.max(1, ended.failure.nextDelayMs ?? 1_000), { summary: `${key}: wait before the added attempts` });
     return {
       grant: {
@@ -93,27 +98,52 @@ async function settleFailure(
     });
     throw new PipelineFailed(key, ended.failure);
   }
-  const now = Date.now();
-  const wakeAt = end.until === 'time' ? now + end.delayMs : undefined;
-  const capped = wakeAt !== undefined && run.deadlineAt !== undefined ? Math.min(wakeAt, run.deadlineAt) : wakeAt;
-  run.parks[key] = {
-    token: parkToken(key, ++run.parkNo, workflowInfo().runId),
-    until: end.until,
-    ...(capped === undefined ? {} : { wakeAt: capped }),
-    since: now,
+  const { until, wakeAt } = waitOf(run, end, ended.failure);
+  putPark(run, key, {
+    until,
+    ...(wakeAt === undefined ? {} : { wakeAt }),
+    ...(until === 'upstream' ? { upstream: ended.failure.upstream! } : {}),
     failure: ended.failure,
     attempts,
     elapsedMs: ended.elapsedMs,
     why: ended.why,
-  };
-  summarise(run, {
-    stage: key,
-    state: end.until === 'decision' ? 'asking' : 'parked',
-    attempts,
-    seconds: ended.elapsedMs / 1_000,
-    code: ended.failure.code,
   });
   return used;
+}
+
+/** A refused call that names no breaker, or a run without a ledger, waits for a time instead: there is nobody who would wake it. */
+const REFUSED_MS = 60_000;
+
+/** What ends the wait, and when at the latest. Parks never outlive the deadline. */
+function waitOf(
+  run: RunState,
+  end: Exclude<ReturnType<typeof verdict>, { do: 'fail' }>,
+  failed: Failure,
+): { until: Park['until']; wakeAt: number | undefined } {
+  if (end.until === 'decision') return { until: 'decision', wakeAt: undefined };
+  if (end.until === 'upstream' && run.ledger && failed.upstream !== undefined)
+    return { until: 'upstream', wakeAt: run.deadlineAt };
+  const wakeAt = Date.now() + (end.until === 'time' ? end.delayMs : Math.max(1, failed.nextDelayMs ?? REFUSED_MS));
+  return { until: 'time', wakeAt: run.deadlineAt === undefined ? wakeAt : Math.min(wakeAt, run.deadlineAt) };
+}
+
+function putPark(run: RunState, key: string, park: Omit<Park, 'token' | 'since'>): void {
+  run.parks[key] = { token: parkToken(key, ++run.parkNo, workflowInfo().runId), since: Date.now(), ...park };
+  summarise(run, {
+    stage: key,
+    state: park.until === 'decision' ? 'asking' : 'parked',
+    attempts: park.attempts,
+    seconds: park.elapsedMs / 1_000,
+    code: park.failure.code,
+  });
+}
+
+/** The deadline came before the upstream did: now a person says whether to go on waiting. */
+function askAtDeadline(run: RunState, key: string, park: Park): void {
+  const { upstream: _waitedFor, wakeAt, token: _token, since: _since, ...rest } = park;
+  const text = `${park.failure.text} The deadline of the run came at ${new Date(wakeAt ?? 0).toISOString()} while it waited for ${park.upstream}.`;
+  putPark(run, key, { ...rest, until: 'decision', failure: { ...park.failure, text } });
+  run.waking.delete(key);
 }
 
 /** Holds nothing but one activity that retries itself; a decision cancels it, time ends it. */
@@ -124,16 +154,19 @@ export async function waitInPark(
 ): Promise<Wake> {
   const { key, policy } = target;
   const scope = new CancellationScope();
-  let decision: Decision | undefined;
+  let wake: Wake | undefined;
+  const end = (by: Wake): void => {
+    wake = by;
+    run.waiting.delete(key);
+    delete run.parks[key];
+    run.waking.add(key);
+    scope.cancel();
+  };
   run.waiting.set(key, {
     park,
     policy,
-    take: (taken) => {
-      decision = taken;
-      delete run.parks[key];
-      run.waking.add(key);
-      scope.cancel();
-    },
+    take: (decision) => end({ by: 'decision', decision }),
+    wake: (pass) => end({ by: 'upstream', pass }),
   });
   refreshDetails(run);
   try {
@@ -141,27 +174,37 @@ export async function waitInPark(
     let quiet = run.args.carry?.parks[key]?.token === park.token;
     for (;;) {
       const woke = await scope.run(() => waitOnce(run, key, park, quiet));
-      if (woke === 'time') break;
+      if (woke !== 'carry') {
+        wake ??= woke === 'time' ? { by: 'time' } : { by: 'upstream', pass: false };
+        break;
+      }
       run.wantsCarry = true;
       quiet = true;
     }
   } catch (error) {
-    if (!decision || !isCancellation(error)) throw error;
+    if (!wake || !isCancellation(error)) throw error;
   } finally {
     run.waiting.delete(key);
   }
   delete run.parks[key];
   run.waking.add(key);
   refreshDetails(run);
-  return decision ? { by: 'decision', decision } : { by: 'time' };
+  return wake;
 }
 
-async function waitOnce(run: RunState, key: string, park: Park, quiet: boolean): Promise<'time' | 'carry'> {
+async function waitOnce(
+  run: RunState,
+  key: string,
+  park: Park,
+  quiet: boolean,
+): Promise<'time' | 'upstream' | 'carry'> {
   const tried = `${park.failure.code}, ${counted(park.attempts, 'attempt')}${park.elapsedMs > 0 ? ` over ${inWords(park.elapsedMs)}` : ''}`;
   const summary =
     park.until === 'decision'
       ? `${key} asks for a decision: ${tried}`
-      : `${key} waits until ${new Date(park.wakeAt ?? 0).toISOString()}: ${tried}`;
+      : park.until === 'upstream'
+        ? `${key} waits for ${park.upstream}: ${tried}`
+        : `${key} waits until ${new Date(park.wakeAt ?? 0).toISOString()}: ${tried}`;
   if (!run.ledger) {
     if (park.wakeAt === undefined) await condition(() => false);
     else await sleep(Math.max(1, park.wakeAt - Date.now()), { summary });
@@ -182,6 +225,9 @@ function afterPark(
   const whole = grantOf(policy);
   // The slow phase: one attempt each time; the deadline ends it, not a count.
   if (wake.by === 'time') return { scheduling: { grant: { ...whole, attemptsMax: 1, attemptBase: park.attempts } } };
+  // The outage is over: what was spent before it says nothing about the time after it.
+  if (wake.by === 'upstream')
+    return { scheduling: { grant: { ...whole, attemptBase: park.attempts }, ...(wake.pass ? { decided: true } : {}) } };
   const { decision } = wake;
   switch (decision.kind) {
     case 'skip':
@@ -211,11 +257,11 @@ function afterPark(
         timeMs: Math.max(decision.timeMs ?? 0, whole.timeMs),
         attemptBase: park.attempts,
       };
-      return { scheduling: { grant } };
+      return { scheduling: { grant, decided: true } };
     }
     case 'retry':
     case 'abort':
-      return { scheduling: { grant: { ...whole, attemptBase: park.attempts } } };
+      return { scheduling: { grant: { ...whole, attemptBase: park.attempts }, decided: true } };
   }
 }
 

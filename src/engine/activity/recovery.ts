@@ -1,0 +1,137 @@
+// What lives here: one round of recovery: what the rows of a breaker and of the runs that wait for it ask for now.
+// Invariant: a canary or a wave is let go in the row first and told by a signal second, so a lost signal is sent again and a killed round is repeated.
+// Apart from the workflow because all of it is reading and writing; the workflow only knows when to look again.
+import { Context, getClient } from '@temporalio/activity';
+import type { Pool } from 'pg';
+import { inWords } from '../../model/duration.ts';
+import { type BreakerRow, readBreaker, tickBreaker, wouldAdmit } from '../../store/breakers.ts';
+import { countParks, releaseCanary, releasedAgain } from '../../store/parks.ts';
+import type { Pace } from '../pace.ts';
+import type { RecoveryMemo, Recovering, Ticked } from '../workflow/recovery.ts';
+import { letGo } from './waves.ts';
+import { wake } from './wake.ts';
+
+/** What recovery needs of its worker. */
+export interface RecoveryTools {
+  readonly pool: Pool;
+  readonly pace: Pace;
+  /** Fingerprint of the credential this worker would send now; another one than that of the hold may try. */
+  readonly printOf: (upstream: string) => string | undefined;
+  readonly hasProbe: (upstream: string) => boolean;
+}
+
+/** A canary gets so long to make its call before another one is sent. */
+const CANARY_MS = 5_000;
+/** So long nobody has to ask about a hold before somebody is sent to find out. */
+const UNASKED_MS = 30_000;
+/** Canaries that are gone are skipped, so many in one round. */
+const SKIPPED_MAX = 50;
+
+type Counts = Awaited<ReturnType<typeof countParks>>;
+
+export function tickIn(tools: RecoveryTools): Recovering['tick'] {
+  return async ({ upstream, memo }) => {
+    Context.current().heartbeat();
+    await tickBreaker(tools.pool, upstream);
+    const breaker = await readBreaker(tools.pool, upstream);
+    // Nobody declared it in this database: then nothing holds those who wait for it.
+    const epoch = breaker?.epoch ?? 1;
+    const parks = await countParks(tools.pool, upstream, epoch);
+    if (breaker?.why === 'hold') return await tickHeld(tools, breaker, parks, memo);
+    if (breaker && !breaker.admit) return refused(tools, breaker, parks);
+    if (breaker?.trial === true) return await tickTrial(tools, breaker, parks, memo);
+    const again = await releasedAgain(tools.pool, upstream, epoch, tools.pace.tellAgainMs);
+    await wake(tools.pool, getClient(), again);
+    if (parks.waiting + parks.going === 0) return nobodyWaits(tools, upstream, breaker);
+    return await letGo(tools, { upstream, epoch, callsPerSecond: breaker?.callsPerSecond }, memo);
+  };
+}
+
+/** Open, gated or forced open: time, the upstream or an operator ends it. */
+function refused({ pace }: RecoveryTools, breaker: BreakerRow, parks: Counts): Ticked {
+  return {
+    memo: {},
+    nextInMs: Math.min(Math.max(breaker.retryMs, 100), pace.tickMaxMs),
+    over: false,
+    probe: false,
+    text: `**${breaker.key}** is ${breaker.why} since ${since(breaker)}; next look in ${inWords(breaker.retryMs)}. ${waiting(parks)}`,
+  };
+}
+
+/** The cooldown is over: the declared probe goes, else the run that has waited longest. Whoever it is takes the trial by its own call. */
+async function tickTrial(
+  tools: RecoveryTools,
+  breaker: BreakerRow,
+  parks: Counts,
+  memo: RecoveryMemo,
+): Promise<Ticked> {
+  const told = `**${breaker.key}** is to be tried again (${breaker.why} since ${since(breaker)}).`;
+  const round = { memo, nextInMs: 1_000, over: false, probe: false };
+  if (tools.hasProbe(breaker.key)) return { ...round, nextInMs: 100, probe: true, text: `${told} Its probe goes.` };
+  if (parks.waiting + parks.going === 0)
+    return { ...round, over: true, nextInMs: tools.pace.lingerMs, text: `${told} Nobody waits.` };
+  const sent = memo.canary;
+  const now = Date.now();
+  if (sent?.epoch === breaker.epoch && now - sent.at < CANARY_MS)
+    return { ...round, text: `${told} A canary is on its way. ${waiting(parks)}` };
+  await sendCanary(tools, breaker, false);
+  return {
+    ...round,
+    memo: { canary: { epoch: breaker.epoch, at: now } },
+    text: `${told} A canary was sent. ${waiting(parks)}`,
+  };
+}
+
+/** A wrong setting heals by people alone: one run asks for all. Where nobody asks any more, one is sent to find out. */
+async function tickHeld(tools: RecoveryTools, breaker: BreakerRow, parks: Counts, memo: RecoveryMemo): Promise<Ticked> {
+  const { key } = breaker;
+  const now = Date.now();
+  const print = tools.printOf(key);
+  const nextInMs = Math.min(Math.max(breaker.retryMs, 1_000), tools.pace.tickMaxMs);
+  const held = `**${key}** is held since ${since(breaker)} by ${breaker.hold}.`;
+  if (parks.waiting + parks.going > 0 && print !== undefined && (await wouldAdmit(tools.pool, key, { print })).trial)
+    return await tickTrial(tools, { ...breaker, why: 'held, and the credential was renewed,' }, parks, memo);
+  const since_ = parks.asking > 0 ? undefined : (memo.unaskedSince ?? now);
+  const round = { over: false, probe: false };
+  if (since_ === undefined)
+    return { ...round, memo: {}, nextInMs, text: `${held} A run asks for all. ${waiting(parks)}` };
+  if (now - since_ < UNASKED_MS || parks.waiting + parks.going === 0)
+    return {
+      ...round,
+      memo: { unaskedSince: since_ },
+      nextInMs: Math.min(nextInMs, UNASKED_MS),
+      text: `${held} ${waiting(parks)}`,
+    };
+  await sendCanary(tools, breaker, true);
+  return {
+    ...round,
+    memo: { unaskedSince: now },
+    nextInMs,
+    text: `${held} Nobody asks, so one run was sent to find out.`,
+  };
+}
+
+async function sendCanary({ pool }: RecoveryTools, breaker: BreakerRow, pass: boolean): Promise<void> {
+  for (let skipped = 0; skipped < SKIPPED_MAX; skipped++) {
+    const canary = await releaseCanary(pool, breaker.key, breaker.epoch);
+    if (!canary || (await wake(pool, getClient(), [canary], pass)) > 0) return;
+  }
+}
+
+/** Without traffic nobody reports, so the ramp is seen through here. */
+function nobodyWaits({ pace }: RecoveryTools, upstream: string, breaker: BreakerRow | undefined): Ticked {
+  const ramping = breaker?.state === 'ramping' && breaker.mode === 'auto';
+  const rampMs = breaker?.settings.rampMs ?? pace.tickMaxMs;
+  // By two clocks, so it says when to look and nothing else.
+  const leftMs = ramping ? rampMs - (Date.now() - breaker.changedAt) : 0;
+  return {
+    memo: {},
+    nextInMs: ramping ? Math.min(Math.max(leftMs, Math.min(rampMs, 1_000)), pace.tickMaxMs) : pace.lingerMs,
+    over: !ramping,
+    probe: false,
+    text: `**${upstream}** admits calls${breaker ? ` (${breaker.state})` : ''}; nobody waits for it.`,
+  };
+}
+
+const since = ({ changedAt }: BreakerRow): string => new Date(changedAt).toISOString();
+const waiting = ({ waiting: n, going }: Counts): string => `${n + going} stages wait for it.`;

@@ -1,0 +1,64 @@
+// What lives here: one round of watch: recoveries that are missing, rows of runs that are gone.
+// Invariant: bounded in rows; it only starts what is missing and removes what nobody will ever come back to.
+// Apart from recovery because it looks at all upstreams and at Temporal's own knowledge of runs.
+import { getClient, log } from '@temporalio/activity';
+import type { Client } from '@temporalio/client';
+import { WorkflowNotFoundError } from '@temporalio/common';
+import type { Pool } from 'pg';
+import { listBreakers } from '../../store/breakers.ts';
+import { dropPark, type ParkAt, parksAfter, upstreamsWaitedFor } from '../../store/parks.ts';
+import type { Pace } from '../pace.ts';
+import { startRecovery, type Where } from '../recoveries.ts';
+import type { Watching } from '../workflow/watch.ts';
+import { eachOf } from './wake.ts';
+
+/** Parked stages looked at in one round; all of them within some rounds. */
+const ROWS_MAX = 100;
+const AT_ONCE_MAX = 5;
+
+export function sweepIn(pool: Pool, where: Where, pace: Pace): Watching['sweep'] {
+  return async ({ after }) => {
+    const client = getClient();
+    const missing = await upstreamsInNeed(pool);
+    await eachOf(missing, AT_ONCE_MAX, (upstream) => startRecovery(client, where, upstream));
+    const rows = await parksAfter(pool, after, ROWS_MAX);
+    let removed = 0;
+    await eachOf(rows, AT_ONCE_MAX, async (row) => {
+      // A row that was looked after a moment ago has somebody who looks after it.
+      if (row.sinceMs < pace.sweepMs || !(await isLeft(client, row, row.sinceMs > 2 * pace.recheckMs))) return;
+      await dropPark(pool, row);
+      removed++;
+      log.info('A row of a parked stage was removed: its run has ended or waits no more.', {
+        run: row.workflowId,
+        stage: row.stage,
+      });
+    });
+    const last = rows.length < ROWS_MAX ? undefined : rows.at(-1);
+    return {
+      ...(last ? { after: { workflowId: last.workflowId, stage: last.stage } } : {}),
+      nextInMs: pace.sweepMs,
+      text: `Last round: ${missing.length === 0 ? 'all upstreams are well' : `in recovery: ${missing.join(', ')}`}; ${rows.length} parked stages looked at, ${removed} rows removed.`,
+    };
+  };
+}
+
+/** Those that admit nobody, and those that somebody waits for: both have a recovery, or get one now. */
+async function upstreamsInNeed(pool: Pool): Promise<string[]> {
+  const [breakers, waitedFor] = await Promise.all([listBreakers(pool), upstreamsWaitedFor(pool)]);
+  const shut = breakers.filter(({ admit }) => !admit).map(({ key }) => key);
+  return [...new Set([...shut, ...waitedFor])].toSorted();
+}
+
+const closed: readonly string[] = ['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT'];
+
+/** Whether nobody will come back to the row: its run has ended, or nobody looked after the row for long and the run waits in no park, as after a reset. */
+async function isLeft(client: Client, { workflowId }: ParkAt, isOld: boolean): Promise<boolean> {
+  try {
+    const { status, raw } = await client.workflow.getHandle(workflowId).describe();
+    if (closed.includes(status.name)) return true;
+    return isOld && !(raw.pendingActivities ?? []).some(({ activityType }) => activityType?.name === 'mendflow/park');
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return true;
+    throw error;
+  }
+}

@@ -1,0 +1,166 @@
+// What lives here: statements about stages that wait: their rows, and which of them may go on when an upstream is back.
+// Invariant: a row names its park by token, so nothing said about one park touches a later one; of two that release at once each takes other rows.
+// Apart from the statements about runs because recovery and watch read and change these rows, and nothing else.
+import type { Pool } from 'pg';
+import type { Health, Park } from '../model/messages.ts';
+import type { Db } from './db.ts';
+
+/** Which park, and where its signals go. */
+export interface ParkAt {
+  readonly workflowId: string;
+  readonly stage: string;
+  readonly token: string;
+}
+
+/** Writes or repairs the row of a park, and the run's state with it. A release given to this park stays. */
+export async function writePark(
+  db: Db,
+  at: { readonly runKey: string; readonly workflowId: string; readonly stage: string },
+  park: Park,
+  health: Health,
+): Promise<void> {
+  const { failure } = park;
+  await db.query(
+    `with parked as (
+       insert into mendflow.parked_run as p (run_key, workflow_id, stage, token, until, code, class, text, attempts, elapsed_ms, since, wake_at, upstream, deadline_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::float8 / 1000), to_timestamp($12::float8 / 1000), $14,
+         to_timestamp($15::float8 / 1000))
+       on conflict (workflow_id, stage) do update set token = excluded.token, until = excluded.until, code = excluded.code, class = excluded.class, text = excluded.text,
+         attempts = excluded.attempts, elapsed_ms = excluded.elapsed_ms, since = excluded.since, wake_at = excluded.wake_at, upstream = excluded.upstream,
+         deadline_at = excluded.deadline_at, checked_at = clock_timestamp(),
+         released_at = case when p.token = excluded.token then p.released_at end,
+         released_epoch = case when p.token = excluded.token then p.released_epoch end,
+         canary_at = case when p.token = excluded.token then p.canary_at end)
+     , staged as (
+       update mendflow.stage_run set state = case when $5 = 'decision' then 'asking' else 'parked' end where run_key = $1 and stage = $3
+         and generation = (select generation from mendflow.run where key = $1))
+     update mendflow.run set state = case when $13 = 'asking' then 'asking' else 'parked' end, health = $13 where key = $1 and state in ('running', 'parked', 'asking')`,
+    [
+      at.runKey,
+      at.workflowId,
+      at.stage,
+      park.token,
+      park.until,
+      failure.code,
+      failure.class,
+      failure.text,
+      park.attempts,
+      Math.round(park.elapsedMs),
+      park.since,
+      park.until === 'upstream' ? null : (park.wakeAt ?? null),
+      health,
+      park.upstream ?? failure.upstream ?? null,
+      park.until === 'upstream' ? (park.wakeAt ?? null) : null,
+    ],
+  );
+}
+
+/** The wait is over. The run's own row goes back to running once no stage of it waits. */
+export const removePark = (pool: Pool, runKey: string, stage: string, token: string): Promise<unknown> =>
+  pool.query(
+    `with gone as (delete from mendflow.parked_run where run_key = $1 and stage = $2 and token = $3)
+     update mendflow.run set state = 'running', health = 'healthy' where key = $1 and state in ('parked', 'asking')
+       and not exists (select from mendflow.parked_run where run_key = $1 and (stage <> $2 or token <> $3))`,
+    [runKey, stage, token],
+  );
+
+export const removeParks = (pool: Pool, runKey: string): Promise<unknown> =>
+  pool.query('delete from mendflow.parked_run where run_key = $1', [runKey]);
+
+/** A row whose workflow is not there any more to remove it. */
+export const dropPark = (pool: Pool, at: ParkAt): Promise<unknown> =>
+  pool.query('delete from mendflow.parked_run where workflow_id = $1 and stage = $2 and token = $3', [
+    at.workflowId,
+    at.stage,
+    at.token,
+  ]);
+
+/** Whether recovery let this park go on, in this epoch of the breaker. */
+export async function isReleased(db: Db, at: ParkAt, epoch: number): Promise<boolean> {
+  const { rows } = await db.query<{ released: boolean }>(
+    'select released_epoch = $4 as released from mendflow.parked_run where workflow_id = $1 and stage = $2 and token = $3',
+    [at.workflowId, at.stage, at.token, epoch],
+  );
+  return rows[0]?.released === true;
+}
+
+/** Stages that wait for an upstream: not let go yet, let go in this epoch and not gone yet; and stages that ask about a failure of it. */
+export async function countParks(
+  db: Db,
+  upstream: string,
+  epoch: number,
+): Promise<{ waiting: number; going: number; asking: number }> {
+  const { rows } = await db.query<{ waiting: number; going: number; asking: number }>(
+    `select count(*) filter (where until = 'upstream' and released_epoch is distinct from $2)::int as waiting,
+       count(*) filter (where until = 'upstream' and released_epoch = $2)::int as going,
+       count(*) filter (where until = 'decision')::int as asking
+     from mendflow.parked_run where upstream = $1`,
+    [upstream, epoch],
+  );
+  return rows[0]!;
+}
+
+const parkAt = 'p.workflow_id as "workflowId", p.stage, p.token';
+
+/** Lets the next `n` go on, nearest deadline first. */
+export async function releaseWave(db: Db, upstream: string, epoch: number, n: number): Promise<ParkAt[]> {
+  const { rows } = await db.query<ParkAt>(
+    `with next as (
+       select workflow_id, stage, row_number() over () as n from (
+         select workflow_id, stage from mendflow.parked_run
+         where upstream = $1 and until = 'upstream' and released_epoch is distinct from $2
+         order by deadline_at nulls last, since, workflow_id, stage limit $3 for update skip locked) o)
+     , released as (
+       update mendflow.parked_run p set released_at = clock_timestamp(), released_epoch = $2 from next
+       where p.workflow_id = next.workflow_id and p.stage = next.stage returning ${parkAt}, next.n)
+     select "workflowId", stage, token from released order by n`,
+    [upstream, epoch, n],
+  );
+  return rows;
+}
+
+/** Lets the one go ahead that has waited longest and was not sent ahead yet in this outage. */
+export async function releaseCanary(db: Db, upstream: string, epoch: number): Promise<ParkAt | undefined> {
+  const { rows } = await db.query<ParkAt>(
+    `update mendflow.parked_run p set canary_at = clock_timestamp(), released_at = clock_timestamp(), released_epoch = $2
+     where (p.workflow_id, p.stage) = (
+       select workflow_id, stage from mendflow.parked_run where upstream = $1 and until = 'upstream'
+       order by canary_at nulls first, since, workflow_id, stage limit 1 for update skip locked)
+     returning ${parkAt}`,
+    [upstream, epoch],
+  );
+  return rows[0];
+}
+
+/** Those that were let go and have not gone for so long: their signal may have been lost. Counts as letting go anew. */
+export async function releasedAgain(db: Db, upstream: string, epoch: number, olderMs: number): Promise<ParkAt[]> {
+  const { rows } = await db.query<ParkAt>(
+    `update mendflow.parked_run p set released_at = clock_timestamp()
+     where upstream = $1 and until = 'upstream' and released_epoch = $2 and released_at < clock_timestamp() - $3 * interval '1 millisecond'
+     returning ${parkAt}`,
+    [upstream, epoch, olderMs],
+  );
+  return rows;
+}
+
+/** Upstreams that somebody waits for. */
+export async function upstreamsWaitedFor(db: Db): Promise<string[]> {
+  const { rows } = await db.query<{ upstream: string }>(
+    `select distinct upstream from mendflow.parked_run where until = 'upstream' and upstream is not null order by 1`,
+  );
+  return rows.map(({ upstream }) => upstream);
+}
+
+/** The next rows after a place, by workflow and stage; from the beginning without one. */
+export async function parksAfter(
+  db: Db,
+  after: { readonly workflowId: string; readonly stage: string } | undefined,
+  limit: number,
+): Promise<(ParkAt & { readonly sinceMs: number })[]> {
+  const { rows } = await db.query<ParkAt & { sinceMs: number }>(
+    `select ${parkAt}, (extract(epoch from clock_timestamp() - p.checked_at) * 1000)::float8 as "sinceMs" from mendflow.parked_run p
+     where $1::text is null or (p.workflow_id, p.stage) > ($1, $2) order by p.workflow_id, p.stage limit $3`,
+    [after?.workflowId ?? null, after?.stage ?? null, limit],
+  );
+  return rows;
+}
