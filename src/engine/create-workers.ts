@@ -5,6 +5,7 @@ import { Client } from '@temporalio/client';
 import {
   type NativeConnection,
   Worker,
+  type WorkerInterceptors,
   type WorkerOptions as SdkOptions,
   type WorkflowBundleOption,
 } from '@temporalio/worker';
@@ -46,6 +47,8 @@ export interface WorkerOptions {
   /** What the stages call. Each gets a queue of its own, with as many slots as it has `concurrency`. Default none. */
   readonly upstreams?: { readonly declared: Upstreams; readonly open: OpenUpstreams };
   readonly dataConverter?: DataConverter;
+  /** Interceptors of Temporal's SDK, such as those that trace. */
+  readonly interceptors?: WorkerInterceptors;
   readonly slotsMax?: number;
   readonly segmentMs?: number;
   readonly buildId?: string;
@@ -107,6 +110,7 @@ async function createAll(options: WorkerOptions, wanted: readonly Partial<SdkOpt
     shutdownGraceTime: options.shutdownGrace ?? SHUTDOWN_GRACE,
     shutdownForceTime: '45 seconds',
     ...(options.dataConverter ? { dataConverter: options.dataConverter } : {}),
+    ...(options.interceptors ? { interceptors: options.interceptors } : {}),
     ...(options.buildId === undefined ? {} : { buildId: options.buildId }),
   } as const;
   const made: Worker[] = [];

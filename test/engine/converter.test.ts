@@ -25,7 +25,7 @@ let engine: Engine;
 beforeAll(async () => {
   engine = await openEngine(
     (stage) => [serve(line, { first: stage('first'), second: stage('second'), third: stage('third') })],
-    { payloadCodecs: [codec] },
+    { dataConverter: { payloadCodecs: [codec] } },
   );
   await engine.startWorker();
 });

@@ -5,19 +5,34 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataConverter } from '@temporalio/common';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, type WorkerInterceptors } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { inject } from 'vitest';
+import { type OpenUpstreams, openUpstreams } from '../../src/connectors/upstream.ts';
+import type { Pace } from '../../src/engine/pace.ts';
+import { pokeRecovery } from '../../src/engine/recoveries.ts';
 import { bundleWorkflows, createWorkers, reconcileSearchAttributes, type Served } from '../../src/engine/worker.ts';
 import { CodedError, isCode } from '../../src/model/failure.ts';
 import { queues, runKey, workflowId } from '../../src/model/ids.ts';
 import type { Decision, Outcome, RunArgs, RunSummary } from '../../src/model/messages.ts';
+import type { Upstreams } from '../../src/model/upstream.ts';
 import { openPool } from '../../src/store/db.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { freshDatabase } from './database.ts';
 
 /** What a stage does at its nth call, from 1: a code to throw, or a value to return. */
 export type Script = (call: number, input: unknown) => unknown;
+
+/** What an engine has beside its pipelines. */
+export interface EngineOptions {
+  readonly dataConverter?: DataConverter;
+  /** Opened by each worker for itself, under a name of its own. */
+  readonly upstreams?: Upstreams;
+  readonly pace?: Partial<Pace>;
+  readonly interceptors?: WorkerInterceptors;
+  /** Where secrets are looked up. Default: there are none. */
+  readonly secrets?: (name: string) => string | undefined;
+}
 
 export interface Engine {
   readonly client: Client;
@@ -55,9 +70,11 @@ const bundles = new Map<string, ReturnType<typeof bundleWorkflows>>();
 let installed = false;
 
 export async function openEngine(
-  served: (stage: (name: string) => (input: never) => Promise<never>) => readonly Served[],
-  dataConverter?: DataConverter,
+  served: (stage: (name: string) => (input: never) => Promise<never>, upstreams: OpenUpstreams) => readonly Served[],
+  options: EngineOptions = {},
 ): Promise<Engine> {
+  const { dataConverter, pace, interceptors } = options;
+  const declared = options.upstreams ?? {};
   if (!installed) Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
   installed = true;
   const database = await freshDatabase();
@@ -86,11 +103,21 @@ export async function openEngine(
     const file = new URL(`../../${workflows}`, import.meta.url);
     if (!bundles.has(file.href)) bundles.set(file.href, bundleWorkflows(file));
     const native = await NativeConnection.connect({ address });
+    const open = await openUpstreams(declared, {
+      control: pool,
+      databaseUrl: database.url,
+      worker: `worker-${workers.length + 1}`,
+      readSecret: options.secrets ?? (() => undefined),
+      onTransition: (key, state) => void pokeRecovery(client, { prefix }, key, state).catch(() => undefined),
+    });
     const both = await createWorkers({
       connection: native,
       namespace: 'default',
       prefix,
-      served: served(stageCode),
+      served: served(stageCode, open),
+      upstreams: { declared, open },
+      ...(pace ? { pace } : {}),
+      ...(interceptors ? { interceptors } : {}),
       workflows: await bundles.get(file.href)!,
       control: pool,
       ...(dataConverter ? { dataConverter } : {}),
@@ -102,6 +129,7 @@ export async function openEngine(
         (stopped ??= (async () => {
           both.shutdown();
           await running;
+          await open.close();
           await native.close();
         })()),
     };

@@ -1,0 +1,118 @@
+// What is promised here: a run whose upstream is away waits at no cost, is woken when it is back, and asks nobody.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { setMode } from '../../src/store/breakers.ts';
+import { openOutage, type Outage } from '../support/outage.ts';
+
+let at: Outage;
+beforeAll(async () => {
+  at = await openOutage();
+  await at.startWorker();
+});
+afterAll(() => at?.close());
+
+const page = async (handle: { query(name: string): Promise<unknown> }): Promise<string> =>
+  ((await handle.query('__temporal_workflow_metadata')) as { currentDetails?: string }).currentDetails ?? '';
+
+describe('an outage', () => {
+  it('parks the runs, lets one try per cooldown, and ends with nobody asked', async () => {
+    at.api.answer(503);
+    const handles = await at.runs(6, 'basic-');
+    await at.parked(6);
+    const [park] = await at.parks();
+    expect(park).toMatchObject({ until: 'upstream', code: 'breaker_open' });
+    const told = await page(handles[0]!);
+    expect(told).toContain('Waits for http:api since');
+    expect(told).toContain('Nothing has to be done');
+    const { searchAttributes } = await handles[0]!.describe();
+    expect(searchAttributes['Upstream']).toEqual(['http:api']);
+    expect(searchAttributes['PipelineHealth']).toEqual(['parked']);
+    const before = at.api.seen.length;
+    const openedAt = Date.now();
+    await sleep(4_000);
+    // Cooldowns of 0.7, 1.4 and 1.5 s: three or four trials, whoever makes them.
+    expect(at.api.seen.length - before).toBeLessThanOrEqual(Math.ceil((Date.now() - openedAt) / 700));
+    expect(at.api.seen.length - before).toBeGreaterThanOrEqual(1);
+    at.api.answer(200);
+    for (const handle of handles)
+      expect(await at.engine.result(handle)).toMatchObject({ state: 'done', decisions: 0, balanced: true });
+    expect(await at.parks()).toEqual([]);
+    const attempts = await at.engine.rows<{ code: string }>('select code from mendflow.attempt');
+    expect(attempts.filter(({ code }) => code === 'breaker_open')).toEqual([]);
+    await at.recovery().result();
+    expect((await at.breaker()).state).toBe('closed');
+  });
+
+  it('counts no attempt that was refused, and no event of it is a failure to be alarmed about', async () => {
+    await setMode(at.engine.pool, 'http:api', { mode: 'forced_open', untilMs: 60_000, by: 'ann', why: 'test' });
+    const [handle] = await at.runs(1, 'refused-');
+    await at.parked(1);
+    expect((await at.parks())[0]).toMatchObject({ attempts: 0, code: 'breaker_open' });
+    expect(
+      await at.engine.rows('select attempts, state from mendflow.stage_run where run_key like $1 and stage = $2', [
+        '%refused-1',
+        'ask',
+      ]),
+    ).toEqual([{ attempts: 0, state: 'parked' }]);
+    const { events } = await handle!.fetchHistory();
+    const failed = events!.filter(({ activityTaskFailedEventAttributes: one }) => one);
+    expect(failed).toHaveLength(1);
+    expect(failed[0]!.activityTaskFailedEventAttributes!.failure!.applicationFailureInfo).toMatchObject({
+      type: 'breaker_open',
+      nonRetryable: true,
+      category: 1,
+    });
+    await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
+    const summary = await at.engine.result(handle!);
+    expect(summary.stages).toMatchObject([{ stage: 'ask', state: 'done', attempts: 1 }]);
+  });
+
+  it('ignores a wake for another park, and fifty that are none', async () => {
+    await setMode(at.engine.pool, 'http:api', { mode: 'forced_open', untilMs: 60_000, by: 'ann', why: 'test' });
+    const [handle] = await at.runs(1, 'garbage-');
+    await at.parked(1);
+    const before = at.engine.calls.length;
+    const garbage: unknown[] = [
+      undefined,
+      null,
+      0,
+      '',
+      'token',
+      [],
+      {},
+      { token: 4 },
+      { token: 'other-1' },
+      { token: '' },
+    ];
+    for (let nth = 0; nth < 50; nth++) await handle!.signal('wake', garbage[nth % garbage.length]);
+    await sleep(500);
+    expect(await at.parks()).toHaveLength(1);
+    expect(at.engine.calls.length).toBe(before);
+    expect((await handle!.describe()).status.name).toBe('RUNNING');
+    await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
+    expect(await at.engine.result(handle!)).toMatchObject({ state: 'done' });
+  });
+
+  it('becomes a question at the deadline, and a person may still say to go on', async () => {
+    await setMode(at.engine.pool, 'http:api', { mode: 'forced_open', untilMs: 60_000, by: 'ann', why: 'test' });
+    const [handle] = await at.runs(1, 'late-', 'due');
+    await at.parked(1);
+    await at.parked(1, 'decision');
+    expect(await page(handle!)).toContain('while it waited for http:api');
+    await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
+    await at.engine.decide(handle!, { kind: 'retry', actor: 'ann', reason: 'it is back' });
+    expect(await at.engine.result(handle!)).toMatchObject({ state: 'done', decisions: 1 });
+  });
+
+  it('keeps a history of a few events, however often a park looks', async () => {
+    await setMode(at.engine.pool, 'http:api', { mode: 'forced_open', untilMs: 60_000, by: 'ann', why: 'test' });
+    const [handle] = await at.runs(1, 'short-');
+    await at.parked(1);
+    const events = async (): Promise<number> => (await handle!.fetchHistory()).events!.length;
+    const before = await events();
+    await sleep(2_000);
+    expect(await events()).toBe(before);
+    await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
+    expect(await at.engine.result(handle!)).toMatchObject({ state: 'done' });
+  });
+});
