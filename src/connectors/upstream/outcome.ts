@@ -1,0 +1,61 @@
+// What lives here: what the end of a call says about the upstream.
+// Invariant: pure; only an answer proves an upstream up, only its own fault counts against it, and our own doing says nothing.
+// Apart because it is the one table between failures and breakers.
+import { classify } from '../../model/classify.ts';
+import { codes, CodedError, type Failure, rowOf } from '../../model/failure.ts';
+import type { Upstream } from '../../model/upstream.ts';
+
+export type Outcome =
+  /** It was answered: a 404 and a bad record are answers too. */
+  | { readonly kind: 'ok' }
+  | { readonly kind: 'fail'; readonly waitMs: number }
+  /** Keeps everybody away for a while; not counted. */
+  | { readonly kind: 'throttled'; readonly gateMs: number }
+  /** Only people can heal it. */
+  | { readonly kind: 'held'; readonly code: string }
+  | { readonly kind: 'ignored' };
+
+/** Runbooks of failures that the other side itself has answered with. */
+const answered: ReadonlySet<string> = new Set([
+  'upstream-down',
+  'upstream-refuses',
+  'upstream-answers',
+  'credentials',
+  'postgres',
+  'postgres-schema',
+  'records',
+]);
+/** A 429 that does not say how long. */
+const GATE_MS = 10_000;
+
+export function outcomeOf(failed: Failure): Outcome {
+  const { runbook } = rowOf(failed.code);
+  // Another breaker refused: this upstream was not even asked.
+  if (failed.code === 'breaker_open' || failed.fault === 'self' || failed.class === 'unknown')
+    return { kind: 'ignored' };
+  if (failed.class === 'throttled') return { kind: 'throttled', gateMs: failed.nextDelayMs ?? GATE_MS };
+  // Of the config faults only those that meet every caller alike; a missing table is a matter of one pipeline.
+  if (
+    failed.class === 'permanent' &&
+    failed.fault === 'config' &&
+    (runbook === 'credentials' || failed.code === 'pg_auth')
+  )
+    return { kind: 'held', code: failed.code };
+  if (failed.fault === 'upstream' && (failed.class === 'transient' || failed.class === 'delayed'))
+    return { kind: 'fail', waitMs: failed.nextDelayMs ?? 0 };
+  return { kind: answered.has(runbook) ? 'ok' : 'ignored' };
+}
+
+/** The failure as its caller sees it: by the upstream's own codes, and with its name. One of another upstream stays as it is. */
+export function named(error: unknown, key: string, declared: Upstream): CodedError {
+  const failed = classify(error);
+  if (error instanceof CodedError && failed.upstream !== undefined && failed.upstream !== key) return error;
+  const code = declared.codes?.[failed.code] ?? failed.code;
+  const text = code !== failed.code && failed.text === codes[failed.code].says ? codes[code].says : failed.text;
+  const shown = new CodedError(code, text, {
+    cause: error,
+    upstream: key,
+    ...(failed.nextDelayMs === undefined ? {} : { nextDelayMs: failed.nextDelayMs }),
+  });
+  return failed.rule === undefined ? shown : Object.assign(shown, { failure: { ...shown.failure, rule: failed.rule } });
+}

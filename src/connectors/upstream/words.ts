@@ -1,0 +1,40 @@
+// What lives here: what a call is told that is not admitted.
+// Invariant: state, why, and when it is tried again; no call was made, and the text says so.
+// Apart because people read it in the Web UI for hours while an upstream is down.
+import type { Look } from '../../model/breaker.ts';
+import { inWords } from '../../model/duration.ts';
+import { CodedError } from '../../model/failure.ts';
+import type { Entry } from './cache.ts';
+
+/** The refusal, to be thrown. */
+export function refusal(entry: Entry, look: Pick<Look, 'why' | 'retryMs'>): CodedError {
+  const text = `${sentence(entry, look)} See: npx mendflow breakers show ${entry.key}`;
+  return new CodedError('breaker_open', text, { upstream: entry.key, nextDelayMs: look.retryMs });
+}
+
+function sentence({ key, b, about }: Entry, { why, retryMs }: Pick<Look, 'why' | 'retryMs'>): string {
+  const next = inWords(retryMs);
+  switch (why) {
+    case 'forced_open':
+      return `${key} is forced open by ${about.modeBy ?? 'an operator'} (${about.modeWhy ?? 'no reason given'}); no call was made.${b.modeUntil === undefined ? '' : ` It ends in ${next}.`}`;
+    case 'throttled':
+      return `${key} asked everybody to wait; no call was made. The next may go out in ${next}.`;
+    case 'hold':
+      return `${key} is held (${b.hold?.code ?? 'a fault that time does not heal'}); no call was made. It goes on when its credential is renewed or the run that asks is decided with retry.`;
+    case 'half_open':
+      return `${key} is on trial with a single call; no other was made. Looked at again in ${next}.`;
+    case 'open':
+    case 'closed':
+    case 'ramping':
+      return `The breaker of ${key} is open${reason(about)}; no call was made. The next trial is in ${next}.`;
+  }
+}
+
+function reason({ last }: Entry['about']): string {
+  const { calls, fail, slow } = last.detail ?? {};
+  if (last.reason === 'threshold')
+    return Number(fail) > 0
+      ? ` (${String(fail)} of ${String(calls)} calls failed)`
+      : ` (${String(slow)} of ${String(calls)} calls were slow)`;
+  return last.reason === undefined || last.reason === 'hold' ? '' : ` (${last.reason})`;
+}
