@@ -12,6 +12,8 @@ export interface Pace {
   readonly tickMaxMs: number;
   /** A run that was let go and has not gone after this long is told again. */
   readonly tellAgainMs: number;
+  /** So long nobody has to ask about a held upstream before one run is sent to find out. */
+  readonly unaskedMs: number;
   /** How long recovery stays after its work, for runs that park late. */
   readonly lingerMs: number;
   /** How often watch goes round. */
@@ -23,6 +25,7 @@ export const defaultPace: Pace = {
   storeAwayMs: 30_000,
   tickMaxMs: 60_000,
   tellAgainMs: 30_000,
+  unaskedMs: 30_000,
   lingerMs: 5_000,
   sweepMs: 30_000,
 };

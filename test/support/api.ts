@@ -32,7 +32,7 @@ export async function startApi(answer: Answer | number = 200, latencyMs = 0): Pr
   let current = answer;
   const reply = (request: IncomingMessage, response: ServerResponse): void => {
     const path = request.url ?? '/';
-    const token = String(request.headers['authorization'] ?? '');
+    const token = request.headers['authorization'] ?? '';
     const status = typeof current === 'number' ? current : current({ path, token, nth: seen.length + 1 });
     seen.push({ at: Date.now(), path, status: status ?? 0, token });
     if (status === undefined) return;

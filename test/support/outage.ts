@@ -16,7 +16,13 @@ import { type Engine, openEngine } from './engine.ts';
 /** Trips at three failures in a row, tries again after most of a second. */
 export const quickBreaker = { consecutive: 3, workersMin: 1, cooldownMs: 700, cooldownMaxMs: 1_500, rampMs: 500 };
 /** Looks often enough for a test, and seldom enough to tell a signal from a look. */
-export const quickPace: Partial<Pace> = { tickMaxMs: 1_000, tellAgainMs: 1_500, lingerMs: 300, sweepMs: 1_000 };
+export const quickPace: Partial<Pace> = {
+  tickMaxMs: 1_000,
+  tellAgainMs: 1_500,
+  unaskedMs: 1_000,
+  lingerMs: 300,
+  sweepMs: 1_000,
+};
 
 export const outageWorkflows = './test/engine/pipelines-outage.ts';
 

@@ -22,8 +22,6 @@ export interface RecoveryTools {
 
 /** A canary gets so long to make its call before another one is sent. */
 const CANARY_MS = 5_000;
-/** So long nobody has to ask about a hold before somebody is sent to find out. */
-const UNASKED_MS = 30_000;
 /** Canaries that are gone are skipped, so many in one round. */
 const SKIPPED_MAX = 50;
 
@@ -91,15 +89,15 @@ async function tickHeld(tools: RecoveryTools, breaker: BreakerRow, parks: Counts
   const held = `**${key}** is held since ${since(breaker)} by ${breaker.hold}.`;
   if (parks.waiting + parks.going > 0 && print !== undefined && (await wouldAdmit(tools.pool, key, { print })).trial)
     return await tickTrial(tools, { ...breaker, why: 'held, and the credential was renewed,' }, parks, memo);
-  const since_ = parks.asking > 0 ? undefined : (memo.unaskedSince ?? now);
+  const quietSince = parks.asking > 0 ? undefined : (memo.unaskedSince ?? now);
   const round = { over: false, probe: false };
-  if (since_ === undefined)
+  if (quietSince === undefined)
     return { ...round, memo: {}, nextInMs, text: `${held} A run asks for all. ${waiting(parks)}` };
-  if (now - since_ < UNASKED_MS || parks.waiting + parks.going === 0)
+  if (now - quietSince < tools.pace.unaskedMs || parks.waiting + parks.going === 0)
     return {
       ...round,
-      memo: { unaskedSince: since_ },
-      nextInMs: Math.min(nextInMs, UNASKED_MS),
+      memo: { unaskedSince: quietSince },
+      nextInMs: Math.min(nextInMs, tools.pace.unaskedMs),
       text: `${held} ${waiting(parks)}`,
     };
   await sendCanary(tools, breaker, true);
