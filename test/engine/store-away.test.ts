@@ -1,58 +1,12 @@
 // What is promised here: a control store that is away neither fails nor delays a stage; parking goes on, and the row is repaired when it is back.
-import { connect as dial, createServer, type Server, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { bundleWorkflows, createWorkers, serve } from '../../src/engine/worker.ts';
 import { openPool } from '../../src/store/db.ts';
 import { type Engine, openEngine, throwCode } from '../support/engine.ts';
+import { type Gate, gateTo } from '../support/gate.ts';
 import { line } from './pipelines.ts';
-
-/** A way to the database that can be shut, refusing or swallowing everything, and opened again. */
-interface Gate {
-  readonly url: string;
-  set(state: 'open' | 'refuses' | 'swallows'): void;
-  close(): Promise<void>;
-}
-
-async function gateTo(address: string): Promise<Gate> {
-  const target = new URL(address);
-  const sockets = new Set<Socket>();
-  let state: 'open' | 'refuses' | 'swallows' = 'open';
-  const keep = (socket: Socket): void => {
-    sockets.add(socket);
-    socket.on('error', () => undefined); // Losing connections is what this gate is for.
-    socket.on('close', () => sockets.delete(socket));
-  };
-  const server: Server = createServer((client) => {
-    keep(client);
-    if (state === 'refuses') return void client.destroy();
-    if (state === 'swallows') return void client.resume();
-    const upstream = dial(Number(target.port), target.hostname);
-    keep(upstream);
-    client.on('data', (bytes) => state === 'open' && upstream.write(bytes));
-    upstream.on('data', (bytes) => state === 'open' && client.write(bytes));
-    client.on('close', () => upstream.destroy());
-    upstream.on('close', () => client.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const through = new URL(address);
-  through.hostname = '127.0.0.1';
-  through.port = String((server.address() as AddressInfo).port);
-  return {
-    url: through.href,
-    set: (next) => {
-      state = next;
-      if (next !== 'swallows') for (const socket of sockets) socket.destroy();
-    },
-    close: () =>
-      new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
-  };
-}
 
 let engine: Engine;
 let gate: Gate;

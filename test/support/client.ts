@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 import { runCommandLine } from '../../src/commands/support/program.ts';
+import type { Surroundings } from '../../src/commands/support/session.ts';
 import { serve } from '../../src/engine/worker.ts';
 import { copy, loud } from '../client/project/pipelines.ts';
 import { type Engine, openEngine } from './engine.ts';
@@ -38,6 +39,11 @@ export async function openClient(): Promise<Client> {
     serve(copy, { fetch: stage('fetch'), load: stage('load') }),
     serve(loud, { fetch: stage('fetch'), load: stage('load') }),
   ]);
+  return { engine, ...commandLineOf(engine, projectFolder) };
+}
+
+/** The command line in a project's folder, on this engine. Its close() closes the engine, too. */
+export function commandLineOf(engine: Engine, cwd: string): Omit<Client, 'engine'> {
   const dir = mkdtempSync(join(tmpdir(), 'mendflow-client-'));
   const env = {
     DATABASE_URL: String(engine.pool.options.connectionString),
@@ -49,10 +55,9 @@ export async function openClient(): Promise<Client> {
   const before = { ...process.env };
   Object.assign(process.env, env);
   return {
-    engine,
     dir,
     env,
-    mendflow: (...argv) => mendflow(argv),
+    mendflow: (...argv) => mendflow(argv, cwd),
     close: async () => {
       for (const name of Object.keys(env))
         if (before[name] === undefined) delete process.env[name];
@@ -63,14 +68,20 @@ export async function openClient(): Promise<Client> {
   };
 }
 
-async function mendflow(argv: readonly string[], cwd = projectFolder): Promise<Ran> {
+/** `more`: for a person at a terminal. */
+export async function mendflow(
+  argv: readonly string[],
+  cwd: string,
+  more: { readonly isTTY?: boolean; readonly input?: Surroundings['input']; readonly signal?: AbortSignal } = {},
+): Promise<Ran> {
   let out = '';
   let err = '';
   const code = await runCommandLine(argv, {
     cwd,
-    out: { write: (text) => void (out += text) },
+    out: { write: (text) => void (out += text), isTTY: more.isTTY === true },
     err: { write: (text) => void (err += text) },
-    signal: new AbortController().signal,
+    ...(more.input === undefined ? {} : { input: more.input }),
+    signal: more.signal ?? new AbortController().signal,
   });
   return { code, out, err, json: () => JSON.parse(out) as never };
 }

@@ -30,6 +30,8 @@ export interface EngineOptions {
   readonly upstreams?: Upstreams;
   readonly pace?: Partial<Pace>;
   readonly interceptors?: WorkerInterceptors;
+  /** The way workers take to the control store, given its address. Default: straight. */
+  readonly through?: (url: string) => Promise<string>;
   /** Where secrets are looked up. Default: there are none. */
   readonly secrets?: (name: string) => string | undefined;
 }
@@ -97,6 +99,8 @@ export async function openEngine(
       const script = scripts.get(name);
       return (await (script ? script(call, input) : `${name} ok`)) as never;
     };
+  const workersUrl = (await options.through?.(database.url)) ?? database.url;
+  const control = options.through ? openPool({ url: workersUrl, applicationName: 'control' }, 10) : pool;
   const workers: { stop(): Promise<void> }[] = [];
 
   const startWorker = async (workflows = './test/engine/pipelines.ts'): Promise<{ stop(): Promise<void> }> => {
@@ -104,8 +108,8 @@ export async function openEngine(
     if (!bundles.has(file.href)) bundles.set(file.href, bundleWorkflows(file));
     const native = await NativeConnection.connect({ address });
     const open = await openUpstreams(declared, {
-      control: pool,
-      databaseUrl: database.url,
+      control,
+      databaseUrl: workersUrl,
       worker: `worker-${workers.length + 1}`,
       readSecret: options.secrets ?? (() => undefined),
       onTransition: (key, state) => void pokeRecovery(client, { prefix }, key, state).catch(() => undefined),
@@ -119,7 +123,7 @@ export async function openEngine(
       ...(pace ? { pace } : {}),
       ...(interceptors ? { interceptors } : {}),
       workflows: await bundles.get(file.href)!,
-      control: pool,
+      control,
       ...(dataConverter ? { dataConverter } : {}),
     });
     const running = both.run();
@@ -180,6 +184,7 @@ export async function openEngine(
     close: async () => {
       await Promise.allSettled(workers.map((worker) => worker.stop()));
       await connection.close();
+      if (control !== pool) await control.end();
       await pool.end();
       await database.drop();
     },

@@ -74,6 +74,7 @@ export async function openOutage(
     interceptors?: WorkerInterceptors;
     secrets?: (name: string) => string | undefined;
     latencyMs?: number;
+    through?: (url: string) => Promise<string>;
   } = {},
 ): Promise<Outage> {
   const api = await startApi(200, more.latencyMs);
@@ -85,6 +86,7 @@ export async function openOutage(
       },
       pace: { ...quickPace, ...more.pace },
       ...(more.interceptors ? { interceptors: more.interceptors } : {}),
+      ...(more.through ? { through: more.through } : {}),
       ...(more.secrets ? { secrets: more.secrets } : {}),
     },
   );
