@@ -9,14 +9,28 @@ import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { queues } from '../src/model/ids.ts';
 import type { RunSummary } from '../src/model/messages.ts';
-import { leanNode, stackAddresses, stackDown, stackUp } from '../src/stack/index.ts';
+import {
+  leanNode,
+  stackAddresses,
+  stackDown,
+  stackUp,
+  startWorkerProcess,
+  type WorkerCommand,
+  type WorkerProcess,
+} from '../src/stack/index.ts';
 import { generate, type Generated } from './generate.ts';
 
 interface Settings {
   readonly lines: number;
   readonly rounds: number;
   readonly formats: readonly ('plain' | 'log4j' | 'apache')[];
+  /** What is switched off, one at a time, in contenders that run beside the whole. */
+  readonly without: readonly Part[];
 }
+
+/** `retry`: one attempt a stage. `healing`: the code of the stages with nothing of the engine around it. Validation is the parser itself and cannot be taken out of it; `bench/parse.ts` times it. */
+type Part = 'retry' | 'healing';
+const parts: readonly Part[] = ['retry', 'healing'];
 
 function settingsOf(args: readonly string[]): Settings {
   const value = (name: string, fallback: string): string => {
@@ -27,6 +41,7 @@ function settingsOf(args: readonly string[]): Settings {
     lines: Number(value('lines', '1000000')),
     rounds: Number(value('rounds', '5')),
     formats: value('formats', 'plain,log4j,apache').split(',') as unknown as Settings['formats'],
+    without: parts.filter((part) => value('without', '').split(',').includes(part)),
   };
 }
 
@@ -52,8 +67,14 @@ async function main(): Promise<void> {
     readyText: 'Worker is up.',
     cwd: dir,
   };
+  const others: WorkerProcess[] = [];
   try {
     await stackUp({ dir, cacheDir: resolve('.mendflow/cache'), workers: 1, worker });
+    const { databaseUrl, temporalAddress } = (await stackAddresses(dir))!;
+    for (const part of settings.without)
+      others.push(
+        await startWorkerProcess({ ...variants[part](worker, databaseUrl, temporalAddress), dir, name: part }),
+      );
     const report = [];
     for (const format of settings.formats) report.push(await benchFormat(dir, format, settings));
     mkdirSync('artifacts', { recursive: true });
@@ -62,15 +83,30 @@ async function main(): Promise<void> {
       `${JSON.stringify({ at: new Date().toISOString(), cpus: cpus().length, memoryBytes: totalmem(), ...settings, report }, null, 2)}\n`,
     );
   } finally {
+    await Promise.all(others.map((one) => one.stop()));
     await stackDown({ dir });
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
+type Command = Pick<WorkerCommand, 'command' | 'args' | 'env' | 'readyText' | 'cwd'>;
+const variants: Record<Part, (worker: Command, databaseUrl: string, temporalAddress: string) => Command> = {
+  retry: (worker) => ({ ...worker, env: { ...worker.env, MENDFLOW_PREFIX: 'retry' }, cwd: resolve('bench/variants') }),
+  healing: (worker, databaseUrl, temporalAddress) => ({
+    ...worker,
+    args: [...leanNode.args, '--import', 'tsx', 'bench/variants/bare.ts', databaseUrl, temporalAddress, 'healing'],
+    cwd: resolve('.'),
+  }),
+};
+const switchedOff: Record<Part, { readonly workflow: string; readonly queue: string }> = {
+  retry: { workflow: 'log-ingest-once', queue: queues('retry').work },
+  healing: { workflow: 'withoutHealing', queue: 'healing' },
+};
+
 async function benchFormat(
   dir: string,
   format: Settings['formats'][number],
-  { lines, rounds }: Settings,
+  { lines, rounds, without }: Settings,
 ): Promise<object> {
   const raw = join(dir, `${format}.log`);
   const clean = join(dir, `${format}.copy`);
@@ -91,8 +127,12 @@ async function benchFormat(
   const contenders: Contender[] = [
     { name: 'psql', run: () => psqlCopy(addresses.databaseUrl, clean) },
     { name: 'mendflow', run: (round) => throughTemporal(client, { raw, format, round, made, events }) },
+    ...without.map((part) => ({
+      name: `without ${part}`,
+      run: (round: number) => throughTemporal(client, { raw, format, round, made, events: [], ...switchedOff[part] }),
+    })),
   ];
-  const seconds: Record<string, number[]> = { psql: [], mendflow: [] };
+  const seconds: Record<string, number[]> = Object.fromEntries(contenders.map(({ name }) => [name, []]));
   const sums = new Set<string>();
   for (let round = 0; round <= rounds; round++) {
     const order = round % 2 === 0 ? contenders : contenders.toReversed();
@@ -103,13 +143,19 @@ async function benchFormat(
       // The first round warms caches of all and is not counted.
       if (round > 0) seconds[contender.name]!.push(took.seconds);
       say(
-        `  round ${round} ${contender.name.padEnd(9)} ${took.seconds.toFixed(2)} s ${took.note ?? ''}${round === 0 ? ' (warm-up)' : ''}`,
+        `  round ${round} ${contender.name.padEnd(15)} ${took.seconds.toFixed(2)} s ${took.note ?? ''}${round === 0 ? ' (warm-up)' : ''}`,
       );
     }
   }
   await connection.close();
   await admin.end();
-  const ratios = seconds['psql']!.map((base, round) => base / seconds['mendflow']![round]!);
+  const ratiosTo = (name: string): number[] => seconds[name]!.map((base, round) => base / seconds['mendflow']![round]!);
+  const ratios = ratiosTo('psql');
+  for (const part of without) {
+    // Above 1 the whole is slower than what lacks the part.
+    const costs = ratiosTo(`without ${part}`).map((ratio) => 1 / ratio);
+    say(`  ${part} costs a factor of ${median(costs).toFixed(3)} (${costs.map((one) => one.toFixed(3)).join(' ')})`);
+  }
   const rss = peakRssMiB(dir);
   const parity = sums.size === 1;
   const last = events.at(-1)!;
@@ -162,13 +208,16 @@ interface Load {
   readonly round: number;
   readonly made: Generated;
   readonly events: { count: number; bytes: number }[];
+  readonly workflow?: string;
+  readonly queue?: string;
 }
 
 async function throughTemporal(client: Client, load: Load): Promise<{ seconds: number; note: string }> {
   const from = performance.now();
-  const workflowId = `log-ingest/2026-01-01/bench-${load.format}-${load.round}`;
-  const handle = await client.workflow.start('log-ingest', {
-    taskQueue: queues('').work,
+  const { workflow = 'log-ingest', queue = queues('').work } = load;
+  const workflowId = `${workflow}/2026-01-01/bench-${load.format}-${load.round}`;
+  const handle = await client.workflow.start(workflow, {
+    taskQueue: queue,
     workflowId,
     args: [
       {
@@ -180,7 +229,7 @@ async function throughTemporal(client: Client, load: Load): Promise<{ seconds: n
   });
   const summary = (await handle.result()) as RunSummary;
   const seconds = (performance.now() - from) / 1_000;
-  if (summary.loaded !== load.made.rows || !summary.balanced)
+  if (summary.loaded !== load.made.rows || (workflow.startsWith('log-ingest') && !summary.balanced))
     throw new Error(`The run loaded ${summary.loaded} rows instead of ${load.made.rows}.`);
   const { historyLength, historySize } = (await handle.describe()) as { historyLength: number; historySize?: number };
   load.events.push({ count: historyLength, bytes: historySize ?? 0 });
