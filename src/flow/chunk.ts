@@ -21,7 +21,12 @@ import { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Reject } from './type
 /** What all chunks of a flow have in common. */
 export interface Work {
   readonly key: LedgerKey;
-  readonly target: Target;
+  /** The table, where it is one. */
+  readonly target?: Target | undefined;
+  /** Records go on to a later stage, so they are in no bin yet. */
+  readonly passes?: boolean;
+  /** Records are aggregates: counted as rows, in no bin. */
+  readonly derived?: boolean;
   readonly loader: Loader;
   readonly lease: Lease;
   readonly limit: Limit;
@@ -40,13 +45,22 @@ export interface Lane {
 /** How a chunk ended: its bins, or undefined if the ledger had it already. */
 export type Committed = Bins | undefined;
 
-const binsFor = (chunk: Chunk, arrived: { loaded: number; duplicate: number }, quarantined: number): Bins => ({
-  read: chunk.rows + chunk.rejects.length + chunk.skipped,
-  loaded: arrived.loaded,
-  duplicate: arrived.duplicate,
-  quarantined,
-  skipped: chunk.skipped,
-});
+/** The bins of a chunk, and what of it went on to a later stage. */
+type Counts = Bins & { readonly passed: number };
+
+const countsFor = (
+  { passes, derived }: Pick<Work, 'passes' | 'derived'>,
+  chunk: Chunk,
+  arrived: { loaded: number; duplicate: number },
+  quarantined: number,
+): Counts => {
+  if (derived) return { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0, passed: 0 };
+  const read = chunk.rows + chunk.rejects.length + chunk.skipped;
+  const ends = passes ? { loaded: 0, duplicate: 0, passed: chunk.rows } : { ...arrived, passed: 0 };
+  return { read, ...ends, quarantined, skipped: chunk.skipped };
+};
+
+const recordsOf = (chunk: Chunk): number => chunk.rows + chunk.rejects.length + chunk.skipped;
 
 /**
  * Commits a chunk. A row that the database refuses becomes a letter, and the others are loaded.
@@ -54,14 +68,25 @@ const binsFor = (chunk: Chunk, arrived: { loaded: number; duplicate: number }, q
  * `pg_commit_unknown` (take the lease again), or with the error of Postgres; in all of these the chunk has left nothing, or that is unknown.
  */
 export async function commitChunk(work: Work, lane: Lane, chunk: Chunk): Promise<Committed> {
-  const { read } = binsFor(chunk, { loaded: 0, duplicate: 0 }, 0);
-  if (work.limit.exceeded(read, chunk.rejects.length)) await stop(work, lane, chunk, chunk.rejects);
+  refuseBadAggregate(work, chunk.rejects);
+  if (work.limit.exceeded(recordsOf(chunk), chunk.rejects.length)) await stop(work, lane, chunk, chunk.rejects);
   try {
     return await transact(work, lane, chunk);
   } catch (error) {
     if (!(error instanceof RowsRefused)) throw error;
     return await transact(work, lane, chunk, error.cause);
   }
+}
+
+/** Code made this row from many records, so no record is to blame, and a letter would lose a figure. */
+function refuseBadAggregate(work: Work, rejects: readonly Reject[]): void {
+  if (!work.derived || rejects.length === 0) return;
+  const [first] = rejects;
+  const fields = first!.violations.map(({ field, code }) => `${field} ${code}`).join(', ');
+  throw new CodedError(
+    'code_bug',
+    `${work.key.stage} made ${rejects.length} rows that do not fit ${work.target?.name ?? 'their dataset'} (the first: ${fields}). The chunk was not written.`,
+  );
 }
 
 /** The first COPY failed at a row: everything is undone, and the chunk is done again around what is refused. */
@@ -102,7 +127,7 @@ async function transact(work: Work, lane: Lane, chunk: Chunk, poison?: unknown):
 async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Promise<Committed> {
   const { client } = lane;
   const { key } = work;
-  const planned = binsFor(chunk, { loaded: chunk.rows, duplicate: 0 }, chunk.rejects.length);
+  const planned = countsFor(work, chunk, { loaded: chunk.rows, duplicate: 0 }, chunk.rejects.length);
   const row = { ...planned, from: chunk.from, to: chunk.to, firstLine: chunk.firstLine, epoch: work.lease.epoch };
   const hashes = { rawSha256: Buffer.from(chunk.rawSha256), rowsSha256: Buffer.from(chunk.rowsSha256) };
   if (!(await insertChunk(client, key, { ...row, ...hashes, rowsOut: chunk.rows }))) return undefined;
@@ -111,7 +136,8 @@ async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Pro
   hit('chunk.afterCopy');
   const rejects = [...chunk.rejects, ...refused.values()];
   await work.loader.tidy?.(client, chunk, key.sourceId, new Set(refused.keys()));
-  const bins = binsFor(chunk, arrived, rejects.length);
+  refuseBadAggregate(work, rejects);
+  const bins = countsFor(work, chunk, arrived, rejects.length);
   if (refused.size > 0 || arrived.duplicate > 0)
     await correctChunk(client, key, chunk.from, bins, chunk.rows - refused.size);
   await insertLetters(client, key, rejects, { seal: work.seal, sample: false });
@@ -138,7 +164,7 @@ async function load(work: Work, client: pg.ClientBase, chunk: Chunk, poison: unk
     }
     return { arrived, refused };
   }
-  const read = chunk.rows + chunk.rejects.length + chunk.skipped;
+  const read = recordsOf(chunk);
   await loadAround({
     rows: chunk.rows,
     first: poison,
@@ -159,7 +185,7 @@ async function rejectOf(work: Work, chunk: Chunk, row: number, error: unknown): 
   const length = chunk.lengths[row]!;
   const bytes = Buffer.from(await work.reader.raw(offset, length));
   const record = bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes;
-  const lineField = work.target.columns.findIndex(({ name }) => name === 'line_no');
+  const lineField = work.target?.columns.findIndex(({ name }) => name === 'line_no') ?? -1;
   const line = lineField < 0 ? undefined : bigintField(chunk.tuples, startsOf(chunk)[row]!, lineField);
   return {
     offset,
@@ -193,10 +219,9 @@ async function settleConflict(work: Work, client: pg.ClientBase, chunk: Chunk): 
 async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]): Promise<never> {
   const sample = bad.slice(0, SAMPLE_LETTERS);
   if (work.limit.stopFirst()) await keepSample(work, lane, sample);
-  const { read } = binsFor(chunk, { loaded: 0, duplicate: 0 }, 0);
   throw new CodedError(
     'quarantine_limit',
-    `${work.limit.words(read, bad.length)} are bad, so ${work.key.stage} stopped at offset ${chunk.from}. What was committed before stays; of this chunk ${sample.length} letters were kept as a sample and nothing was loaded. ` +
+    `${work.limit.words(recordsOf(chunk), bad.length)} are bad, so ${work.key.stage} stopped at offset ${chunk.from}. What was committed before stays; of this chunk ${sample.length} letters were kept as a sample and nothing was loaded. ` +
       `See what is wrong: mendflow letters list --run ${work.key.runKey}`,
   );
 }

@@ -6,13 +6,12 @@ import { commit, rollback } from '../store/db.ts';
 import { hit } from '../store/failpoint.ts';
 import { fence } from '../store/lease.ts';
 import { binsOf, giveUp, type LedgerKey, uncovered } from '../store/ledger.ts';
-import { preflight } from '../store/preflight.ts';
 import { ensureRun } from '../store/ensure-run.ts';
 import { type Slice, writeSlice } from '../store/sources.ts';
 import type { Work } from './chunk.ts';
 import type { Bins, FlowContext, Segment } from './context.ts';
+import { type Into, intoTable } from './into.ts';
 import { createLimit } from './limit.ts';
-import { directLoader, overlapLoader } from './loader.ts';
 import { openRecords, type RecordSource } from './record-reader.ts';
 import { workInSafeMode } from './safe-mode.ts';
 import { openSession, type Session } from './session.ts';
@@ -29,6 +28,12 @@ export interface OpenSource {
   /** [from, to) and whether the source is known to be complete; what an earlier attempt wrote stands instead. */
   readonly slice: Slice;
   readonly reader: ChunkReader;
+  /** How many records it has, where that is known before they are read: then few bad ones are judged by it. */
+  readonly recordsAll?: number;
+  /** Its records are aggregates: counted as rows, not as records. */
+  readonly derived?: boolean;
+  /** As of when the oldest of its inputs was fetched. */
+  readonly asOf?: Date;
 }
 
 export interface FlowOptions {
@@ -60,24 +65,37 @@ const settledByLease: readonly Code[] = ['pg_commit_unknown', 'ledger_conflict']
 /** Declares a flow; nothing happens before `run`. */
 export function flow(options: FlowOptions): Flow {
   return {
-    async run(ctx) {
-      const sink = sinkOr(options.sink);
-      if ('reader' in options.from) return await runOpen(options, options.from, sink, ctx);
-      const opened = await openRecords(options.from, { steps: options.steps ?? [], target: options.into, sink, ctx });
-      try {
-        return await runOpen(options, opened, sink, ctx);
-      } finally {
-        await opened.reader.close();
-      }
-    },
+    run: (ctx) => runFlow(options, intoTable(options.into), ctx),
   };
 }
 
-async function runOpen(options: FlowOptions, source: OpenSource, sink: Sink, ctx: FlowContext): Promise<Segment<Bins>> {
+type Options = Omit<FlowOptions, 'into'>;
+
+/** A flow into any place. */
+export async function runFlow(options: Options, into: Into, ctx: FlowContext): Promise<Segment<Bins>> {
+  const sink = sinkOr(options.sink);
+  if ('reader' in options.from) return await runOpen(options, into, options.from, sink, ctx);
+  const { target, encode } = into;
+  const opening = { steps: options.steps ?? [], ...(target ? { target } : {}), encode, sink, ctx };
+  const opened = await openRecords(options.from, opening);
+  try {
+    return await runOpen(options, into, opened, sink, ctx);
+  } finally {
+    await opened.reader.close();
+  }
+}
+
+async function runOpen(
+  options: Options,
+  into: Into,
+  source: OpenSource,
+  sink: Sink,
+  ctx: FlowContext,
+): Promise<Segment<Bins>> {
   const pace: Pace = { recordsMax: options.recordsMax ?? RECORDS_MAX, endsAt: Date.now() + ctx.segmentMs };
   for (let session = 1; ; session++) {
     try {
-      return await runSession(options, source, sink, ctx, pace);
+      return await runSession(options, into, source, sink, ctx, pace);
     } catch (error) {
       // The next session takes the lease again: that ends the connection in doubt and waits for its commit, so the ledger then tells.
       const settles = error instanceof CodedError && settledByLease.includes(error.failure.code);
@@ -87,43 +105,41 @@ async function runOpen(options: FlowOptions, source: OpenSource, sink: Sink, ctx
 }
 
 async function runSession(
-  options: FlowOptions,
+  options: Options,
+  into: Into,
   source: OpenSource,
   sink: Sink,
   ctx: FlowContext,
   pace: Pace,
 ): Promise<Segment<Bins>> {
-  const { into } = options;
   const { runKey, generation, stage } = ctx;
   const key: LedgerKey = { runKey, generation, stage, sourceId: source.sourceId };
-  const loader = generation > 1 ? overlapLoader(into) : directLoader(into);
-  const safe = ctx.losses > 0;
+  const loader = into.loader(generation);
   let slice: Slice = source.slice;
   const session = await openSession({
     sink,
     ctx,
-    lanes: ctx.acceptLoss ? 1 : (options.lanes ?? LANES),
+    lanes: ctx.acceptLoss ? 1 : Math.min(options.lanes ?? LANES, into.lanesMax ?? Infinity),
     loader,
     async before(control) {
-      for (const warning of await preflight(control, into)) options.onWarning?.(warning);
+      await into.before?.(control, (text) => options.onWarning?.(text));
       await ensureRun(control, ctx);
       slice = await writeSlice(control, key, source.slice);
     },
   });
   try {
-    if (ctx.acceptLoss) return await acceptLoss(session, key, slice, ctx.acceptLoss);
-    const limit = createLimit(ctx.quarantineShareMax, await binsOf(session.control, key));
-    const work: Work = {
-      key,
-      target: into,
-      loader,
-      lease: session.lease,
-      limit,
-      seal: sink.seal,
-      reader: source.reader,
-    };
+    await into.begin?.(session, source, ctx);
+    const { lease } = session;
+    const limit = createLimit(ctx.quarantineShareMax, await binsOf(session.control, key), source.recordsAll);
+    const { target, passes } = into;
+    const about = { key, target, passes, derived: source.derived === true, loader, lease, limit };
+    const work: Work = { ...about, seal: sink.seal, reader: source.reader };
     const normally = (): Promise<Segment<Bins>> => workThrough(work, session, slice, ctx, pace);
-    return await (safe ? workInSafeMode(work, session, slice, ctx, pace, normally) : normally());
+    const end = ctx.acceptLoss
+      ? await acceptLoss(session, key, slice, ctx.acceptLoss)
+      : await (ctx.losses > 0 ? workInSafeMode(work, session, slice, ctx, pace, normally) : normally());
+    if (end.done) await into.end?.(session, source, ctx);
+    return end;
   } finally {
     await session.close();
   }

@@ -2,7 +2,12 @@
 // Invariant: everything a pipeline's own code needs to move records, and nothing of Temporal; it works alone in a script.
 // Apart as the public face of the data plane.
 export { flow, type Flow, type FlowOptions, type OpenSource } from './flow.ts';
-export { type Column, type ColumnType, table, type Target } from './table.ts';
+export { flowToDataset, type FlowToDataset, landDataset, type LandOptions, type MadeDataset } from './dataset.ts';
+export type { Landing } from './dataset-landing.ts';
+export type { DatasetRef } from './dataset-ref.ts';
+export type { DatasetOptions } from './dataset-sink.ts';
+export { aboutDataset, type DatasetAbout, datasetSource, type Expected, readDataset } from './dataset-source.ts';
+export { type ByKey, type Column, type ColumnType, table, type Target } from './table.ts';
 export {
   json,
   parse,

@@ -7,6 +7,8 @@ import type { Bins } from './context.ts';
 export const RECORDS_JUDGED_MIN = 1_000;
 /** But if all of the first ones are bad, it is the wrong format, and that shows early. */
 export const ALL_BAD_MAX = 200;
+/** Where all records are known to be here, so many bad ones are always letters: a small day is not stopped by a handful. */
+export const BAD_FEW = 10;
 /** Letters kept as evidence of a stop. */
 export const SAMPLE_LETTERS = 20;
 
@@ -21,8 +23,11 @@ export interface Limit {
   words(read: number, bad: number): string;
 }
 
-/** `shareMax` 0..1 as declared; 1 means that every record may be bad. `before` comes from the ledger. */
-export function createLimit(shareMax: number, before: Bins): Limit {
+/**
+ * `shareMax` 0..1 as declared; 1 means that every record may be bad. `before` comes from the ledger.
+ * `recordsAll`: how many records there are, where that is known; then the share is a fact from the first bad record on, and all of them bad stop any number.
+ */
+export function createLimit(shareMax: number, before: Bins, recordsAll?: number): Limit {
   let read = before.read;
   let bad = before.quarantined;
   let stopped = false;
@@ -31,6 +36,8 @@ export function createLimit(shareMax: number, before: Bins): Limit {
       const records = read + chunkRead;
       const wrong = bad + chunkBad;
       if (shareMax >= 1) return false;
+      if (recordsAll !== undefined)
+        return wrong > Math.max(BAD_FEW, shareMax * recordsAll) || (wrong > 0 && wrong === recordsAll);
       if (records >= RECORDS_JUDGED_MIN && wrong > shareMax * records) return true;
       return records >= ALL_BAD_MAX && wrong === records;
     },

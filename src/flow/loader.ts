@@ -44,7 +44,8 @@ export function startsOf(chunk: Chunk): Uint32Array {
   return starts;
 }
 
-async function copyPart(
+/** Sends rows of a chunk by the statement, and checks that all arrived. */
+export async function copyPart(
   client: pg.ClientBase,
   chunk: Chunk,
   part: { runs: readonly Run[]; prologue: string },

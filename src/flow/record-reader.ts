@@ -40,6 +40,12 @@ export interface SourceRecord {
 export interface OpenedRecords {
   readonly sourceId: string;
   readonly slice: Slice;
+  /** How many records it has, where that is known before they are read. */
+  readonly recordsAll?: number;
+  /** Its records are aggregates: counted as rows, not as records. */
+  readonly derived?: boolean;
+  /** As of when the oldest of its inputs was fetched. */
+  readonly asOf?: Date;
   /** Records of the range in order, covering it without gaps. */
   records(range: Range, signal: AbortSignal): AsyncIterable<SourceRecord>;
   /** Bytes again, for a letter about a refused row and for hashing what a record had cut: `length` of them unless the source ends. */
@@ -54,7 +60,10 @@ export interface RecordSource {
 
 interface Opening {
   readonly steps: readonly Step[];
-  readonly target: Target;
+  /** Where values become rows of a table. */
+  readonly target?: Target;
+  /** Where they become something else. */
+  readonly encode?: ((out: TupleBuffer, value: unknown) => Violation[]) | undefined;
   readonly sink: Sink;
   readonly ctx: FlowContext;
 }
@@ -62,7 +71,15 @@ interface Opening {
 /** Opens the source and puts the steps behind it. The caller closes the reader. */
 export async function openRecords(source: RecordSource, opening: Opening): Promise<OpenSource> {
   const opened = await source.openRecords(opening.ctx, opening.sink);
-  return { sourceId: opened.sourceId, slice: opened.slice, reader: recordReader(opened, opening) };
+  const { sourceId, slice, recordsAll, derived, asOf } = opened;
+  return {
+    sourceId,
+    slice,
+    reader: recordReader(opened, opening),
+    ...(recordsAll === undefined ? {} : { recordsAll }),
+    ...(derived === undefined ? {} : { derived }),
+    ...(asOf === undefined ? {} : { asOf }),
+  };
 }
 
 /** Read at once of a record that is longer than what is kept of it. */
@@ -71,7 +88,10 @@ const HASH_BYTES = 1 << 20;
 const CHUNK_BYTES_MAX = 8 * 1024 * 1024;
 
 /** The reader that cuts records into chunks. */
-export function recordReader(opened: OpenedRecords, opening: Pick<Opening, 'steps' | 'target' | 'ctx'>): ChunkReader {
+export function recordReader(
+  opened: OpenedRecords,
+  opening: Pick<Opening, 'steps' | 'target' | 'encode' | 'ctx'>,
+): ChunkReader {
   return {
     async *chunks(ranges, { recordsMax, signal }) {
       for (const range of ranges) {
@@ -139,7 +159,7 @@ function add(
   draft: Draft,
   record: SourceRecord,
   sourceId: string,
-  { steps, target, ctx }: Pick<Opening, 'steps' | 'target' | 'ctx'>,
+  { steps, target, encode, ctx }: Pick<Opening, 'steps' | 'target' | 'encode' | 'ctx'>,
 ): void {
   refuseBroken(draft, record);
   if (draft.records === 0) draft.firstLine = record.line;
@@ -160,7 +180,9 @@ function add(
     draft.rejects.push(rejectOf(record, end));
     return;
   }
-  const violations = writeTuple(draft.out, target.columns, rowOf(end.value, record, sourceId, ctx));
+  const violations = encode
+    ? encode(draft.out, end.value)
+    : writeTuple(draft.out, target?.columns ?? [], rowOf(end.value, record, sourceId, ctx));
   if (violations.length > 0) {
     draft.rejects.push(rejectOf(record, { code: 'record_invalid', violations }));
     return;

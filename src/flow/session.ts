@@ -2,8 +2,8 @@
 // Invariant: no lane exists without the lease, and none outlives its flow.
 // Apart because taking the lease again means closing all of this and opening it anew.
 import type pg from 'pg';
-import { connect, disconnect } from '../store/db.ts';
-import { controlName, type Lease, takeLease } from '../store/lease.ts';
+import { commit, connect, disconnect, rollback } from '../store/db.ts';
+import { controlName, fence, type Lease, takeLease } from '../store/lease.ts';
 import type { Lane } from './chunk.ts';
 import type { FlowContext } from './context.ts';
 import type { Loader } from './loader.ts';
@@ -21,7 +21,7 @@ export interface SessionOptions {
   readonly sink: Sink;
   readonly ctx: FlowContext;
   readonly lanes: number;
-  readonly loader: Loader;
+  readonly loader?: Loader;
   /** With the control connection, before the lease is taken: what has to be there first. */
   readonly before: (control: pg.Client) => Promise<void>;
 }
@@ -44,7 +44,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     for (let no = 0; no < options.lanes; no++) {
       const client = await connect({ url: sink.pool, applicationName: lease.applicationName });
       open.push(client);
-      await options.loader.prepare?.(client);
+      await options.loader?.prepare?.(client);
       lanes.push({ no, client });
     }
     return { lease, control, lanes, close };
@@ -52,4 +52,20 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     await close();
     throw error;
   }
+}
+
+/** Runs the body in a transaction of the first lane that ends with the fence: it commits only if the lease still holds. */
+export async function fenced<T>(session: Session, body: (client: pg.Client) => Promise<T>): Promise<T> {
+  const { client, no } = session.lanes[0]!;
+  await client.query('begin isolation level read committed');
+  let result: T;
+  try {
+    result = await body(client);
+    await fence(client, session.lease, no);
+  } catch (error) {
+    await rollback(client);
+    throw error;
+  }
+  await commit(client);
+  return result;
 }

@@ -27,11 +27,23 @@ export interface Target {
   readonly name: string;
   /** Quoted, for SQL. */
   readonly sql: string;
-  /** In the order of the tuples, beginning with source_id and offset: the key of every row. */
+  /** In the order of the tuples, beginning with source_id and offset: the key of every row that has no other. */
   readonly columns: readonly Column[];
+  /** Rows have a key of their own, and the table has no source_id and offset. */
+  readonly byKey?: ByKey;
 }
 
-/** Key of a row: where its record came from. Every target has these columns and a unique index on them. */
+/** A table whose rows have a key of their own, such as an order number: a row that comes again is updated where it differs. */
+export interface ByKey {
+  /** Columns that name a row; the table has a unique index on them. */
+  readonly key: readonly string[];
+  /** Columns, never null, that say how new a row is; an older one never overwrites a newer one. The generation decides between equals. */
+  readonly version?: readonly string[];
+  /** Column that holds the data date: rows of a date that is loaded again and does not have them any more are deleted. Without it, none are. */
+  readonly dateColumn?: string;
+}
+
+/** Key of a row: where its record came from. Every target without a key of its own has these columns and a unique index on them. */
 export const keyColumns: readonly Column[] = [
   { name: 'source_id', type: 'bigint' },
   { name: 'offset', type: 'bigint' },
@@ -43,20 +55,27 @@ export const bookkeeping: readonly string[] = ['data_date', 'generation'];
 /**
  * `table('orders', { id: 'bigint', paid_at: 'timestamptz' })`. The table has `source_id bigint, "offset" bigint` and a unique index on both besides.
  * Declared columns named `line_no`, `data_date` and `generation` are filled by the flow where the row has no such value.
+ * `table('orders', { … }, { key: ['id'], version: ['paid_at'] })`: rows by a key of their own; see `ByKey`.
  */
-export function table(name: string, columns: Readonly<Record<string, ColumnType>>): Target {
+export function table(name: string, columns: Readonly<Record<string, ColumnType>>, byKey?: ByKey): Target {
   const declared = Object.entries(columns).filter(([column]) => !keyColumns.some((key) => key.name === column));
   return {
     name,
     sql: name.split('.').map(quoted).join('.'),
     columns: [...keyColumns, ...declared.map(([column, type]) => ({ name: column, type }))],
+    ...(byKey ? { byKey } : {}),
   };
 }
 
 export const quoted = (identifier: string): string => pg.escapeIdentifier(identifier);
 
-/** The columns as COPY and INSERT name them. */
-export const columnList = (target: Target): string => target.columns.map(({ name }) => quoted(name)).join(', ');
+/** The columns as COPY and INSERT name them; `own`: only those that a table by key has. */
+export const columnList = (target: Target, which: 'all' | 'own' = 'all'): string =>
+  (which === 'all' ? target.columns : ownColumns(target)).map(({ name }) => quoted(name)).join(', ');
+
+/** The columns that the table itself has. */
+export const ownColumns = (target: Target): readonly Column[] =>
+  target.byKey ? target.columns.filter(({ name }) => !keyColumns.some((key) => key.name === name)) : target.columns;
 
 export const copyInto = (relation: string, target: Target): string =>
   `copy ${relation} (${columnList(target)}) from stdin with (format binary)`;

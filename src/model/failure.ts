@@ -282,6 +282,20 @@ export const codes = {
   tls_invalid: row('permanent', 'config', 'no', 'credentials', 'The certificate of the upstream is not valid.'),
   secret_missing: row('permanent', 'config', 'no', 'credentials', 'A declared secret is not set.'),
   dataset_gone: row('permanent', 'self', 'no', 'datasets', 'Records kept between two stages are not there any more.'),
+  dataset_too_large: row(
+    'permanent',
+    'config',
+    'rolled-back',
+    'datasets',
+    'A stage made more records for another stage than may be kept between two.',
+  ),
+  volume_low: row(
+    'permanent',
+    'upstream',
+    'no',
+    'upstream-answers',
+    'The upstream gave far fewer records than it did for other dates.',
+  ),
   // Workers and code
   worker_lost: row(
     'transient',
@@ -325,6 +339,8 @@ export interface Failure {
   /** Asked by the upstream (Retry-After) or computed by the guard, in milliseconds. */
   readonly nextDelayMs?: number;
   readonly upstream?: string;
+  /** The finished stage whose output is lost (`dataset_gone`): it has to be done again before this one can go on. */
+  readonly redo?: string;
   /** Hides which rule named the code from nobody: `code:42P01`, `name:TypeError`, `raised`. */
   readonly rule?: string;
 }
@@ -346,7 +362,11 @@ export const failure = (code: Code, text: string = codes[code].says, more: Parti
 export class CodedError extends Error {
   override readonly name = 'CodedError';
   readonly failure: Failure;
-  constructor(code: Code, text?: string, options: { cause?: unknown; nextDelayMs?: number; upstream?: string } = {}) {
+  constructor(
+    code: Code,
+    text?: string,
+    options: { cause?: unknown; nextDelayMs?: number; upstream?: string; redo?: string } = {},
+  ) {
     const { cause, ...more } = options;
     super(text ?? codes[code].says, cause === undefined ? {} : { cause });
     this.failure = failure(code, this.message, { rule: 'raised', ...more });

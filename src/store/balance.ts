@@ -25,7 +25,7 @@ export async function balance(db: Db, runKey: string): Promise<Balance> {
   const sums = await sumsOf(db, runKey);
   const moved = await movedBins(db, runKey);
   const letters = await lettersOf(db, runKey);
-  const faults = [...(await holes(db, runKey)), ...(await strays(db, runKey))];
+  const faults = [...(await holes(db, runKey)), ...(await strays(db, runKey)), ...(await unread(db, runKey))];
   const bins = {
     loaded: sums.loaded + moved.loaded,
     duplicate: sums.duplicate + moved.duplicate,
@@ -51,7 +51,7 @@ type Sums = Record<keyof Bins | 'rowsOut' | 'uncountedBytes', number>;
 
 async function sumsOf(db: Db, runKey: string): Promise<Sums> {
   const { rows } = await db.query<Sums>(
-    `select coalesce(sum(read), 0)::float8 as read, coalesce(sum(loaded), 0)::float8 as loaded, coalesce(sum(duplicate), 0)::float8 as duplicate,
+    `select coalesce(sum(read - passed), 0)::float8 as read, coalesce(sum(loaded), 0)::float8 as loaded, coalesce(sum(duplicate), 0)::float8 as duplicate,
        coalesce(sum(quarantined), 0)::float8 as quarantined, coalesce(sum(skipped), 0)::float8 as skipped, coalesce(sum(rows_out), 0)::float8 as "rowsOut",
        coalesce(sum(upper(extent) - lower(extent)) filter (where not counted), 0)::float8 as "uncountedBytes"
      from mendflow.chunk c join mendflow.run r on r.key = c.run_key and r.generation = c.generation where r.key = $1`,
@@ -107,5 +107,20 @@ async function strays(db: Db, runKey: string): Promise<string[]> {
   );
   return rows.map(
     ({ stage, name, from, to }) => `Bytes ${from} to ${to} of ${name} (${stage}) were loaded but never planned.`,
+  );
+}
+
+/** Records that a stage passed on, and that no stage behind it has read: they would be in no bin. */
+async function unread(db: Db, runKey: string): Promise<string[]> {
+  const { rows } = await db.query<{ stage: string; records: number; read: number }>(
+    `select d.stage, d.records::float8 as records, coalesce(sum(c.read), 0)::float8 as read
+     from mendflow.dataset d join mendflow.run r on r.key = d.run_key and r.generation = d.generation
+     left join mendflow.chunk c on c.source_id = d.source_id and c.run_key = d.run_key and c.generation = d.generation
+     where d.run_key = $1 and d.passed and d.sealed_at is not null and d.state <> 'gone'
+     group by d.id having coalesce(sum(c.read), 0) < d.records and coalesce(bool_and(c.counted), true) order by d.stage limit ${FAULTS_MAX}`,
+    [runKey],
+  );
+  return rows.map(
+    ({ stage, records, read }) => `${stage} passed ${records} records on, and later stages have read ${read} of them.`,
   );
 }

@@ -19,7 +19,17 @@ export const failpoints = [
   'run.beforeClose',
   'run.close',
 ] as const;
-export type Failpoint = (typeof failpoints)[number];
+/** Points that only stages with datasets and reports pass. */
+export const datasetFailpoints = [
+  'dataset.afterPart',
+  'dataset.beforeSeal',
+  'dataset.afterSeal',
+  'report.beforeRename',
+  'report.afterRename',
+] as const;
+export type Failpoint = (typeof failpoints)[number] | (typeof datasetFailpoints)[number];
+
+const known: readonly string[] = [...failpoints, ...datasetFailpoints];
 
 type Action = 'kill' | 'stop' | 'throw';
 interface Armed {
@@ -39,7 +49,7 @@ export function armFailpoints(text: string): void {
   armed.clear();
   for (const part of text.split(',').filter((piece) => piece !== '')) {
     const match = /^([\w.]+):(kill|stop|throw)(?:@(\d+))?$/.exec(part);
-    if (!match || !(failpoints as readonly string[]).includes(match[1]!))
+    if (!match || !known.includes(match[1]!))
       throw new TypeError(`"${part}" is no failpoint; write for example chunk.beforeCommit:kill@3.`);
     armed.set(match[1]!, { action: match[2] as Action, at: Number(match[3] ?? 1), passed: 0 });
   }

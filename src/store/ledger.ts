@@ -25,6 +25,8 @@ export interface LedgerRow extends Range, Bins {
   readonly epoch: string;
   readonly firstLine: number;
   readonly rowsOut: number;
+  /** Handed on to a later stage. */
+  readonly passed?: number;
   readonly rawSha256: Uint8Array;
   readonly rowsSha256: Uint8Array;
   readonly reason?: string;
@@ -48,8 +50,8 @@ export async function insertChunk(client: pg.ClientBase, key: LedgerKey, row: Le
   const { rowCount } = await client.query({
     name: 'mf_ledger',
     text: `insert into mendflow.chunk (source_id, stage, generation, extent, run_key, epoch, first_line,
-             read, loaded, duplicate, quarantined, skipped, rows_out, raw_sha256, rows_sha256, reason)
-           values ($1, $2, $3, int8range($4, $5), $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) on conflict do nothing`,
+             read, loaded, duplicate, quarantined, skipped, rows_out, raw_sha256, rows_sha256, reason, passed)
+           values ($1, $2, $3, int8range($4, $5), $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) on conflict do nothing`,
     values: [
       key.sourceId,
       ledgerStage(key.stage),
@@ -68,6 +70,7 @@ export async function insertChunk(client: pg.ClientBase, key: LedgerKey, row: Le
       row.rawSha256,
       row.rowsSha256,
       row.reason ?? null,
+      row.passed ?? 0,
     ],
   });
   return rowCount === 1;

@@ -1,7 +1,7 @@
 // What lives here: whether a target table can be loaded exactly once, asked before anything is read.
 // Invariant: whatever could drop, delay or redirect a row behind COPY's back is refused; what only might is warned of.
 // Apart because it reads the catalogue, which nothing else in the data plane does.
-import { type Column, type Target } from '../flow/table.ts';
+import { type Column, keyColumns, ownColumns, type Target } from '../flow/table.ts';
 import { CodedError } from '../model/failure.ts';
 import type { Db } from './db.ts';
 
@@ -24,7 +24,7 @@ export async function preflight(db: Db, target: Target): Promise<string[]> {
       `Table ${target.name} does not exist in the sink. Nothing was read or written. Create it, for example: ${ddl(target)}`,
     );
   if (!['r', 'p'].includes(facts.kind)) throw unsafe(target, 'is no plain or partitioned table');
-  const missing = target.columns.filter(({ name }) => facts.columns[name] === undefined);
+  const missing = ownColumns(target).filter(({ name }) => facts.columns[name] === undefined);
   if (missing.length > 0)
     throw new CodedError(
       'pg_schema',
@@ -37,7 +37,7 @@ export async function preflight(db: Db, target: Target): Promise<string[]> {
   if (!facts.keyed)
     throw new CodedError(
       'pg_schema',
-      `Table ${target.name} has no unique index on (source_id, "offset"). Nothing was read or written. Create one: alter table ${target.sql} add primary key (source_id, "offset");`,
+      `Table ${target.name} has no unique index on (${keyOf(target)}). Nothing was read or written. Create one: alter table ${target.sql} add primary key (${keyOf(target)});`,
     );
   return facts.triggers.map(
     (name) =>
@@ -52,7 +52,7 @@ const unsafe = (target: Target, what: string): CodedError =>
   );
 
 function checkTypes(target: Target, facts: Facts): void {
-  const wrong = target.columns.filter(({ name, type }) => !fits(type, facts.columns[name]!));
+  const wrong = ownColumns(target).filter(({ name, type }) => !fits(type, facts.columns[name]!));
   if (wrong.length > 0)
     throw new CodedError(
       'pg_schema',
@@ -70,7 +70,13 @@ const fits = (declared: string, actual: string): boolean =>
 
 const columnSql = ({ name, type }: Column): string => `"${name}" ${type}`;
 const ddl = (target: Target): string =>
-  `create table ${target.sql} (${target.columns.map(columnSql).join(', ')}, primary key (source_id, "offset"));`;
+  `create table ${target.sql} (${ownColumns(target).map(columnSql).join(', ')}, primary key (${keyOf(target)}));`;
+
+const keyNames = (target: Target): readonly string[] => target.byKey?.key ?? keyColumns.map(({ name }) => name);
+const keyOf = (target: Target): string =>
+  keyNames(target)
+    .map((name) => (name === 'source_id' ? name : `"${name}"`))
+    .join(', ');
 
 async function read(db: Db, target: Target): Promise<Facts | undefined> {
   const { rows } = await db.query<Facts>(
@@ -81,10 +87,10 @@ async function read(db: Db, target: Target): Promise<Facts | undefined> {
        array(select conname::text from pg_constraint where conrelid = c.oid and condeferrable order by 1) as deferrable,
        array(select rulename::text from pg_rewrite where ev_class = c.oid and rulename <> '_RETURN' order by 1) as rules,
        array(select tgname::text from pg_trigger where tgrelid = c.oid and not tgisinternal and tgenabled <> 'D' order by 1) as triggers,
-       exists (select from pg_index i where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null and i.indnkeyatts = 2
-         and (select array_agg(a.attname::text order by a.attname) from pg_attribute a where a.attrelid = c.oid and a.attnum = any (i.indkey[0:1])) = '{offset,source_id}') as keyed
+       exists (select from pg_index i where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null and i.indnkeyatts = cardinality($2::text[])
+         and (select array_agg(a.attname::text order by a.attname) from pg_attribute a where a.attrelid = c.oid and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])) = (select array_agg(k order by k) from unnest($2::text[]) k)) as keyed
      from pg_class c where c.oid = to_regclass($1)`,
-    [target.sql],
+    [target.sql, keyNames(target)],
   );
   return rows[0];
 }

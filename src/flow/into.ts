@@ -1,0 +1,48 @@
+// What lives here: what a flow needs to know of the place its values go to, be it a table or a dataset.
+// Invariant: the flow, its chunks and its ledger are the same for both; only loading, beginning and ending differ.
+// Apart so that neither kind of place is known to the loop.
+import type pg from 'pg';
+import { preflight } from '../store/preflight.ts';
+import type { FlowContext } from './context.ts';
+import type { TupleBuffer } from './encode.ts';
+import type { OpenSource } from './flow.ts';
+import { directLoader, type Loader, overlapLoader } from './loader.ts';
+import type { Session } from './session.ts';
+import type { Target } from './table.ts';
+import type { Violation } from './types.ts';
+import { keyLoader, removeLeftOver } from './upsert.ts';
+
+export interface Into {
+  /** The table, where it is one. */
+  readonly target?: Target;
+  /** Records go on to a later stage, so they are in no bin yet. */
+  readonly passes: boolean;
+  /** Parallel connections at most. */
+  readonly lanesMax?: number;
+  loader(generation: number): Loader;
+  /** Writes a value behind the others of its chunk; without it, as a tuple of the target. */
+  readonly encode?: (out: TupleBuffer, value: unknown) => Violation[];
+  /** With the control connection, before the lease is taken. */
+  readonly before?: (control: pg.Client, warn: (text: string) => void) => Promise<void>;
+  /** Under the lease, before the ledger is read. */
+  readonly begin?: (session: Session, source: OpenSource, ctx: FlowContext) => Promise<void>;
+  /** Under the lease, when the ledger covers everything. May be called again by a later attempt. */
+  readonly end?: (session: Session, source: OpenSource, ctx: FlowContext) => Promise<void>;
+}
+
+/** A table of the sink. */
+export function intoTable(target: Target): Into {
+  const { byKey } = target;
+  return {
+    target,
+    passes: false,
+    loader: (generation) =>
+      byKey ? keyLoader(target, byKey) : generation > 1 ? overlapLoader(target) : directLoader(target),
+    async before(control, warn) {
+      for (const warning of await preflight(control, target)) warn(warning);
+    },
+    ...(byKey?.dateColumn === undefined
+      ? {}
+      : { end: (session, source, ctx) => removeLeftOver(session, source, target, byKey, ctx) }),
+  };
+}
