@@ -34,6 +34,8 @@ export interface Config {
   readonly temporalCli: string | undefined;
   /** MENDFLOW_MAIN_API: base URL of the earthquake service that daily-report reads. Default the public one. */
   readonly mainApi: string;
+  /** MENDFLOW_REPORTS: folder for the pages of daily-report. Default `<dir>/reports`. */
+  readonly reportsDir: string;
   /** Who decides, for the ledger: MENDFLOW_ACTOR, else the login name. */
   readonly actor: string;
 }
@@ -80,6 +82,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     failpoints: given('MENDFLOW_FAILPOINTS') ?? '',
     temporalCli: given('TEMPORAL_CLI'),
     mainApi,
+    reportsDir: resolve(given('MENDFLOW_REPORTS') ?? join(dir, 'reports')),
     actor: given('MENDFLOW_ACTOR') ?? given('USER') ?? given('LOGNAME') ?? loginName(),
   };
   if (faults.length > 0)

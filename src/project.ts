@@ -2,16 +2,23 @@
 // Invariant: it uses nothing a user's mendflow.config.ts could not use.
 // Apart from the worker because the command line needs the list without running it.
 import { project, serve } from 'mendflow/worker';
+import { dailyReportActivities } from './activities/daily-report.ts';
 import { logIngestActivities } from './activities/log-ingest.ts';
 import { readConfig } from './config.ts';
 import { ownUpstreams } from './upstreams.ts';
+import { dailyReport } from './workflows/daily-report.ts';
 import { logIngest } from './workflows/log-ingest.ts';
+
+const config = readConfig();
 
 export default project({
   workflows: new URL(
     import.meta.url.endsWith('.ts') ? './workflows/index.ts' : './workflows/index.js',
     import.meta.url,
   ),
-  upstreams: ownUpstreams(readConfig()),
-  serve: (sink) => [serve(logIngest, logIngestActivities(sink))],
+  upstreams: ownUpstreams(config),
+  serve: (sink, upstreams) => [
+    serve(logIngest, logIngestActivities(sink)),
+    serve(dailyReport, dailyReportActivities({ sink, upstreams, reportsDir: config.reportsDir })),
+  ],
 });

@@ -1,0 +1,131 @@
+// What lives here: the page of a day: figures, a chart, the strongest quakes, how fresh all of it is and what was left out.
+// Invariant: a pure function of what it is given; loads nothing, runs nothing, and text from outside never becomes markup.
+// Apart from writing it to a place, so that a test reads a string.
+import { chartOf } from './chart.ts';
+import type { Metric, Quake } from './quake.ts';
+
+export interface PageInput {
+  readonly run: string;
+  readonly dataDate: string;
+  /** When the data was fetched. */
+  readonly asOf: Date;
+  readonly origin: 'live' | 'snapshot' | 'backup';
+  readonly counts: {
+    readonly read: number;
+    readonly loaded: number;
+    readonly unchanged: number;
+    readonly letters: number;
+  };
+  readonly quakes: readonly Quake[];
+  readonly metrics: readonly Metric[];
+}
+
+const STRONGEST = 10;
+
+export const escaped = (text: string): string =>
+  text
+    .replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
+    .replace(/[^\P{Cc}\t\n\r]/gu, '\ufffd')
+    .toWellFormed();
+
+const whole = (value: number): string => value.toLocaleString('en-US');
+const utc = (iso: string): string => `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC`;
+
+const names: Readonly<Record<string, string>> = {
+  quakes: 'Events',
+  quakes_m2_5: 'Magnitude 2.5 and above',
+  quakes_m4_5: 'Magnitude 4.5 and above',
+  significant: 'Significant (600 and above)',
+  tsunami: 'With a tsunami warning',
+  magnitude_max: 'Largest magnitude',
+  magnitude_mean: 'Mean magnitude',
+  depth_km_max: 'Deepest, in km',
+  significance_max: 'Highest significance',
+};
+const nameOf = ({ metric_id: id }: Metric): string =>
+  names[id] ?? `Of these: ${id.replace(/^quakes_/, '').replaceAll('_', ' ')}`;
+
+/** The page as HTML. */
+export function pageOf(input: PageInput): string {
+  const { dataDate, quakes } = input;
+  const day = escaped(dataDate);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Earthquakes of ${day}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<h1>Earthquakes of ${day}</h1>
+<p class="fresh">${freshness(input)}</p>
+${leftOut(input)}
+<h2>Figures</h2>
+${figures(input.metrics)}
+<h2>By hour (UTC)</h2>
+${chartOf(quakes)}
+<h2>The strongest</h2>
+${strongest(quakes)}
+<h2>Where this comes from</h2>
+${origin(input)}
+</main>
+</body>
+</html>
+`;
+}
+
+function freshness({ dataDate, asOf, origin }: PageInput): string {
+  const from = origin === 'live' ? 'live from the upstream' : `not live: from a ${origin}`;
+  return `Data of <strong>${escaped(dataDate)}</strong> (the whole day, UTC), as of <time datetime="${asOf.toISOString()}">${utc(asOf.toISOString())}</time>, ${from}.`;
+}
+
+function leftOut({ counts, run }: PageInput): string {
+  if (counts.letters === 0) return '';
+  const records = counts.letters === 1 ? '1 record is' : `${whole(counts.letters)} records are`;
+  return `<p class="warn">${records} missing here: not as records have to be, and kept as dead letters. See what is wrong with them: <code>mendflow letters list --run ${escaped(run)}</code></p>`;
+}
+
+function figures(metrics: readonly Metric[]): string {
+  const rows = metrics
+    .map((metric) => `<tr><th scope="row">${escaped(nameOf(metric))}</th><td>${escaped(whole(metric.value))}</td></tr>`)
+    .join('\n');
+  return `<table class="figures"><tbody>\n${rows}\n</tbody></table>`;
+}
+
+function strongest(quakes: readonly Quake[]): string {
+  const top = quakes
+    .filter(({ magnitude }) => magnitude !== null)
+    .toSorted((a, b) => b.magnitude! - a.magnitude! || (a.id < b.id ? -1 : 1))
+    .slice(0, STRONGEST);
+  if (top.length === 0) return '<p>No event has a magnitude.</p>';
+  const rows = top
+    .map(
+      ({ magnitude, place, time, depth_km: depth, kind }) =>
+        `<tr><td class="number">${magnitude!.toFixed(1)}</td><td>${escaped(place ?? 'unknown place')}${kind === 'earthquake' ? '' : ` (${escaped(kind)})`}</td><td>${escaped(time.slice(11, 19))}</td><td class="number">${depth === null ? '' : depth.toFixed(1)}</td></tr>`,
+    )
+    .join('\n');
+  return `<table><thead><tr><th scope="col">Magnitude</th><th scope="col">Where</th><th scope="col">UTC</th><th scope="col">Depth, km</th></tr></thead><tbody>\n${rows}\n</tbody></table>`;
+}
+
+function origin({ run, counts }: PageInput): string {
+  const { read, loaded, unchanged, letters } = counts;
+  return `<p>Run <code>${escaped(run)}</code>: ${whole(read)} records read = ${whole(loaded)} loaded + ${whole(unchanged)} that were there already + ${whole(letters)} dead letters.
+Tables <code>quakes</code> and <code>daily_metrics</code>. More about the run: <code>mendflow show ${escaped(run)}</code></p>`;
+}
+
+const style = `
+:root{--ink:#1b1f24;--dim:#57606a;--paper:#fff;--line:#d0d7de;--low:#9ecae1;--mid:#f2a33a;--high:#c0392b;--warn:#fff4d6}
+@media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--dim:#9198a1;--paper:#0d1117;--line:#30363d;--low:#3b6f8f;--mid:#d98c1f;--high:#ff6b57;--warn:#3a2d05}}
+*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{max-width:56rem;margin:0 auto;padding:2rem 1rem}h1{margin:0 0 .25rem}h2{margin:2rem 0 .5rem;font-size:1.15rem}
+.fresh{color:var(--dim);margin-top:0}.warn{background:var(--warn);padding:.5rem .75rem;border-left:4px solid var(--mid)}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
+.figures{max-width:28rem}.figures td,.number{text-align:right;font-variant-numeric:tabular-nums}.figures th{font-weight:400}
+svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font:11px system-ui,sans-serif}svg line{stroke:var(--line)}
+.low{fill:var(--low)}.mid{fill:var(--mid)}.high{fill:var(--high)}code{overflow-wrap:anywhere}
+@media print{:root{--ink:#000;--dim:#444;--paper:#fff;--line:#bbb}main{max-width:none;padding:0}h2{break-after:avoid}tr,svg{break-inside:avoid}}
+`;
