@@ -129,7 +129,7 @@ async function measure(sink: Sink, quakes: DatasetRef): Promise<DatasetRef> {
 }
 
 /** What all stages before the report have made. */
-interface Finished extends Day {
+export interface Finished extends Day {
   readonly landed: DatasetRef;
   readonly valid: MadeDataset;
   readonly loaded: Bins;
