@@ -3,7 +3,8 @@
 // Apart because a server that knows HTTP cannot be made to break it.
 import { createServer as createPlain, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { createServer as createTls } from 'node:tls';
+import { createServer as createTls, TLSSocket } from 'node:tls';
+import { within } from '../../src/connectors/abort.ts';
 import { timeoutMsOf, type Upstream } from '../../src/model/upstream.ts';
 import type { UpstreamClient } from '../../src/connectors/upstream.ts';
 
@@ -90,11 +91,14 @@ async function perform(socket: Socket, script: Script): Promise<void> {
         socket.write(Uint8Array.of(byte));
         await new Promise((resolve) => setTimeout(resolve, step.everyMs));
       }
-    else if (step.do === 'reset') return void socket.resetAndDestroy();
+    else if (step.do === 'reset') return void cut(socket);
     else if (step.do === 'end') return void socket.end();
     else return;
   }
 }
+
+/** A TLS socket cannot be reset; its end without a goodbye comes closest. */
+const cut = (socket: Socket): unknown => (socket instanceof TLSSocket ? socket.destroy() : socket.resetAndDestroy());
 
 /** Reads requests with a Content-Length or none, one after the other. */
 function onRequests(socket: Socket, got: (request: Arrived) => void): void {
@@ -131,8 +135,5 @@ export const json = (value: unknown, more: { status?: string; headers?: readonly
 export const plainUpstream = (key: string, declared: Upstream): UpstreamClient => ({
   key,
   declared,
-  call(work, { signal } = {}) {
-    const limit = AbortSignal.timeout(timeoutMsOf(declared));
-    return work(signal ? AbortSignal.any([signal, limit]) : limit);
-  },
+  call: async (work, { signal } = {}) => within(timeoutMsOf(declared), signal, work),
 });

@@ -5,12 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { WorkerInterceptors } from '@temporalio/worker';
 import type { Pace } from '../../src/engine/pace.ts';
-import { type OpenUpstreams, serve, stage } from '../../src/engine/worker.ts';
+import { serve } from '../../src/engine/worker.ts';
 import { breakerId } from '../../src/model/ids.ts';
 import type { Upstream } from '../../src/model/upstream.ts';
 import { type BreakerRow, readBreaker } from '../../src/store/breakers.ts';
 import { call, due } from '../engine/pipelines-outage.ts';
 import { type Api, startApi } from './api.ts';
+import { asking } from './asking.ts';
 import { type Engine, openEngine } from './engine.ts';
 
 /** Trips at three failures in a row, tries again after most of a second. */
@@ -50,22 +51,6 @@ export interface Outage {
   readonly recovery: () => WorkflowHandle;
   close(): Promise<void>;
 }
-
-/** What the stage of both pipelines does. */
-export const asking = (upstreams: OpenUpstreams, key = 'http:api') => ({
-  ask: async ({ id }: { id: string }): Promise<number> => {
-    const upstream = upstreams.at(key);
-    return await upstream.call(async (signal) => {
-      const token = upstream.declared.headers?.['authorization'];
-      const headers: Record<string, string> =
-        token === undefined ? {} : { authorization: typeof token === 'string' ? token : upstreams.readSecret(token) };
-      const answer = await fetch(`${upstream.declared.address}/${id}`, { signal, headers });
-      await answer.text();
-      if (!answer.ok) throw Object.assign(new Error('not ok'), { statusCode: answer.status });
-      return answer.status;
-    }, stage());
-  },
-});
 
 export async function openOutage(
   more: {

@@ -89,7 +89,7 @@ const tick = (call: TickCall): Promise<Ticked> =>
   scheduleActivity<Ticked>('mendflow/tick', [call], {
     taskQueue: healQueueOf(workflowInfo().taskQueue),
     startToCloseTimeout: '2 minutes',
-    heartbeatTimeout: '15 seconds',
+    heartbeatTimeout: '5 seconds',
     retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
     cancellationType: ActivityCancellationType.TRY_CANCEL,
     summary: 'look after the breaker and who waits for it',

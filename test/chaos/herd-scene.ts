@@ -1,0 +1,130 @@
+// What lives here: many runs of one call each, worker processes, and a server that takes so many calls a second and no more.
+// Invariant: the server judges by its own clock and log; workers are processes of the sources as they are, killed by their process ID.
+// Apart from the tests so that each reads as the story of its outage.
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { reconcileSearchAttributes } from '../../src/engine/worker.ts';
+import { queues, runKey, workflowId } from '../../src/model/ids.ts';
+import type { RunArgs } from '../../src/model/messages.ts';
+import { startWorkerProcess, type WorkerProcess } from '../../src/stack/index.ts';
+import { openPool } from '../../src/store/db.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { type Api, startApi } from '../support/api.ts';
+
+const repository = join(import.meta.dirname, '..', '..');
+const dataDate = '2026-01-01';
+
+export interface Herd {
+  readonly api: Api;
+  readonly pool: ReturnType<typeof openPool>;
+  readonly client: Client;
+  /** From now on the server is away, or there and takes so many calls a second. */
+  up(isUp: boolean): void;
+  worker(name: string): Promise<WorkerProcess>;
+  start(pipeline: string, ids: readonly string[]): Promise<WorkflowHandle[]>;
+  /** Stages that wait for an upstream. */
+  waiting(): Promise<number>;
+  /** Runs of the ledger that are done. */
+  done(): Promise<number>;
+  /** Waits until `count()` is at least `n`. */
+  until(count: () => Promise<number>, n: number, limitMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openHerd(
+  at: { databaseUrl: string; temporalAddress: string },
+  callsPerSecond: number,
+): Promise<Herd> {
+  const prefix = `h${randomBytes(4).toString('hex')}`;
+  const dir = mkdtempSync(join(tmpdir(), 'mendflow-herd-'));
+  let isUp = true;
+  const recent: number[] = [];
+  const api = await startApi(() => {
+    if (!isUp) return 503;
+    const now = performance.now();
+    while (recent.length > 0 && now - recent[0]! >= 1_000) recent.shift();
+    recent.push(now);
+    return recent.length > callsPerSecond ? 429 : 200;
+  }, 20);
+  await migrate(at.databaseUrl);
+  const pool = openPool({ url: at.databaseUrl, applicationName: 'checker' }, 3);
+  const connection = await Connection.connect({ address: at.temporalAddress });
+  await reconcileSearchAttributes(connection, 'default');
+  const client = new Client({ connection });
+  const workers: WorkerProcess[] = [];
+  const counting = async (text: string): Promise<number> => (await pool.query<{ n: number }>(text)).rows[0]!.n;
+  const herd: Herd = {
+    api,
+    pool,
+    client,
+    up: (now) => {
+      isUp = now;
+    },
+    worker: async (name) => {
+      const worker = await startWorkerProcess({
+        dir,
+        name,
+        command: process.execPath,
+        args: ['--conditions=mendflow-src', '--import', 'tsx', join(repository, 'src', 'worker.ts')],
+        cwd: join(import.meta.dirname, 'herd-project'),
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          HOME: dir,
+          DATABASE_URL: at.databaseUrl,
+          TEMPORAL_ADDRESS: at.temporalAddress,
+          MENDFLOW_PREFIX: prefix,
+          MENDFLOW_DIR: dir,
+          UV_THREADPOOL_SIZE: '64',
+          API_URL: api.url,
+          API_CALLS_PER_SECOND: String(callsPerSecond),
+        },
+        readyText: 'Worker is up.',
+      });
+      workers.push(worker);
+      return worker;
+    },
+    start: async (pipeline, ids) => {
+      const handles: WorkflowHandle[] = [];
+      for (let from = 0; from < ids.length; from += 20)
+        handles.push(
+          ...(await Promise.all(
+            ids.slice(from, from + 20).map((id) => {
+              const args: RunArgs = { dataDate, input: { id }, scope: id };
+              return client.workflow.start(pipeline, {
+                taskQueue: queues(prefix).work,
+                workflowId: workflowId(prefix, runKey(pipeline, dataDate, id)),
+                args: [args],
+              });
+            }),
+          )),
+        );
+      return handles;
+    },
+    waiting: () => counting(`select count(*)::int as n from mendflow.parked_run where until = 'upstream'`),
+    done: () => counting(`select count(*)::int as n from mendflow.run where state = 'done'`),
+    until: async (count, n, limitMs) => {
+      const endAt = Date.now() + limitMs;
+      let now = 0;
+      while ((now = await count()) < n) {
+        if (Date.now() > endAt) throw new Error(`${now} of ${n} after ${limitMs} ms.`);
+        await sleep(50);
+      }
+    },
+    close: async () => {
+      await Promise.all(workers.filter((one) => one.isAlive()).map((one) => one.kill()));
+      await connection.close();
+      await pool.end();
+      await api.close();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+  return herd;
+}
+
+export const names = (prefix: string, n: number): string[] =>
+  Array.from({ length: n }, (_none, index) => `${prefix}${index + 1}`);
