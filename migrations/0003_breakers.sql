@@ -419,12 +419,16 @@ begin
   b := mendflow.breaker_gate(b, t, p_gate_ms, 'throttled');
   st := b.state;
   ep := b.epoch;
-  if p_hold is not null and m <> 'auto' then
-    effect := 'unheld'; -- An operator decides about this breaker now; the failure is its caller's own.
+  if b.epoch <> p_ep then
+    effect := 'late'; -- Fenced: what began in another epoch says nothing about this one.
     return;
   end if;
-  if b.epoch <> p_ep or b.state = 'open' then
-    effect := 'late'; -- Fenced: what began in another epoch says nothing about this one.
+  if p_hold is not null and m in ('observe', 'forced_closed') then
+    effect := 'unheld'; -- An operator lets every call go out now; so the failure is its caller's own.
+    return;
+  end if;
+  if b.state = 'open' then
+    effect := 'late';
     return;
   end if;
   if b.state = 'half_open' then
@@ -454,6 +458,9 @@ begin
       if not exists (select from mendflow.breaker_trial x where x.key = p_key and x.epoch = p_ep and x.outcome is distinct from 'ok') then
         b := mendflow.breaker_move(b, 'ramping', 'trials passed', jsonb_build_object('worker', p_worker));
         effect := 'closing';
+      else
+        -- One answer proves the credential; how many it takes to trust the upstream is another question.
+        update mendflow.breaker set hold = null, hold_print = null where key = p_key and hold is not null;
       end if;
     else
       effect := 'released';

@@ -273,10 +273,12 @@ function gate(b: BreakerState, now: number, forMs: number): BreakerState {
 function report(before: BreakerState, event: Report, now: number, random: number): Step {
   const b = gate(settle(before, now), now, event.gateMs ?? 0);
   const step = (state: BreakerState, effect: Effect): Step => ({ state, answer: { epoch: state.epoch, effect } });
-  // An operator decides about this breaker now; the failure is its caller's own.
-  if (event.hold !== undefined && modeAt(b, now) !== 'auto') return step(b, 'unheld');
   // Fenced: what began in another epoch says nothing about this one.
-  if (b.epoch !== event.epoch || b.state === 'open') return step(b, 'late');
+  if (b.epoch !== event.epoch) return step(b, 'late');
+  // An operator lets every call go out now; so the failure is its caller's own.
+  const mode = modeAt(b, now);
+  if (event.hold !== undefined && (mode === 'observe' || mode === 'forced_closed')) return step(b, 'unheld');
+  if (b.state === 'open') return step(b, 'late');
   if (b.state === 'half_open') return reportTrial(b, event, now, random, step);
   if (event.hold !== undefined)
     return step({ ...move(b, 'open', now, random), hold: { code: event.hold, print: event.print } }, 'held');
@@ -299,7 +301,8 @@ function reportTrial(b: BreakerState, event: Report, now: number, random: number
   if (ok === 0) return step({ ...b, trials: b.trials.with(at, {}) }, 'released');
   const trials = b.trials.with(at, { ...b.trials[at], outcome: 'ok' });
   if (trials.every(({ outcome }) => outcome === 'ok')) return step(move(b, 'ramping', now, random), 'closing');
-  return step({ ...b, trials }, 'trial ok');
+  // One answer proves the credential; how many it takes to trust the upstream is another question.
+  return step({ ...b, trials, hold: undefined }, 'trial ok');
 }
 
 function count(before: BreakerState, event: Report, now: number, random: number, step: Done): Step {

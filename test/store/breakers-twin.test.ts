@@ -327,5 +327,5 @@ it('takes the same steps in SQL and in the reducer, whatever is done', { timeout
   const reached = new Map(rows.map(({ edge, n }) => [edge, n]));
   // A property that never gets anywhere proves nothing.
   expect([...reached.keys()].sort()).toEqual([...legal].sort());
-  for (const [edge, n] of reached) expect([edge, n >= 10]).toEqual([edge, true]);
+  for (const [edge, n] of reached) expect([edge, n >= 5]).toEqual([edge, true]);
 });
