@@ -13,8 +13,8 @@ export interface Connection {
   address(): string | undefined;
   /** Whether it was connected at any time: before that, nothing was sent. */
   met(): boolean;
-  /** What ended it, undefined while it stands. */
-  lost(): Error | undefined;
+  /** Whether its socket is gone. */
+  lost(): boolean;
   /** Whether bytes came after the end of the answer. */
   overrun(): boolean;
   /** Ends the socket now, whatever it is doing. */
@@ -71,6 +71,10 @@ export function connections(options: ConnectionOptions = {}): Connections {
       const connection = open(url, addresses, options, forget);
       bornAt.set(connection, performance.now());
       all.add(connection);
+      connection.client.on('disconnect', () => {
+        // While it serves a call its end is that call's own affair.
+        if (resting.some((one) => one.connection === connection)) connection.end();
+      });
       return connection;
     },
     giveBack(connection) {
@@ -87,13 +91,14 @@ export function connections(options: ConnectionOptions = {}): Connections {
 
 function open(
   url: URL,
-  addresses: readonly Address[],
+  resolved: readonly Address[],
   { ca }: ConnectionOptions,
   forget: (connection: Connection) => void,
 ): Connection {
+  let addresses = resolved;
   let socket: Socket | TLSSocket | undefined;
   let address: string | undefined;
-  let lost: Error | undefined;
+  let ended = false;
   let beyond = 0;
   const client = new Client(url.origin, {
     // Each call has one hard end, which our own signal keeps; a second clock in here would only make two errors of one.
@@ -103,19 +108,17 @@ function open(
     maxHeaderSize: HEADER_BYTES_MAX,
     allowH2: false,
     connect: (_target, done) => {
-      socket = dial(url, addresses, ca);
+      const dialled = dial(url, addresses, ca);
+      socket = dialled;
       const failed = (error: Error): void => done(error, null);
-      socket.once('error', failed);
-      // After an answer that ends the connection undici puts what it has not parsed back into the destroyed socket, where it is lost.
-      const unshift = socket.unshift.bind(socket);
-      socket.unshift = (bytes: Uint8Array, encoding?: BufferEncoding): void => {
-        if (socket!.destroyed) beyond += bytes.length;
-        unshift(bytes, encoding);
-      };
-      socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
-        socket!.off('error', failed);
-        address = socket!.remoteAddress;
-        done(null, socket!);
+      dialled.once('error', failed);
+      watchEnd(dialled, (bytes) => (beyond += bytes));
+      dialled.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+        dialled.off('error', failed);
+        address = dialled.remoteAddress;
+        // A connection that closed while it was idle is made again before anything is sent, and then to the same address.
+        addresses = addresses.filter((one) => addresses.length === 1 || one.address === address);
+        done(null, dialled);
       });
     },
   });
@@ -124,24 +127,29 @@ function open(
     origin: url.origin,
     address: () => address,
     met: () => address !== undefined,
-    lost: () => lost,
+    lost: () => ended || socket?.destroyed === true,
     // Between answers undici meets further bytes with an error of its parser, or as a bad response; an ordinary end is neither.
     overrun: () =>
       beyond > 0 || socket?.errored?.name === 'HTTPParserError' || socket?.errored?.message === 'bad response',
     end() {
-      lost ??= new Error('ended');
+      ended = true;
       forget(connection);
-      // The client alone would leave a socket that is still connecting to the system's own patience, which is minutes.
-      socket?.on('error', ignore).destroy();
+      // The client alone would leave a socket that is still connecting to the system's own patience, which is minutes. And it has to be
+      // an error: what ends without one undici takes for the end of an answer without a length, and fails an assertion nobody catches.
+      socket?.on('error', ignore).destroy(new Error('Ended by the client.'));
       client.destroy().catch(ignore);
     },
   };
-  const gone = (_origin: URL, _clients: unknown, error: Error): void => {
-    lost ??= error;
-    connection.end();
-  };
-  client.on('disconnect', gone).on('connectionError', gone);
   return connection;
+}
+
+/** After an answer that ends the connection undici puts what it has not parsed back into the destroyed socket, where it is lost. */
+function watchEnd(socket: Socket, beyond: (bytes: number) => void): void {
+  const unshift = socket.unshift.bind(socket);
+  socket.unshift = (bytes: Uint8Array, encoding?: BufferEncoding): void => {
+    if (socket.destroyed) beyond(bytes.length);
+    unshift(bytes, encoding);
+  };
 }
 
 function dial(url: URL, addresses: readonly Address[], ca: readonly string[] | undefined): Socket | TLSSocket {

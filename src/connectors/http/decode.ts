@@ -87,6 +87,17 @@ export function textOf(bytes: Buffer, charset: string, fault: Fault): string {
 export const charsetOf = (headers: Headers): string =>
   /;\s*charset\s*=\s*"?([\w.:-]+)/i.exec(headerOf(headers, 'content-type') ?? '')?.[1] ?? 'utf-8';
 
+/** The types worth naming. Any other may be a text of the other side's making, and may hold what we sent. */
+const shownTypes: ReadonlySet<string> = new Set([
+  'application/json',
+  'application/geo+json',
+  'application/xml',
+  'text/csv',
+  'text/html',
+  'text/plain',
+  'text/xml',
+]);
+
 /** The content as JSON, which is UTF-8 whatever the header says. `unproved`: only its own end can prove it whole. Throws a `Fault`. */
 export function jsonOf(bytes: Buffer, headers: Headers, unproved: boolean, fault: Fault): unknown {
   const text = textOf(bytes, 'utf-8', fault);
@@ -96,10 +107,10 @@ export function jsonOf(bytes: Buffer, headers: Headers, unproved: boolean, fault
   } catch {
     // The parser's own message quotes the text, so it is not kept as a cause.
     if (unproved) throw fault('answer_cut', 'and the connection closed before its JSON did');
-    const type = (headerOf(headers, 'content-type') ?? '').split(';')[0]!.trim();
+    const [type] = (headerOf(headers, 'content-type') ?? '').toLowerCase().split(';');
     throw fault(
       'answer_unreadable',
-      `with ${/^[\w.+/-]{1,60}$/.test(type) ? type : 'something'} of ${bytes.length} bytes that is no JSON`,
+      `with ${shownTypes.has(type!.trim()) ? type!.trim() : 'something'} of ${bytes.length} bytes that is no JSON`,
     );
   }
   // Of all JSON only a number can be cut and still be one.

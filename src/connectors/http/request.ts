@@ -2,7 +2,7 @@
 // Invariant: it ends with the signal at the latest; a connection that did not carry a whole answer is ended, never used again.
 // Apart because here undici is met: what it takes for a complete answer is not what we do.
 import type { Dispatcher } from 'undici';
-import { untilAborted } from '../abort.ts';
+import { untilAborted, within } from '../abort.ts';
 import type { Connection } from './connections.ts';
 import { type Fault, type Framing, framingOf, type Headers, headerOf } from './decode.ts';
 import type { Phase } from './fault.ts';
@@ -107,9 +107,8 @@ async function aside(
 ): Promise<Buffer> {
   const none: Fault = () => Object.assign(new Error('too large'));
   try {
-    return await untilAborted(
-      collect(body, headers, ASIDE_BYTES_MAX, none),
-      AbortSignal.any([signal, AbortSignal.timeout(ASIDE_MS_MAX)]),
+    return await within(ASIDE_MS_MAX, signal, (limit) =>
+      untilAborted(collect(body, headers, ASIDE_BYTES_MAX, none), limit),
     );
   } catch {
     // The connection is of no further use; what the refusal says besides its status is not worth a second failure.
