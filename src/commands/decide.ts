@@ -1,10 +1,12 @@
 // What lives here: `retry`, `skip`, `extend-budget`, `accept-loss` and `abort`.
 // Invariant: a decision is sent once per question and person, and its answer is told as it was given; nothing is sent without a reason.
+// With --all it goes to every stage that a filter means (support/decide-all.ts).
 // Apart as every command: arguments, one call, output.
 import { parseDuration } from '../model/duration.ts';
 import { workflowId } from '../model/ids.ts';
 import type { Decision, DecisionKind } from '../model/messages.ts';
 import { findRun, parksOf } from '../store/reads.ts';
+import { decideAll, type FilterOptions } from './support/decide-all.ts';
 import { sendDecision } from './support/decision.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { theRun, withoutPrefix } from './support/find-run.ts';
@@ -13,12 +15,12 @@ import { quoted } from './support/report.ts';
 import type { Session } from './support/session.ts';
 import { escaped } from './support/terminal.ts';
 
-interface Options {
+interface Options extends FilterOptions {
   readonly reason: string;
   readonly token?: string;
   readonly attempts?: string;
   readonly time?: string;
-  readonly json?: boolean;
+  readonly all?: boolean;
 }
 
 const summaries: Record<DecisionKind, string> = {
@@ -34,7 +36,7 @@ export const registerDecide: Register = (program, act) => {
     const command = program
       .command(kind)
       .summary(summary)
-      .argument('<run>', 'the run, or how only one run begins or ends');
+      .argument('[run]', 'the run, or how only one run begins or ends; left out with --all');
     if (kind !== 'abort')
       command.argument('[stage]', 'stage, such as ingest[a.log]; may be left out where only one waits');
     command.requiredOption('--reason <text>', 'why; kept with who and when');
@@ -44,27 +46,71 @@ export const registerDecide: Register = (program, act) => {
       command
         .option('--attempts <number>', 'attempts to add')
         .option('--time <duration>', 'time to add, such as "10 minutes"');
-    command.option('--json', 'print JSON');
+    command
+      .option('--all', 'decide for every stage that asks and fits what follows; lists them and asks first')
+      .option('--pipeline <name>', 'with --all: only of this pipeline')
+      .option('--code <code>', 'with --all: only where it failed with this code, such as http_401')
+      .option('--class <class>', 'with --all: only where it failed with this class, such as permanent')
+      .option('--upstream <key>', 'with --all: only where this upstream failed')
+      .option('--since <time>', 'with --all: only what waits since then or later: "12 hours" (ago), 2026-11-21')
+      .option('--also-parked', 'with --all: also what goes on by itself, by time or with its upstream')
+      .option('--dry-run', 'with --all: only list what fits')
+      .option('--yes', 'with --all: do not ask')
+      .option('--json', 'print JSON');
     command.action(
       kind === 'abort'
-        ? act((session, run: string, options: Options) => decide(session, kind, run, undefined, options))
-        : act((session, run: string, stage: string | undefined, options: Options) =>
+        ? act((session, run: string | undefined, options: Options) => decide(session, kind, run, undefined, options))
+        : act((session, run: string | undefined, stage: string | undefined, options: Options) =>
             decide(session, kind, run, stage, options),
           ),
     );
   }
 };
 
+/** Options that only a filter has. */
+const filters = ['pipeline', 'code', 'class', 'upstream', 'since', 'alsoParked', 'dryRun', 'yes'] as const;
+
 async function decide(
   session: Session,
   kind: DecisionKind,
-  written: string,
+  run: string | undefined,
   stage: string | undefined,
   options: Options,
 ): Promise<Exit> {
   const extension = extensionOf(kind, options);
   if (options.reason.trim() === '' || options.reason.length > 500)
     throw new CommandError('usage', '--reason has to say why, in at most 500 characters. Nothing was decided.');
+  const all = options.all === true;
+  if (all && (run !== undefined || options.token !== undefined))
+    throw new CommandError('usage', 'Name a run, or give --all with a filter; not both. Nothing was decided.');
+  if (!all && filters.some((name) => options[name] !== undefined))
+    throw new CommandError('usage', 'A filter needs --all. Nothing was decided.');
+  if (all)
+    return await decideAll(
+      session,
+      { kind, reason: options.reason, actor: session.config.actor, ...extension },
+      options,
+    );
+  if (run === undefined)
+    throw new CommandError(
+      'usage',
+      `Which run? Name it, or give --all with a filter. Nothing was decided. See \`mendflow help ${kind}\`.`,
+    );
+  return await decideOne(session, { kind, run, stage, extension }, options);
+}
+
+interface Written {
+  readonly kind: DecisionKind;
+  readonly run: string;
+  readonly stage: string | undefined;
+  readonly extension: Pick<Decision, 'attempts' | 'timeMs'>;
+}
+
+async function decideOne(
+  session: Session,
+  { kind, run: written, stage, extension }: Written,
+  options: Options,
+): Promise<Exit> {
   const connected = await session.connected();
   const { control } = connected;
   const { prefix, actor } = session.config;

@@ -5,6 +5,7 @@ import { Connection } from '@temporalio/client';
 import type { Places } from '../connect.ts';
 import { openPool } from '../store/db.ts';
 import {
+  breakerChecks,
   type Check,
   nodeCheck,
   postgresChecks,
@@ -82,7 +83,9 @@ async function serverChecks({ config }: Session, places: Places): Promise<Check[
       config.databaseUrl === undefined ? 'mendflow stack up' : 'Start the server, or correct DATABASE_URL.',
       () => postgresChecks(pool),
     );
-    if (connection && checks.some(({ name, state }) => name === 'Schema' && state === 'ok'))
+    const schema = checks.some(({ name, state }) => name === 'Schema' && state === 'ok');
+    if (schema) await add('Breakers', 'mendflow stack status', () => breakerChecks(pool));
+    if (connection && schema)
       await add('Runs', 'mendflow stack status', () => runChecks(pool, connection, namespace, config.prefix));
   } finally {
     await Promise.allSettled([pool.end(), connection?.close()]);

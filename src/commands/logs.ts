@@ -76,8 +76,15 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
         text: `${attempt} of ${attemptsMax} failed with ${code} (${cls}): ${escaped(text)} ${next}; ${escaped(worker)}`,
       };
     }),
-    ...parks.map(({ since, stage, until, code, attempts: spent, elapsedMs, wakeAt, token }): Entry => {
-      const next = until === 'decision' ? 'asks' : wakeAt === null ? 'waits' : `waits until ${moment(wakeAt)}`;
+    ...parks.map(({ since, stage, until, upstream, code, attempts: spent, elapsedMs, wakeAt, token }): Entry => {
+      const next =
+        until === 'decision'
+          ? 'asks'
+          : until === 'upstream'
+            ? `waits for ${escaped(upstream ?? 'its upstream')}`
+            : wakeAt === null
+              ? 'waits'
+              : `waits until ${moment(wakeAt)}`;
       return {
         at: since,
         what: 'park',

@@ -1,10 +1,12 @@
 // What lives here: `mendflow show <run>`: everything an operator needs to decide, on one page.
 // Invariant: reads the control store only; commands carry the token of the question that is open now.
 // Apart from the list of runs because this page is what alerts and the Web UI send people to.
+import type { Pool } from 'pg';
 import { isCode, rowOf } from '../model/failure.ts';
 import { workflowId } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { balance } from '../store/balance.ts';
+import { readBreaker } from '../store/breakers.ts';
 import {
   decisionsOf,
   type DecisionRow,
@@ -15,6 +17,8 @@ import {
   type StageRow,
   stagesOf,
 } from '../store/reads.ts';
+import { nobodyWaits, waitsByUpstream } from '../store/waits.ts';
+import { nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
 import type { Register } from './support/program.ts';
@@ -65,6 +69,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     letters,
     stages,
     waits: parks.map((park) => ({ ...park, commands: commandsOf(row.run, park, spec) })),
+    breakers: await breakersOf(store, parks),
     decisions,
     workflowId: id,
     links: ui === undefined ? {} : { ui },
@@ -72,6 +77,21 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   if (json) session.terminal.json(page);
   else write(session.terminal, page, spec);
   return 'ok';
+}
+
+/** How the upstreams are that stand behind these waits; one that admits calls explains nothing. */
+async function breakersOf(store: Pool, parks: readonly ParkRow[]): Promise<Page['breakers']> {
+  const keys = [...new Set(parks.flatMap(({ upstream }) => upstream ?? []))];
+  if (keys.length === 0) return [];
+  const [rows, waits] = await Promise.all([
+    Promise.all(keys.map((key) => readBreaker(store, key))),
+    waitsByUpstream(store),
+  ]);
+  return rows.flatMap((row) =>
+    row === undefined || (row.admit && row.state === 'closed')
+      ? []
+      : [{ key: row.key, says: stateOf(row), next: nextOf(row, waits.get(row.key) ?? nobodyWaits, Date.now()) }],
+  );
 }
 
 interface Page extends Omit<RunRow, 'closed'> {
@@ -86,6 +106,8 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly letters: Readonly<Record<string, number>>;
   readonly stages: readonly StageRow[];
   readonly waits: readonly (ParkRow & { readonly commands: readonly string[] })[];
+  /** Of the upstreams that this run waits for or asks about. */
+  readonly breakers: readonly { readonly key: string; readonly says: string; readonly next: string }[];
   readonly decisions: readonly DecisionRow[];
   readonly links: { readonly ui?: string };
 }
@@ -125,10 +147,13 @@ function write(terminal: Terminal, page: Page, spec: AnySpec | undefined): void 
     );
   }
   for (const wait of page.waits) {
+    const breaker = page.breakers.find(({ key }) => key === wait.upstream);
     terminal.line();
     terminal.line(`${bold(escaped(wait.stage))} ${waitLine(wait, Date.now())}`);
     terminal.line(`  ${escaped(wait.text)}`);
     if (isCode(wait.code)) terminal.line(`  What to look at: ops/runbooks/${rowOf(wait.code).runbook}.md`);
+    if (breaker) terminal.line(`  ${escaped(breaker.key)} is ${breaker.says}. ${breaker.next}`);
+    if (breaker) terminal.line(`  See mendflow breakers show ${escaped(breaker.key)}`);
     if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
     else terminal.line('  Nothing has to be done. To decide anyway:');
     for (const command of wait.commands) terminal.line(`    ${command}`);

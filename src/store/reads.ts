@@ -21,7 +21,7 @@ export interface RunRow {
 }
 
 export interface RunListRow extends RunRow, Totals {
-  /** Stages that ask, with their codes, for one line of a list. */
+  /** Stages that wait, with their codes and what they wait for, for one line of a list. */
   readonly waiting: string | null;
 }
 
@@ -46,7 +46,8 @@ export async function listRuns(pool: Pool, filter: RunFilter): Promise<RunListRo
     `select ${runColumns}, b.*, p.waiting
      from mendflow.run r
      cross join lateral ${binsOf} b
-     left join lateral (select string_agg(stage || ' ' || code, ', ' order by since) as waiting from mendflow.parked_run where run_key = r.key) p on true
+     left join lateral (select string_agg(stage || ' ' || code || case when until = 'upstream' then ' until ' || coalesce(upstream, 'its upstream') else '' end, ', ' order by since) as waiting
+       from mendflow.parked_run where run_key = r.key) p on true
      where ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2) and ($3::text is null or r.data_date = $3)
      order by r.opened_at desc, r.key limit $4`,
     [filter.pipeline ?? null, filter.state ?? null, filter.dataDate ?? null, filter.limit],
@@ -102,14 +103,22 @@ export interface ParkRow {
   readonly attempts: number;
   readonly elapsedMs: number;
   readonly since: Date;
+  /** Next try by itself (until time). */
   readonly wakeAt: Date | null;
   readonly checkedAt: Date;
+  /** The upstream that failed, if one did; until upstream, its breaker ends the wait. */
+  readonly upstream: string | null;
+  /** Until upstream: when it asks instead of waiting on. */
+  readonly deadlineAt: Date | null;
+  /** Until upstream: when recovery let it go on. */
+  readonly releasedAt: Date | null;
 }
 
 /** What waits now. A park whose decision was taken is no question any more, also while its row is still there. */
 export async function parksOf(pool: Pool, key: string): Promise<ParkRow[]> {
   const { rows } = await pool.query<ParkRow>(
-    `select stage, token, until, code, class, text, attempts, elapsed_ms::float8 as "elapsedMs", since, wake_at as "wakeAt", checked_at as "checkedAt"
+    `select stage, token, until, code, class, text, attempts, elapsed_ms::float8 as "elapsedMs", since, wake_at as "wakeAt", checked_at as "checkedAt",
+       upstream, deadline_at as "deadlineAt", released_at as "releasedAt"
      from mendflow.parked_run p where run_key = $1
        and not exists (select from mendflow.decision d where d.run_key = p.run_key and d.token = p.token and d.taken)
      order by since, stage`,

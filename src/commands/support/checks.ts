@@ -11,7 +11,10 @@ import { queues } from '../../model/ids.ts';
 import { stackStatus } from '../../stack/index.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
 import { checkSchema } from '../../store/migrate.ts';
+import { listBreakers } from '../../store/breakers.ts';
 import { parkedWorkflows, runsByState } from '../../store/reads.ts';
+import { nobodyWaits, waitsByUpstream } from '../../store/waits.ts';
+import { nextOf, stateOf, waitsLine } from './breaker-words.ts';
 
 export interface Check {
   readonly name: string;
@@ -242,6 +245,23 @@ export async function runChecks(
       mend: `mendflow start … again; committed data is not loaded twice`,
     });
   return checks;
+}
+
+/** Breakers that let nobody through, or are under an operator's word. Both end by themselves or by somebody who knows; neither is wrong here. */
+export async function breakerChecks(pool: Pool): Promise<Check[]> {
+  const [rows, waits] = await Promise.all([listBreakers(pool), waitsByUpstream(pool)]);
+  const noteworthy = rows.filter(({ admit, state, mode }) => !admit || state !== 'closed' || mode !== 'auto');
+  if (noteworthy.length === 0)
+    return rows.length === 0 ? [] : [{ name: 'Breakers', state: 'ok', says: `${rows.length} closed` }];
+  return noteworthy.map((row) => {
+    const waiting = waits.get(row.key) ?? nobodyWaits;
+    return {
+      name: 'Breaker',
+      state: 'note',
+      says: `${row.key} is ${stateOf(row)}: ${waitsLine(waiting)}. ${nextOf(row, waiting, Date.now())}`,
+      mend: `mendflow breakers show ${row.key}`,
+    };
+  });
 }
 
 const RUNNING = proto.temporal.api.enums.v1.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING;

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { readConfig } from '../../config.ts';
+import { registerBreakers } from '../breakers.ts';
 import { registerCheck } from '../check.ts';
 import { registerDecide } from '../decide.ts';
 import { registerDev } from '../dev.ts';
@@ -11,6 +12,7 @@ import { registerDoctor } from '../doctor.ts';
 import { registerExplain } from '../explain.ts';
 import { registerHelp } from '../help.ts';
 import { registerInit } from '../init.ts';
+import { registerLastNight } from '../last-night.ts';
 import { registerLetters } from '../letters.ts';
 import { registerLogs } from '../logs.ts';
 import { registerNew } from '../new.ts';
@@ -19,6 +21,7 @@ import { registerRuns } from '../runs.ts';
 import { registerShow } from '../show.ts';
 import { registerStack } from '../stack.ts';
 import { registerStart } from '../start.ts';
+import { registerUpstreams } from '../upstreams.ts';
 import { type Exit, exitCodes, exitOf } from './exit-codes.ts';
 import { type Session, type Surroundings, withSession } from './session.ts';
 
@@ -30,8 +33,9 @@ export type Register = (program: Command, act: Act) => void;
 
 /** As `mendflow help` shows them. */
 const groups: readonly (readonly [string, readonly Register[]])[] = [
-  ['Runs:', [registerStart, registerRuns, registerShow, registerLogs, registerLetters]],
+  ['Runs:', [registerStart, registerRuns, registerShow, registerLogs, registerLetters, registerLastNight]],
   ['Decisions:', [registerDecide]],
+  ['Upstreams:', [registerUpstreams, registerBreakers]],
   ['Pipelines:', [registerPipelines, registerExplain]],
   ['Project:', [registerInit, registerNew, registerDev, registerCheck]],
   ['Stack:', [registerStack, registerDoctor]],

@@ -100,9 +100,12 @@ export function waitLine(park: ParkRow, now: number): string {
   const spent = `${park.attempts} attempt${park.attempts === 1 ? '' : 's'} over ${inWords(park.elapsedMs)}`;
   const since = `since ${moment(park.since)}`;
   if (park.until === 'decision') return `asks ${since}, after ${spent}: ${park.code}`;
+  const at = (when: Date): string => `${moment(when)} (in ${inWords(when.getTime() - now)})`;
+  if (park.until === 'time')
+    return `waits for a time ${since}, after ${spent}: ${park.code}${park.wakeAt === null ? '' : `; next try by itself at ${at(park.wakeAt)}`}`;
+  const name = park.upstream === null ? 'its upstream' : escaped(park.upstream);
   const next =
-    park.wakeAt === null
-      ? ''
-      : `; next try by itself at ${moment(park.wakeAt)} (in ${inWords(park.wakeAt.getTime() - now)})`;
-  return `waits for ${park.until === 'time' ? 'a time' : 'its upstream'} ${since}, after ${spent}: ${park.code}${next}`;
+    park.releasedAt === null ? `goes on by itself when its breaker admits it` : 'was let go, and goes on now';
+  const end = park.deadlineAt === null ? '' : `; asks at ${at(park.deadlineAt)}, the deadline of the run`;
+  return `waits for ${name} ${since}, after ${spent}: ${park.code}; ${next}${end}`;
 }

@@ -18,13 +18,19 @@ export interface Surroundings {
   readonly cwd: string;
   readonly out: Stream;
   readonly err: Stream;
+  /** Where a person answers a question. Default: the process's own. */
+  readonly input?: Input;
   /** Ctrl-C. */
   readonly signal: AbortSignal;
 }
 
+/** A stream to read answers from; only a terminal has a person behind it. */
+export type Input = NodeJS.ReadableStream & { readonly isTTY?: boolean };
+
 export interface Session {
   readonly cwd: string;
   readonly signal: AbortSignal;
+  readonly input: Input;
   readonly terminal: Terminal;
   readonly config: Config;
   environment(): Record<string, string>;
@@ -63,6 +69,7 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
   try {
     return await work({
       ...at,
+      input: at.input ?? process.stdin,
       terminal: openTerminal(at.out, at.err),
       config,
       environment: inheritedEnvironment,

@@ -148,11 +148,18 @@ const countsLine = (totals: Totals): string => `  ${balanceLine(totals)}`;
 function stageLine(stage: StageRow, park: ParkRow | undefined): string {
   const attempts = `${stage.attempts} attempt${stage.attempts === 1 ? '' : 's'}`;
   const wake = park?.wakeAt;
+  const upstream = park?.until === 'upstream' ? (park.upstream ?? 'its upstream') : undefined;
+  const next =
+    upstream === undefined
+      ? wake
+        ? `, next try by itself at ${wake.toISOString().slice(11, 19)}Z`
+        : ''
+      : `, until ${escaped(upstream)} is back`;
   const tail =
     stage.state === 'done'
       ? `${attempts}, ${inWords(stage.seconds * 1_000)}`
       : stage.code === null
         ? attempts
-        : `${attempts}, ${stage.code}${wake ? `, next try by itself at ${wake.toISOString().slice(11, 19)}Z` : ''}`;
+        : `${attempts}, ${stage.code}${next}`;
   return `  ${escaped(stage.stage).padEnd(24)}  ${stage.state}  ${tail}`;
 }

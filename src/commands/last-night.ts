@@ -1,0 +1,160 @@
+// What lives here: `mendflow last-night`: what happened while nobody looked, what healed and by what, and what is left for a person.
+// Invariant: every figure is counted from the database when it is asked for; what is not over is shown as not over.
+// Apart as every command: arguments, one call, output.
+import { inWords } from '../model/duration.ts';
+import { listBreakers } from '../store/breakers.ts';
+import {
+  lettersAndDecisions,
+  movesSince,
+  retryRatesSince,
+  runStatesSince,
+  troubledSince,
+  type Waiting,
+  waitingNow,
+} from '../store/night.ts';
+import { stateOf } from './support/breaker-words.ts';
+import type { Exit } from './support/exit-codes.ts';
+import { episodesOf, figuresOf, healedOf, outagesOf } from './support/night.ts';
+import type { Register } from './support/program.ts';
+import type { Session } from './support/session.ts';
+import { readSince } from './support/since.ts';
+import { counted, escaped, moment, type Terminal } from './support/terminal.ts';
+
+export const registerLastNight: Register = (program, act) => {
+  program
+    .command('last-night')
+    .summary('what happened while nobody looked: runs, failures healed and by what, outages, what waits')
+    .option('--since <time>', 'from then on: "12 hours" (ago), 2026-11-21 or 2026-11-21T20:00:00Z', '12 hours')
+    .option('--json', 'print JSON')
+    .action(act((session, options: { since: string; json?: boolean }) => lastNight(session, options)));
+};
+
+const LINES_MAX = 20;
+
+async function lastNight(session: Session, options: { since: string; json?: boolean }): Promise<Exit> {
+  const since = readSince(options.since);
+  const page = await pageOf(session, since);
+  if (options.json === true) session.terminal.json(page);
+  else write(session.terminal, page);
+  return 'ok';
+}
+
+type Page = Awaited<ReturnType<typeof pageOf>>;
+
+async function pageOf(session: Session, since: Date) {
+  const store = await session.store();
+  const now = Date.now();
+  const [runs, troubled, rates, moves, waits, letters, breakers] = await Promise.all([
+    runStatesSince(store, since),
+    troubledSince(store, since),
+    retryRatesSince(store, since),
+    movesSince(store, since),
+    waitingNow(store),
+    lettersAndDecisions(store, since),
+    listBreakers(store),
+  ]);
+  const episodes = episodesOf(troubled);
+  const notAdmitting = breakers.filter(({ admit }) => !admit).map((row) => ({ upstream: row.key, says: stateOf(row) }));
+  const asking = waits.filter(({ until }) => until === 'decision').reduce((sum, { stages }) => sum + stages, 0);
+  return {
+    since,
+    until: new Date(now),
+    // Letters alone keep nobody from working, so they are told and do not count as sick.
+    health: asking > 0 || notAdmitting.length > 0 || (runs['failed'] ?? 0) > 0 ? 'degraded' : 'healthy',
+    runs,
+    decisions: letters.decisions,
+    failures: healedOf(troubled),
+    episodes: { ...figuresOf(episodes, now), list: episodes },
+    retryRates: rates,
+    outages: outagesOf(moves, now),
+    notAdmitting,
+    waits,
+    letters: { open: letters.open, written: letters.written },
+  } as const;
+}
+
+function write(terminal: Terminal, page: Page): void {
+  const bold = (text: string): string => terminal.style('bold', text);
+  const { failures, episodes, outages, runs, letters } = page;
+  const healed = Object.values(failures.by).reduce((sum, one) => sum + one, 0);
+  terminal.line(
+    `${bold(`Since ${moment(page.since)}`)} (${inWords(page.until.getTime() - page.since.getTime())}): ${terminal.style(page.health === 'healthy' ? 'green' : 'yellow', page.health)}`,
+  );
+  const states = Object.entries(runs).map(([state, count]) => `${counted(count)} ${state}`);
+  terminal.line(`  runs      ${states.length === 0 ? 'none' : states.join(', ')}; ${decisionsLine(page.decisions)}`);
+  terminal.line(
+    healed + failures.open + failures.ended === 0
+      ? '  failures  none'
+      : `  failures  ${counted(failures.attemptsFailed)} failed attempts; stages healed ${counted(healed)}${healed === 0 ? '' : `: ${healersLine(failures.by)}`}; ended otherwise ${counted(failures.ended)}; not over ${counted(failures.open)}`,
+  );
+  if (episodes.ended + episodes.open > 0)
+    terminal.line(
+      `  episodes  ${counted(episodes.ended)} over${episodes.meanMs === null ? '' : `, ${inWords(episodes.meanMs)} in the mean from first failure to recovery`}; ${counted(episodes.open)} open${episodes.openMs === null ? '' : `, the oldest for ${inWords(episodes.openMs)}`}`,
+    );
+  terminal.line(`  pages     ${counted(episodes.pagesAvoided)} avoided: episodes that ended with nobody asked`);
+  terminal.line(
+    `  letters   ${counted(letters.written)} written, ${counted(letters.open)} open now${letters.open > 0 ? ': mendflow letters list --state open' : ''}`,
+  );
+  writeOutages(terminal, outages);
+  for (const { upstream, says } of page.notAdmitting)
+    terminal.line(`  ${escaped(upstream)} is ${says} now: mendflow breakers show ${escaped(upstream)}`);
+  if (page.retryRates.length > 0) {
+    terminal.line();
+    terminal.table(
+      ['STAGE', 'NEEDED A RETRY', 'MOST ATTEMPTS'],
+      page.retryRates
+        .slice(0, LINES_MAX)
+        .map((one) => [
+          escaped(`${one.pipeline}/${one.stage}`),
+          `${counted(one.retried)} of ${counted(one.stages)} (${Math.round((100 * one.retried) / one.stages)} %)`,
+          String(one.attemptsMost),
+        ]),
+    );
+  }
+  writeWaits(terminal, page.waits);
+}
+
+const decisionsLine = (count: number): string =>
+  count === 0 ? 'nobody had to decide anything' : `${counted(count)} decision${count === 1 ? '' : 's'} taken`;
+
+const healersLine = (by: Page['failures']['by']): string =>
+  `${counted(by.retry)} by retry, ${counted(by.breaker)} by their breaker, ${counted(by.time)} by time, ${counted(by.decision)} by a decision`;
+
+function writeOutages(terminal: Terminal, outages: Page['outages']): void {
+  if (outages.length === 0) return;
+  terminal.line();
+  terminal.table(
+    ['OUTAGE', 'OPENED', 'BACK', 'CLOSED', 'DOWN', 'TRIALS', 'REOPENED', 'WHY'],
+    outages.map((one) => [
+      escaped(one.upstream),
+      moment(one.openedAt),
+      one.backAt === null ? 'not yet' : moment(one.backAt),
+      one.closedAt === null ? 'not yet' : moment(one.closedAt),
+      inWords(one.downMs),
+      counted(one.trials),
+      counted(one.reopened),
+      `${escaped(one.why)}${one.hold === null ? '' : ` (${escaped(one.hold)})`}`,
+    ]),
+  );
+}
+
+function writeWaits(terminal: Terminal, waits: readonly Waiting[]): void {
+  if (waits.length === 0) return;
+  terminal.line();
+  terminal.table(
+    ['WAITS NOW', 'FOR', 'CODE', 'OLDEST SINCE'],
+    waits
+      .slice(0, LINES_MAX)
+      .map((one) => [
+        counted(one.stages),
+        one.until === 'decision'
+          ? 'a decision'
+          : one.until === 'time'
+            ? 'a time'
+            : escaped(one.upstream ?? 'its upstream'),
+        escaped(one.code),
+        moment(one.oldest),
+      ]),
+  );
+  if (waits.some(({ until }) => until === 'decision')) terminal.line('  To decide: mendflow runs --state asking');
+}

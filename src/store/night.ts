@@ -1,0 +1,129 @@
+// What lives here: what the control store knows of a stretch of time: runs, stages in trouble, openings of breakers, letters. SELECTs only.
+// Invariant: counted, never remembered: nothing here is a counter that somebody has to keep right.
+// Apart from the reads about single runs because these look back over all of them.
+import type { Pool } from 'pg';
+
+/** Runs that were opened, closed or under way since then, by state. */
+export async function runStatesSince(pool: Pool, since: Date): Promise<Readonly<Record<string, number>>> {
+  const { rows } = await pool.query<{ state: string; count: number }>(
+    `select state, count(*)::float8 as count from mendflow.run
+     where opened_at >= $1 or closed_at >= $1 or closed_at is null group by 1 order by 1`,
+    [since],
+  );
+  return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
+}
+
+/** One stage of one run that failed, or that its breaker held back. */
+export interface Troubled {
+  readonly run: string;
+  readonly pipeline: string;
+  readonly stage: string;
+  readonly state: string;
+  /** Failed attempts. */
+  readonly failed: number;
+  readonly firstAt: Date;
+  /** Null while it is not over. */
+  readonly endedAt: Date | null;
+  /** Code of the last failure; `breaker_open` where the breaker was the last to stop it. */
+  readonly code: string;
+  /** Its budget was spent at least once. */
+  readonly spent: boolean;
+  /** Decisions that were taken for it. */
+  readonly decisions: number;
+}
+
+/** Stages whose trouble ended since then, or has not ended. */
+export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]> {
+  const { rows } = await pool.query<Troubled>(
+    `select s.run_key as run, coalesce(r.pipeline, '') as pipeline, s.stage, s.state, a.failed, coalesce(a.first, s.first_at) as "firstAt",
+       case when s.state in ('running', 'retrying', 'parked', 'asking') then null else s.ended_at end as "endedAt",
+       s.code, a.spent, d.decisions
+     from mendflow.stage_run s
+     left join mendflow.run r on r.key = s.run_key
+     cross join lateral (
+       select count(*)::int as failed, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent
+       from mendflow.attempt where run_key = s.run_key and generation = s.generation and stage = s.stage) a
+     cross join lateral (
+       select count(*)::int as decisions from mendflow.decision
+       where run_key = s.run_key and stage in (s.stage, '') and taken and at >= coalesce(a.first, s.first_at)) d
+     where s.code is not null and (a.failed > 0 or s.code = 'breaker_open') and (s.ended_at is null or s.ended_at >= $1 or s.state in ('running', 'retrying', 'parked', 'asking'))
+     order by 6, 1, 3`,
+    [since],
+  );
+  return rows;
+}
+
+/** How often a stage needed more than one attempt: what drifts here is an upstream that gets worse. */
+export interface RetryRate {
+  readonly pipeline: string;
+  readonly stage: string;
+  readonly stages: number;
+  readonly retried: number;
+  readonly attemptsMost: number;
+}
+
+/** Stages as declared (`ingest[a.log]` counts as ingest) that needed a retry, worst first. */
+export async function retryRatesSince(pool: Pool, since: Date): Promise<RetryRate[]> {
+  const { rows } = await pool.query<RetryRate>(
+    `select coalesce(r.pipeline, '') as pipeline, split_part(s.stage, '[', 1) as stage, count(*)::float8 as stages,
+       count(*) filter (where s.attempts > 1)::float8 as retried, max(s.attempts)::int as "attemptsMost"
+     from mendflow.stage_run s left join mendflow.run r on r.key = s.run_key
+     where (s.ended_at is null or s.ended_at >= $1) and s.stage not like 'mendflow:%'
+     group by 1, 2 having count(*) filter (where s.attempts > 1) > 0 order by 4 desc, 1, 2`,
+    [since],
+  );
+  return rows;
+}
+
+/** A transition of a breaker. */
+export interface Move {
+  readonly key: string;
+  readonly to: 'closed' | 'open' | 'half_open' | 'ramping';
+  readonly reason: string;
+  readonly hold: string | null;
+  readonly at: Date;
+}
+
+/** Since then, and of an outage that began earlier from its beginning. */
+export async function movesSince(pool: Pool, since: Date): Promise<Move[]> {
+  const { rows } = await pool.query<Move>(
+    `select e.key, e.to_state as "to", e.reason, e.detail ->> 'hold' as hold, e.at
+     from mendflow.breaker_event e
+     left join lateral (
+       select max(c.id) as id from mendflow.breaker_event c where c.key = e.key and c.kind = 'move' and c.to_state = 'closed' and c.at < $1) c on true
+     where e.kind = 'move' and e.id > coalesce(c.id, 0) order by e.id`,
+    [since],
+  );
+  return rows;
+}
+
+/** What waits now, by what it waits for and why. */
+export interface Waiting {
+  readonly until: 'upstream' | 'time' | 'decision';
+  readonly upstream: string | null;
+  readonly code: string;
+  readonly stages: number;
+  readonly oldest: Date;
+}
+
+export async function waitingNow(pool: Pool): Promise<Waiting[]> {
+  const { rows } = await pool.query<Waiting>(
+    `select until, upstream, code, count(*)::float8 as stages, min(since) as oldest from mendflow.parked_run
+     group by 1, 2, 3 order by until = 'decision' desc, 4 desc, 3`,
+  );
+  return rows;
+}
+
+/** Dead letters that are open, those written since then, and decisions that were taken since then. */
+export async function lettersAndDecisions(
+  pool: Pool,
+  since: Date,
+): Promise<{ open: number; written: number; decisions: number }> {
+  const { rows } = await pool.query<{ open: number; written: number; decisions: number }>(
+    `select count(*) filter (where state in ('open', 'redriving'))::float8 as open, count(*) filter (where at >= $1)::float8 as written,
+       (select count(*) from mendflow.decision where taken and at >= $1)::float8 as decisions
+     from mendflow.dead_letter where not sample`,
+    [since],
+  );
+  return rows[0]!;
+}

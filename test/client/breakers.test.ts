@@ -1,0 +1,211 @@
+// What is promised here: what a breaker does is told in words with what happens next, an operator's word is kept with who and why,
+// and runs that wait for an upstream are shown as such everywhere.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { commandLineOf, type Ran } from '../support/client.ts';
+import { openOutage, type Outage } from '../support/outage.ts';
+
+let at: Outage;
+let client: ReturnType<typeof commandLineOf>;
+const mendflow = (...argv: string[]): Promise<Ran> => client.mendflow(...argv);
+beforeAll(async () => {
+  at = await openOutage({ upstream: { breaker: { consecutive: 3, workersMin: 1, cooldownMs: 700, rampMs: 500 } } });
+  client = commandLineOf(at.engine, join(import.meta.dirname, 'outage-project'));
+  await at.startWorker();
+});
+afterAll(async () => {
+  await client?.close();
+  await at?.api.close();
+});
+
+describe('an upstream that is away', () => {
+  it('is shown with its breaker, who waits, and what happens next by itself', async () => {
+    at.api.answer(503);
+    await at.runs(4, 'away-');
+    await at.parked(4);
+    // Held open, so that what is shown does not move while it is looked at.
+    const forced = await mendflow('breakers', 'force-open', 'api', '--for', '1 hour', '--reason', 'they move house');
+    expect(forced).toMatchObject({ code: 0, err: '' });
+    expect(forced.out).toMatch(
+      /^Done: http:api is forced open\. No call is made; it goes back to auto by itself in (59 min|1 h)/,
+    );
+
+    // A run that was sent ahead a moment before comes back.
+    const parked = async (): Promise<number> =>
+      (await mendflow('runs', '--state', 'parked', '--json')).json<object[]>().length;
+    await expect.poll(parked, { timeout: 20_000 }).toBe(4);
+    const listed = await mendflow('breakers', 'list');
+    expect(listed.out).toMatch(/http:api is forced open since .*Z: forced open by anna, because "they move house"/);
+    expect(listed.out).toMatch(/4 parked.*, the oldest since \S+ \S+Z\. No call is made/);
+
+    const shown = await mendflow('breakers', 'show', 'http:api');
+    expect(shown.out).toMatch(/closed → open: .*3/);
+    expect(shown.out).toMatch(/forced open for 1 h by anna, because "they move house"/);
+    expect(shown.out).toMatch(/mendflow breakers auto http:api --reason "…"/);
+    const page = (await mendflow('breakers', 'show', 'http:api', '--json')).json<{ waits: object; events: object[] }>();
+    expect(page).toMatchObject({
+      key: 'http:api',
+      mode: 'forced_open',
+      modeBy: 'anna',
+      modeWhy: 'they move house',
+      admit: false,
+      says: 'forced open',
+      waits: { parked: 4, asking: 0, deadline: null },
+    });
+    expect(page.events[0]).toMatchObject({ kind: 'mode', reason: 'forced_open', detail: { by: 'anna' } });
+  });
+
+  it('is named by runs, show, logs and doctor as what the run waits for', async () => {
+    const runs = (await mendflow('runs', '--state', 'parked', '--json')).json<{ waiting: string }[]>();
+    expect(runs).toHaveLength(4);
+    expect(runs[0]!.waiting).toBe('ask breaker_open until http:api');
+    const show = await mendflow('show', 'away-1');
+    expect(show.out).toMatch(
+      /ask waits for http:api since .*; (goes on by itself when its breaker admits it|was let go)/,
+    );
+    expect(show.out).toMatch(/http:api is forced open\. No call is made/);
+    expect(show.out).toMatch(/See mendflow breakers show http:api/);
+    expect(show.out).toMatch(/Nothing has to be done/);
+    expect((await mendflow('show', 'away-1', '--json')).json()).toMatchObject({
+      waits: [{ until: 'upstream', upstream: 'http:api', wakeAt: null }],
+      breakers: [{ key: 'http:api', says: 'forced open' }],
+    });
+    expect((await mendflow('logs', 'away-1')).out).toMatch(/waits for http:api: breaker_open/);
+    const { checks } = (await mendflow('doctor', '--json')).json<{
+      checks: { name: string; says: string; mend: string }[];
+    }>();
+    expect(checks.find(({ name }) => name === 'Breaker')).toMatchObject({
+      state: 'note',
+      says: expect.stringMatching(/^http:api is forced open: 4 parked/) as string,
+      mend: 'mendflow breakers show http:api',
+    });
+  });
+
+  it('lets everything go on when the operator says so and it is back', async () => {
+    at.api.answer(200);
+    const ran = await mendflow('breakers', 'auto', 'http:api', '--reason', 'they are back');
+    expect(ran.out).toMatch(/^Done: http:api is /);
+    await expect
+      .poll(async () => (await mendflow('runs', '--state', 'done', '--json')).json<object[]>().length, {
+        timeout: 20_000,
+      })
+      .toBe(4);
+    await expect
+      .poll(async () => (await mendflow('breakers', 'list')).out, { timeout: 20_000 })
+      .toMatch(/http:api is closed/);
+    expect((await mendflow('breakers', 'show', 'api')).out).toMatch(/half-open → ramping: trials passed/);
+  });
+});
+
+describe('an operator', () => {
+  it('is refused what cannot be meant, and nothing is changed', async () => {
+    const before = await at.engine.rows('select * from mendflow.breaker order by key');
+    const wrong: [string[], number, RegExp][] = [
+      [['show', 'nothing'], 6, /no upstream "nothing"; there is db:other, http:api/],
+      [['force-open', 'api', '--reason', 'x'], 2, /--for/],
+      [['force-closed', 'api', '--for', '1 hour'], 2, /--reason/],
+      [['force-open', 'api', '--for', 'ever', '--reason', 'x'], 2, /--for has to be a duration/],
+      [['force-open', 'api', '--for', '1 hour', '--reason', ' '], 2, /--reason has to say why/],
+    ];
+    for (const [argv, code, says] of wrong) {
+      const ran = await mendflow('breakers', ...argv);
+      expect(ran.code, argv.join(' ')).toBe(code);
+      expect(ran.err).toMatch(says);
+    }
+    expect(await at.engine.rows('select * from mendflow.breaker order by key')).toEqual(before);
+  });
+
+  it('may force one that was declared and never called, observe it, and give it back', async () => {
+    const closed = await mendflow(
+      'breakers',
+      'force-closed',
+      'other',
+      '--for',
+      '15 minutes',
+      '--reason',
+      'its probe lies',
+    );
+    expect(closed.out).toMatch(
+      /db:other is forced closed\. Every call is made, whatever it meets; it goes back to auto by itself in/,
+    );
+    expect((await mendflow('breakers', 'observe', 'other', '--json')).json()).toMatchObject({
+      mode: 'observe',
+      says: 'observe (closed)',
+    });
+    expect((await mendflow('breakers', 'auto', 'other', '--json')).json()).toMatchObject({
+      mode: 'auto',
+      admit: true,
+      because: 'auto by anna',
+    });
+    const { out } = await mendflow('breakers', 'show', 'other');
+    expect(out.slice(out.indexOf('What happened')).match(/forced closed|observe|auto/g)).toEqual([
+      'forced closed',
+      'observe',
+      'auto',
+    ]);
+  });
+});
+
+describe('a hold', () => {
+  it('says that time does not heal it, and which command does', async () => {
+    at.api.answer(401);
+    await at.runs(3, 'held-');
+    await at.parked(1, 'decision');
+    await at.parked(2);
+    const { out } = await mendflow('breakers', 'show', 'http:api');
+    expect(out).toMatch(/http:api is (open|half-open), held by http_401/);
+    expect(out).toMatch(/next {6}Nothing by itself, because time does not heal http_401/);
+    expect(out).toMatch(/waits {5}2 parked.*; 1 asks/);
+    expect(out).toContain('mendflow retry --all --upstream http:api --reason "…"');
+    at.api.answer(200);
+    const retried = await mendflow('retry', '--all', '--upstream', 'http:api', '--reason', 'token renewed', '--yes');
+    expect(retried).toMatchObject({ code: 0 });
+    expect(retried.out).toMatch(/Taken 1, refused 0, not confirmed 0\.\n$/);
+    await expect
+      .poll(async () => (await mendflow('runs', '--state', 'done', '--json')).json<object[]>().length, {
+        timeout: 20_000,
+      })
+      .toBe(7);
+  });
+});
+
+describe('upstreams', () => {
+  it('shows what is declared, and of secrets only whether they are set', async () => {
+    process.env['OUTAGE_TOKEN'] = 'sesame';
+    try {
+      const { out } = await mendflow('upstreams');
+      expect(out).toMatch(/^http:api {2}\S+/);
+      expect(out).toContain('address   http://…@127.0.0.1:9/base');
+      expect(out).toContain(
+        'limits    2.0 s a call, slow from 1.0 s, 4 at once in one worker, 50 calls a second over all workers',
+      );
+      expect(out).toMatch(/breaker {3}opens after 3 failures in a row, .*; cooldown 1 min 30 s, doubling to 15 min/);
+      expect(out).toContain('probe     GET /health');
+      expect(out).toContain('stages    call/ask, due/ask');
+      expect(out).toContain('code      http_404 means http_404_not_yet here');
+      expect(out).toContain('secret    OUTAGE_TOKEN for authorization: set in this shell');
+      expect(out).not.toMatch(/sesame|hunter2/);
+      const { upstreams } = (await mendflow('upstreams', '--json')).json<{ upstreams: object[] }>();
+      expect(upstreams).toMatchObject([
+        { key: 'http:api', timeoutMs: 2_000, secrets: [{ name: 'OUTAGE_TOKEN', header: 'authorization', set: true }] },
+        { key: 'db:other', stages: [], probe: null, callsPerSecond: null },
+      ]);
+    } finally {
+      delete process.env['OUTAGE_TOKEN'];
+    }
+    expect((await mendflow('upstreams')).out).toContain('OUTAGE_TOKEN for authorization: not set in this shell');
+  });
+
+  it('answers while the database is away, and says so', async () => {
+    const before = process.env['DATABASE_URL'];
+    process.env['DATABASE_URL'] = 'postgres://nobody@127.0.0.1:9/nothing';
+    try {
+      const ran = await mendflow('upstreams');
+      expect(ran.code).toBe(0);
+      expect(ran.err).toMatch(/^The states are unknown: The database does not answer/);
+      expect(ran.out).toMatch(/^http:api {2}not known to any worker yet/);
+    } finally {
+      process.env['DATABASE_URL'] = before;
+    }
+  });
+});

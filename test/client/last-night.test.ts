@@ -1,0 +1,216 @@
+// What is promised here: whoever comes in the morning learns from one command what failed, what healed it, and what is left; counted, not remembered.
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { episodesOf, figuresOf, healedOf, healerOf, outagesOf } from '../../src/commands/support/night.ts';
+import type { Move, Troubled } from '../../src/store/night.ts';
+import { commandLineOf, type Ran } from '../support/client.ts';
+import { openOutage, type Outage } from '../support/outage.ts';
+
+const at = (minute: number): Date => new Date(Date.UTC(2026, 10, 22, 2, minute));
+const trouble = (run: string, from: number, to: number | null, more: Partial<Troubled> = {}): Troubled => ({
+  run,
+  pipeline: 'copy',
+  stage: 'load',
+  state: to === null ? 'retrying' : 'done',
+  failed: 1,
+  firstAt: at(from),
+  endedAt: to === null ? null : at(to),
+  code: 'http_503',
+  spent: false,
+  decisions: 0,
+  ...more,
+});
+
+describe('an episode', () => {
+  it('is one for all runs of a stage whose troubles overlap, and ends with the last of them', () => {
+    const episodes = episodesOf([
+      trouble('a', 0, 10),
+      trouble('b', 5, 20, { stage: 'load[x]', code: 'breaker_open' }),
+      trouble('c', 20, 21),
+      trouble('d', 30, 31),
+      trouble('e', 6, 7, { stage: 'fetch' }),
+    ]);
+    expect(
+      episodes.map(({ stage, from, until, runs }) => [stage, from.getUTCMinutes(), until?.getUTCMinutes(), runs]),
+    ).toEqual([
+      ['load', 0, 21, 3],
+      ['fetch', 6, 7, 1],
+      ['load', 30, 31, 1],
+    ]);
+    expect(episodes[0]!.codes).toEqual({ http_503: 2, breaker_open: 1 });
+  });
+
+  it('counts as a page avoided only if it is over and nobody was asked', () => {
+    const figures = figuresOf(
+      episodesOf([
+        trouble('a', 0, 4),
+        trouble('b', 10, 12, { decisions: 1 }),
+        trouble('c', 20, null),
+        trouble('d', 30, 31, { stage: 'other', state: 'aborted' }),
+      ]),
+      at(26).getTime(),
+    );
+    expect(figures).toEqual({ ended: 3, open: 1, pagesAvoided: 1, meanMs: (4 + 2 + 1) * 20_000, openMs: 6 * 60_000 });
+    expect(figuresOf([], 0)).toEqual({ ended: 0, open: 0, pagesAvoided: 0, meanMs: null, openMs: null });
+  });
+});
+
+describe('what healed a stage', () => {
+  it('is a decision before all, then the breaker, then time after a spent budget, else a retry', () => {
+    expect(healerOf(trouble('a', 0, 1))).toBe('retry');
+    expect(healerOf(trouble('a', 0, 1, { spent: true }))).toBe('time');
+    expect(healerOf(trouble('a', 0, 1, { spent: true, code: 'breaker_open' }))).toBe('breaker');
+    expect(healerOf(trouble('a', 0, 1, { code: 'breaker_open', decisions: 1 }))).toBe('decision');
+    expect(
+      healedOf([trouble('a', 0, 1), trouble('b', 0, null, { failed: 3 }), trouble('c', 0, 1, { state: 'skipped' })]),
+    ).toEqual({
+      by: { retry: 1, breaker: 0, time: 0, decision: 0 },
+      ended: 1,
+      open: 1,
+      attemptsFailed: 5,
+    });
+  });
+});
+
+describe('an outage', () => {
+  const move = (minute: number, to: Move['to'], more: Partial<Move> = {}): Move => ({
+    key: 'http:api',
+    to,
+    reason: to,
+    hold: null,
+    at: at(minute),
+    ...more,
+  });
+
+  it('is from opening to back, its reopenings and trials with it', () => {
+    const moves = [
+      move(0, 'open', { reason: '5 in a row' }),
+      move(1, 'half_open'),
+      move(1, 'open', { hold: 'http_401' }),
+      move(3, 'half_open'),
+      move(4, 'ramping'),
+      move(5, 'closed'),
+      move(9, 'open'),
+      move(2, 'open', { key: 'db:other' }),
+    ];
+    expect(outagesOf(moves, at(12).getTime())).toEqual([
+      {
+        upstream: 'http:api',
+        openedAt: at(0),
+        why: '5 in a row',
+        hold: 'http_401',
+        backAt: at(4),
+        closedAt: at(5),
+        downMs: 4 * 60_000,
+        trials: 2,
+        reopened: 1,
+      },
+      expect.objectContaining({ upstream: 'db:other', backAt: null, closedAt: null, downMs: 10 * 60_000 }),
+      expect.objectContaining({ upstream: 'http:api', openedAt: at(9), trials: 0, downMs: 3 * 60_000 }),
+    ]);
+  });
+});
+
+describe('the morning after', () => {
+  let night: Outage;
+  let client: ReturnType<typeof commandLineOf>;
+  const mendflow = (...argv: string[]): Promise<Ran> => client.mendflow(...argv);
+  const done = async (n: number): Promise<void> =>
+    expect
+      .poll(async () => (await night.engine.rows("select 1 from mendflow.run where state = 'done'")).length, {
+        timeout: 25_000,
+      })
+      .toBe(n);
+  const closed = async (): Promise<void> =>
+    expect.poll(async () => (await night.breaker()).state, { timeout: 25_000 }).toBe('closed');
+  beforeAll(async () => {
+    night = await openOutage();
+    client = commandLineOf(night.engine, join(import.meta.dirname, 'outage-project'));
+    await night.startWorker();
+  });
+  afterAll(async () => {
+    await client?.close();
+    await night?.api.close();
+  });
+
+  it('is told in figures: healed by retry, by the breaker, by a person, and what still asks', async () => {
+    const quiet = (await mendflow('last-night')).out;
+    expect(quiet).toMatch(
+      /^Since .* \(12 h\): healthy\n {2}runs {6}none; nobody had to decide anything\n {2}failures {2}none\n/,
+    );
+
+    night.api.answer(({ nth }) => (nth === 1 ? 502 : 200));
+    await night.runs(1, 'blip-');
+    await done(1);
+    night.api.answer(503);
+    await night.runs(4, 'outage-');
+    await night.parked(4);
+    const during = (await mendflow('last-night', '--json')).json();
+    expect(during).toMatchObject({
+      health: 'degraded',
+      failures: { open: 4 },
+      notAdmitting: [{ upstream: 'http:api' }],
+      outages: [{ upstream: 'http:api', backAt: null }],
+      waits: [{ until: 'upstream', upstream: 'http:api', stages: 4 }],
+    });
+    night.api.answer(200);
+    await done(5);
+    await closed();
+    night.api.answer(401);
+    await night.runs(3, 'expired-');
+    await night.parked(1, 'decision');
+    await night.parked(2);
+    night.api.answer(200);
+    expect((await mendflow('retry', '--all', '--upstream', 'http:api', '--yes', '--reason', 'renewed')).code).toBe(0);
+    await done(8);
+    await closed();
+    night.api.answer(404);
+    await night.runs(1, 'gone-');
+    await night.parked(1, 'decision');
+
+    const page = (await mendflow('last-night', '--since', '1 hour', '--json')).json<{
+      failures: { by: Record<string, number> };
+      outages: { why: string; hold: string | null; backAt: string | null; trials: number }[];
+      episodes: { pagesAvoided: number };
+    }>();
+    expect(page).toMatchObject({
+      health: 'degraded',
+      runs: { done: 8, asking: 1 },
+      decisions: 1,
+      failures: { ended: 0, open: 1 },
+      letters: { open: 0, written: 0 },
+      waits: [{ until: 'decision', code: 'http_404', stages: 1 }],
+    });
+    expect(Object.values(page.failures.by).reduce((sum, one) => sum + one, 0)).toBe(8);
+    expect(page.failures.by).toMatchObject({ decision: 1 });
+    expect(page.failures.by['retry']).toBeGreaterThanOrEqual(1);
+    expect(page.failures.by['breaker']).toBeGreaterThanOrEqual(4);
+    expect(page.outages).toHaveLength(2);
+    expect(page.outages.map(({ hold }) => hold)).toEqual([null, 'http_401']);
+    expect(page.outages.every(({ backAt, trials }) => backAt !== null && trials >= 1)).toBe(true);
+    expect(page.episodes.pagesAvoided).toBe(2);
+
+    const { out } = await mendflow('last-night');
+    expect(out).toMatch(/ {2}runs {6}.*8 done.*; 1 decision taken/);
+    expect(out).toMatch(
+      /stages healed 8: \d by retry, \d by their breaker, \d by time, 1 by a decision; ended otherwise 0; not over 1/,
+    );
+    expect(out).toMatch(/ {2}pages {5}2 avoided/);
+    expect(out).toMatch(/OUTAGE +OPENED +BACK +CLOSED +DOWN +TRIALS +REOPENED +WHY\nhttp:api /);
+    expect(out).toMatch(/call\/ask +\d of 9/);
+    expect(out).toMatch(/WAITS NOW .*\n1 +a decision +http_404/);
+    expect(out).toContain('mendflow runs --state asking');
+  });
+
+  it('begins where the reader says, and refuses a time to come', async () => {
+    const none = (await mendflow('last-night', '--since', '1 ms', '--json')).json();
+    expect(none).toMatchObject({
+      runs: { asking: 1 },
+      failures: { open: 1, by: { retry: 0, breaker: 0 } },
+      decisions: 0,
+      outages: [],
+    });
+    for (const since of ['tomorrow', '2999-01-01', '12', '2026-11-22T20:00:00'])
+      expect((await mendflow('last-night', '--since', since)).code, since).toBe(2);
+  });
+});
