@@ -8,6 +8,7 @@ export const errnoRules: readonly Rule[] = [
   ...rules('net_refused', 'ECONNREFUSED'),
   // The socket file of a server on this machine is not there, or its queue is full: the server is away.
   ...rules('net_refused', 'ENOENT EAGAIN', { in: /^connect$/ }),
+  ...rules('net_reset', 'ECONNRESET', { says: /before secure TLS connection/, commit: 'no' }),
   ...rules('net_reset', 'ECONNRESET EPIPE ECONNABORTED ENETRESET ENOTCONN ESHUTDOWN'),
   ...rules('net_timeout', 'ETIMEDOUT'),
   ...rules('net_unreachable', 'EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN'),

@@ -6,7 +6,9 @@ import { type Rule, rules } from './rule.ts';
 
 /** By `error.name`, or by the type of an ApplicationFailure, which keeps the name. */
 export const nameRules: readonly Rule[] = [
-  ...rules('net_timeout', 'TimeoutError'),
+  ...rules('net_timeout', 'TimeoutError HeadersTimeoutError BodyTimeoutError'),
+  ...rules('net_timeout', 'ConnectTimeoutError', { commit: 'no' }),
+  ...rules('net_reset', 'SocketError', { weak: true }),
   ...rules('cancelled', 'AbortError CancelledFailure', { weak: true }),
   ...rules('code_bug', 'TypeError RangeError ReferenceError SyntaxError EvalError URIError AssertionError ZodError', {
     weak: true,
@@ -43,6 +45,11 @@ export const wordRules: readonly WordRule[] = [
   { pattern: /^The server does not support SSL connections/, code: 'pg_auth' },
   { pattern: /^SASL: /, code: 'pg_auth' },
   { pattern: /^Client network socket disconnected before secure TLS/, code: 'net_reset', commit: 'no' },
+  {
+    pattern:
+      /^(certificate (has expired|is not yet valid)|self-signed certificate|unable to verify the first certificate|Hostname\/IP does not match)/,
+    code: 'tls_invalid',
+  },
   { pattern: /^redirect count exceeded$/, code: 'redirect_refused' },
   { pattern: /^(bad port|unknown scheme)$/, code: 'config_invalid' },
   { pattern: /^Unexpected end of JSON input$/, code: 'answer_cut', name: 'SyntaxError' },
