@@ -1,10 +1,10 @@
-// What lives here: a way to a database that a test can shut and open.
-// Invariant: open, it forwards every byte; shut, it lets none through, old connections included.
-// Apart because a store that is away looks the same to every test.
-import { type AddressInfo, connect as dial, createServer, type Server, type Socket } from 'node:net';
+// What lives here: a way to the database that a test can shut.
+// Invariant: open, bytes pass unchanged; refusing, every connection ends; swallowing, nothing ever comes back, as on a network that drops everything.
+// Apart because a database that is away shows itself in these two ways, and they need different defences.
+import { connect as dial, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** A way to the database that can be shut, refusing or swallowing everything, and opened again. */
 export interface Gate {
+  /** The address through the gate. */
   readonly url: string;
   set(state: 'open' | 'refuses' | 'swallows'): void;
   close(): Promise<void>;
@@ -19,7 +19,7 @@ export async function gateTo(address: string): Promise<Gate> {
     socket.on('error', () => undefined); // Losing connections is what this gate is for.
     socket.on('close', () => sockets.delete(socket));
   };
-  const server: Server = createServer((client) => {
+  const server = createServer((client) => {
     keep(client);
     if (state === 'refuses') return void client.destroy();
     if (state === 'swallows') return void client.resume();
@@ -36,7 +36,7 @@ export async function gateTo(address: string): Promise<Gate> {
   through.port = String((server.address() as AddressInfo).port);
   return {
     url: through.href,
-    set: (next) => {
+    set(next) {
       state = next;
       if (next !== 'swallows') for (const socket of sockets) socket.destroy();
     },
