@@ -19,7 +19,8 @@ export const searchAttributes: Readonly<Record<string, ValueType>> = {
   DeadLetters: IndexedValueType.INDEXED_VALUE_TYPE_INT,
 };
 
-const typeWord = (type: ValueType | null | undefined): string =>
+/** `Keyword`, `KeywordList`, `Int`: as flags and commands of the CLI write it. */
+export const typeWord = (type: ValueType | null | undefined): string =>
   (IndexedValueType[type ?? 0] ?? '')
     .replace('INDEXED_VALUE_TYPE_', '')
     .toLowerCase()

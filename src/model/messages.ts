@@ -210,7 +210,23 @@ export interface Carry {
   readonly decided: Readonly<Record<string, Decided>>;
   readonly decisions: number;
   readonly refused: readonly string[];
+  /** Budget that was added while a stage was under way, and not needed yet. */
+  readonly extensions?: Readonly<Record<string, Extension>>;
+  /** Waits that have ended before the body asked for their stage: what ended them still counts. */
+  readonly woken?: Readonly<Record<string, { readonly park: Park; readonly wake: Wake }>>;
 }
+
+/** What `extend-budget` adds. */
+export interface Extension {
+  readonly attempts: number;
+  readonly timeMs: number;
+}
+
+/** What ended a wait. */
+export type Wake =
+  | { readonly by: 'time' }
+  | { readonly by: 'upstream'; readonly pass: boolean }
+  | { readonly by: 'decision'; readonly decision: Decision };
 
 /** A decision that was taken, by the token it was taken for. */
 export interface Decided {

@@ -1,7 +1,9 @@
 // What lives here: many runs of one call each, worker processes, and a server that takes so many calls a second and no more.
 // Invariant: the server judges by its own clock and log; workers are processes of the sources as they are, killed by their process ID.
 // Apart from the tests so that each reads as the story of its outage.
+import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,26 +16,52 @@ import type { RunArgs } from '../../src/model/messages.ts';
 import { startWorkerProcess, type WorkerProcess } from '../../src/stack/index.ts';
 import { openPool } from '../../src/store/db.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import { type Api, startApi } from '../support/api.ts';
+import type { Seen } from '../support/api.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 const dataDate = '2026-01-01';
 
 export interface Herd {
-  readonly api: Api;
   readonly pool: ReturnType<typeof openPool>;
   readonly client: Client;
   /** From now on the server is away, or there and takes so many calls a second. */
-  up(isUp: boolean): void;
+  up(isUp: boolean): Promise<void>;
+  /** What the server saw since it was asked last. */
+  seen(): Promise<readonly Omit<Seen, 'token'>[]>;
   worker(name: string): Promise<WorkerProcess>;
   start(pipeline: string, ids: readonly string[]): Promise<WorkflowHandle[]>;
   /** Stages that wait for an upstream. */
   waiting(): Promise<number>;
   /** Runs of the ledger that are done. */
   done(): Promise<number>;
-  /** Waits until `count()` is at least `n`. */
-  until(count: () => Promise<number>, n: number, limitMs: number): Promise<void>;
+  untilWaiting(n: number, limitMs: number): Promise<void>;
+  untilDone(n: number, limitMs: number): Promise<void>;
   close(): Promise<void>;
+}
+
+interface Server {
+  readonly url: string;
+  /** One order at a time; the answer's only value. */
+  ask(order: object): Promise<unknown>;
+  close(): void;
+}
+
+async function startServer(callsPerSecond: number): Promise<Server> {
+  const child = fork(join(import.meta.dirname, 'herd-server.mjs'), [String(callsPerSecond)], { execArgv: [] });
+  const answer = async (): Promise<unknown> => {
+    const [message] = (await once(child, 'message')) as [object];
+    return (Object.values(message) as unknown[])[0];
+  };
+  const port = await answer();
+  return {
+    url: `http://127.0.0.1:${String(port)}`,
+    ask: (order) => {
+      const told = answer();
+      child.send(order);
+      return told;
+    },
+    close: () => void child.kill(),
+  };
 }
 
 export async function openHerd(
@@ -42,15 +70,7 @@ export async function openHerd(
 ): Promise<Herd> {
   const prefix = `h${randomBytes(4).toString('hex')}`;
   const dir = mkdtempSync(join(tmpdir(), 'mendflow-herd-'));
-  let isUp = true;
-  const recent: number[] = [];
-  const api = await startApi(() => {
-    if (!isUp) return 503;
-    const now = performance.now();
-    while (recent.length > 0 && now - recent[0]! >= 1_000) recent.shift();
-    recent.push(now);
-    return recent.length > callsPerSecond ? 429 : 200;
-  }, 20);
+  const server = await startServer(callsPerSecond);
   await migrate(at.databaseUrl);
   const pool = openPool({ url: at.databaseUrl, applicationName: 'checker' }, 3);
   const connection = await Connection.connect({ address: at.temporalAddress });
@@ -59,12 +79,10 @@ export async function openHerd(
   const workers: WorkerProcess[] = [];
   const counting = async (text: string): Promise<number> => (await pool.query<{ n: number }>(text)).rows[0]!.n;
   const herd: Herd = {
-    api,
     pool,
     client,
-    up: (now) => {
-      isUp = now;
-    },
+    up: async (up) => void (await server.ask({ up })),
+    seen: async () => (await server.ask({})) as Awaited<ReturnType<Herd['seen']>>,
     worker: async (name) => {
       const worker = await startWorkerProcess({
         dir,
@@ -80,7 +98,7 @@ export async function openHerd(
           MENDFLOW_PREFIX: prefix,
           MENDFLOW_DIR: dir,
           UV_THREADPOOL_SIZE: '64',
-          API_URL: api.url,
+          API_URL: server.url,
           API_CALLS_PER_SECOND: String(callsPerSecond),
         },
         readyText: 'Worker is up.',
@@ -107,23 +125,27 @@ export async function openHerd(
     },
     waiting: () => counting(`select count(*)::int as n from mendflow.parked_run where until = 'upstream'`),
     done: () => counting(`select count(*)::int as n from mendflow.run where state = 'done'`),
-    until: async (count, n, limitMs) => {
-      const endAt = Date.now() + limitMs;
-      let now = 0;
-      while ((now = await count()) < n) {
-        if (Date.now() > endAt) throw new Error(`${now} of ${n} after ${limitMs} ms.`);
-        await sleep(50);
-      }
-    },
+    untilWaiting: (n, limitMs) => until(() => herd.waiting(), n, limitMs),
+    untilDone: (n, limitMs) => until(() => herd.done(), n, limitMs),
     close: async () => {
       await Promise.all(workers.filter((one) => one.isAlive()).map((one) => one.kill()));
       await connection.close();
       await pool.end();
-      await api.close();
+      server.close();
       await rm(dir, { recursive: true, force: true });
     },
   };
   return herd;
+}
+
+/** Waits until `count()` is at least `n`. */
+export async function until(count: () => Promise<number>, n: number, limitMs: number): Promise<void> {
+  const endAt = Date.now() + limitMs;
+  let now = 0;
+  while ((now = await count()) < n) {
+    if (Date.now() > endAt) throw new Error(`${now} of ${n} after ${limitMs} ms.`);
+    await sleep(50);
+  }
 }
 
 export const names = (prefix: string, n: number): string[] =>

@@ -39,4 +39,18 @@ export const due = pipeline({
   },
 });
 
-export default pipelines(call, due);
+/** One call to a neighbour. */
+export const well = pipeline({
+  name: 'well',
+  owner: 'tests',
+  every: 'day',
+  logic: '1',
+  input: { id: text('tells runs apart') },
+  scope: ['id'],
+  stages: stages<Calls>({ ask: { ...quick, upstream: 'http:well' } }),
+  async run({ ask }, { input: { id } }) {
+    return await ask({ id });
+  },
+});
+
+export default pipelines(call, due, well);

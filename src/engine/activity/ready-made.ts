@@ -3,8 +3,10 @@
 // Apart because they are stages like a user's own; the engine knows nothing of them.
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
+import { inTransaction, withClient } from '../../store/db.ts';
 import { stage } from './context.ts';
 
 export interface CommandOptions {
@@ -82,24 +84,41 @@ export function sql(file: URL | string, pool: Pool): () => Promise<{ readonly ro
     const text = (await readFile(file, 'utf8'))
       .replaceAll(":'data_date'", literal(at.dataDate))
       .replaceAll(":'run_key'", literal(at.runKey));
-    const client = await pool.connect();
-    try {
-      await client.query('begin');
-      const results = [await client.query(text)].flat();
-      const committed = await client.query('commit');
-      if (committed.command !== 'COMMIT')
-        throw new CodedError(
-          'pg_commit_unknown',
-          'The database rolled the statements back at COMMIT; nothing was changed.',
-        );
-      return { rows: results.reduce((sum, one) => sum + (one.rowCount ?? 0), 0) };
-    } catch (error) {
-      await client.query('rollback').catch(() => undefined);
-      throw error;
-    } finally {
-      client.release();
-    }
+    return await withClient(pool, async (client) => {
+      let transaction = '';
+      let rows = 0;
+      const work = async (): Promise<void> => {
+        const { rows: started } = await client.query<{ id: string }>('select pg_current_xact_id()::text as id');
+        transaction = started[0]!.id;
+        rows = [await client.query(text)].flat().reduce((sum, one) => sum + (one.rowCount ?? 0), 0);
+      };
+      try {
+        await inTransaction(client, work);
+      } catch (error) {
+        if (!isCommitUnknown(error) || !(await isCommitted(pool, transaction))) throw error;
+      }
+      return { rows };
+    });
   };
+}
+
+const isCommitUnknown = (error: unknown): boolean =>
+  error instanceof CodedError && error.failure.code === 'pg_commit_unknown';
+
+const SETTLE_TRIES = 20;
+const SETTLE_MS = 500;
+
+/** The answer to COMMIT got lost: the database knows what became of it, as soon as it can be asked. Otherwise the next attempt would do it again. */
+async function isCommitted(pool: Pool, transaction: string): Promise<boolean> {
+  for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+    const status = await pool
+      .query<{ status: string | null }>('select pg_xact_status($1::xid8) as status', [transaction])
+      .then(({ rows }) => rows[0]!.status)
+      .catch(() => 'unknown');
+    if (status === 'committed' || status === 'aborted') return status === 'committed';
+    await sleep(SETTLE_MS);
+  }
+  return false;
 }
 
 const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`;

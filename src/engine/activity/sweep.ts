@@ -6,6 +6,7 @@ import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/common';
 import type { Pool } from 'pg';
 import { listBreakers } from '../../store/breakers.ts';
+import { collectDatasets } from '../../store/datasets.ts';
 import { dropPark, type ParkAt, parksAfter, upstreamsWaitedFor } from '../../store/parks.ts';
 import type { Pace } from '../pace.ts';
 import { startRecovery, type Where } from '../recoveries.ts';
@@ -15,6 +16,7 @@ import { eachOf } from './wake.ts';
 /** Parked stages looked at in one round; all of them within some rounds. */
 const ROWS_MAX = 100;
 const AT_ONCE_MAX = 5;
+const DATASETS_MAX = 20;
 
 export function sweepIn(pool: Pool, where: Where, pace: Pace): Watching['sweep'] {
   return async ({ after }) => {
@@ -33,6 +35,7 @@ export function sweepIn(pool: Pool, where: Where, pace: Pace): Watching['sweep']
         stage: row.stage,
       });
     });
+    await collect(pool);
     const last = rows.length < ROWS_MAX ? undefined : rows.at(-1);
     return {
       ...(last ? { after: { workflowId: last.workflowId, stage: last.stage } } : {}),
@@ -40,6 +43,18 @@ export function sweepIn(pool: Pool, where: Where, pace: Pace): Watching['sweep']
       text: `Last round: ${missing.length === 0 ? 'all upstreams are well' : `in recovery: ${missing.join(', ')}`}; ${rows.length} parked stages looked at, ${removed} rows removed.`,
     };
   };
+}
+
+/** Datasets that no run needs any more; a few at a time, and never a reason for watch to fail. */
+async function collect(pool: Pool): Promise<void> {
+  try {
+    const collected = await collectDatasets(pool, DATASETS_MAX);
+    if (collected > 0) log.info(`Removed ${collected} datasets that no run needs any more.`, { collected });
+  } catch (error) {
+    log.warn('Old datasets were not removed; the next round tries again.', {
+      error: error instanceof Error ? error.name : 'unknown',
+    });
+  }
 }
 
 /** Those that admit nobody, and those that somebody waits for: both have a recovery, or get one now. */

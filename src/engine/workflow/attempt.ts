@@ -6,6 +6,7 @@ import {
   ActivityFailure,
   ApplicationFailure,
   CancelledFailure,
+  patched,
   scheduleActivity,
   TimeoutFailure,
 } from '@temporalio/workflow';
@@ -16,7 +17,7 @@ import type { StageCall, StageFailure } from '../../model/messages.ts';
 import type { Grant, Tally } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
 import { historyIsLong, pastDeadline, type RunState } from './run-state.ts';
-import { summarise } from './details.ts';
+import { refreshDetails, summarise } from './details.ts';
 
 export interface StageTarget {
   /** Activity type, `log-ingest/ingest`. */
@@ -63,6 +64,11 @@ export async function attemptStage(
       if (!isSegment(result)) return { output: result, attempts };
       if (result.done) return { output: result.out, attempts };
       at = result.at;
+      // A segment that came through has left its trouble behind; histories of before show it until the stage ends.
+      if (run.trouble.has(target.key) && patched('segments-end-trouble')) {
+        run.trouble.delete(target.key);
+        refreshDetails(run);
+      }
       if (run.ledger && historyIsLong()) {
         run.working.delete(target.key);
         return { carry: true };

@@ -175,8 +175,8 @@ function apply(run: RunState, target: Target, decision: Decision): { stage: stri
     };
   }
   if (target.on === 'working') {
-    const had = target.working.extension ?? { attempts: 0, timeMs: 0 };
-    target.working.extension = {
+    const had = run.extensions[target.stage] ?? { attempts: 0, timeMs: 0 };
+    run.extensions[target.stage] = {
       attempts: had.attempts + (decision.attempts ?? 0),
       timeMs: had.timeMs + (decision.timeMs ?? 0),
     };

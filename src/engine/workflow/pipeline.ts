@@ -18,7 +18,7 @@ import { registerDecisions } from './decide.ts';
 import { refreshDetails, showLetters } from './details.ts';
 import { type Closed, type Healing, record, settle } from './heal.ts';
 import { abortedRun, failedRun, PipelineFailed } from './outcome.ts';
-import { carryOf, mayCarry, openState, type RunState } from './run-state.ts';
+import { type CarriedPark, carryOf, mayCarry, openState, type RunState } from './run-state.ts';
 import { runStage, waitInPark } from './stage.ts';
 
 export interface Pipeline<A, F extends Fields, R> {
@@ -102,11 +102,18 @@ function waitInCarriedParks(run: RunState): void {
       delete run.parks[key];
       continue;
     }
-    const wake = waitInPark(run, { key, policy }, park);
+    const carried: CarriedPark = { park, wake: waitInPark(run, { key, policy }, park) };
     // Whoever runs the stage hears how the wait ended; until then a cancellation has no other listener.
-    wake.catch(() => undefined);
-    run.carried.set(key, { park, wake });
+    carried.wake.then(
+      (wake) => {
+        carried.ended = wake;
+      },
+      () => undefined,
+    );
+    run.carried.set(key, carried);
   }
+  for (const [key, { park, wake }] of Object.entries(run.args.carry?.woken ?? {}))
+    run.carried.set(key, { park, wake: Promise.resolve(wake), ended: wake });
 }
 
 /**

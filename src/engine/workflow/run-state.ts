@@ -2,7 +2,17 @@
 // Invariant: no module-level state; what must survive a continue-as-new is in `Carry`, all else can be lost without harm.
 // Apart because decisions, stages and details all read and change it, and none of them owns it.
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
-import type { Carry, Decided, Decision, Park, RunArgs, StageSummary, Trouble } from '../../model/messages.ts';
+import type {
+  Carry,
+  Decided,
+  Decision,
+  Extension,
+  Park,
+  RunArgs,
+  StageSummary,
+  Trouble,
+  Wake,
+} from '../../model/messages.ts';
 import { runKey } from '../../model/ids.ts';
 import { ms } from '../../model/duration.ts';
 import type { AnySpec, Policy } from '../../model/spec.ts';
@@ -21,14 +31,15 @@ export interface Waiting {
 /** A stage whose activity is scheduled: it may have trouble and be given more budget. */
 export interface Working {
   readonly policy: Policy;
-  extension?: { attempts: number; timeMs: number };
 }
 
-/** What ended a wait. */
-export type Wake =
-  | { readonly by: 'time' }
-  | { readonly by: 'upstream'; readonly pass: boolean }
-  | { readonly by: 'decision'; readonly decision: Decision };
+/** A park that an earlier execution began. */
+export interface CarriedPark {
+  readonly park: Park;
+  readonly wake: Promise<Wake>;
+  /** How it ended, while the body has not asked for the stage. */
+  ended?: Wake;
+}
 
 export interface RunState {
   readonly spec: AnySpec;
@@ -52,6 +63,8 @@ export interface RunState {
   readonly waiting: Map<string, Waiting>;
   readonly working: Map<string, Working>;
   readonly trouble: Map<string, Trouble>;
+  /** By stage: budget an operator added while it was under way; used when its own is spent. */
+  readonly extensions: Record<string, Extension>;
   readonly called: Set<string>;
   aborted: { actor: string; reason: string } | undefined;
   closing: boolean;
@@ -62,7 +75,7 @@ export interface RunState {
   /** Stages whose park has ended and whose activity is not scheduled yet: no moment to continue as new. */
   readonly waking: Set<string>;
   /** Parks carried into this execution, waited on before the body. */
-  readonly carried: Map<string, { readonly park: Park; readonly wake: Promise<Wake> }>;
+  readonly carried: Map<string, CarriedPark>;
   /** Rows for the ledger that the recorder has not written yet. */
   readonly notes: Note[];
   recording: boolean;
@@ -90,6 +103,7 @@ export function openState(spec: AnySpec, args: RunArgs, ledger: boolean): RunSta
     waiting: new Map(),
     working: new Map(),
     trouble: new Map(),
+    extensions: { ...carry?.extensions },
     called: new Set(),
     aborted: undefined,
     closing: false,
@@ -108,6 +122,9 @@ const DECIDED_MAX = 50;
 export function carryOf(run: RunState): Carry {
   const { generation, openedAt, deadlineAt, journal, parks, parkNo, summaries, decisions, refused } = run;
   const decided = Object.fromEntries(Object.entries(run.decided).slice(-DECIDED_MAX));
+  const woken = [...run.carried].flatMap(([key, { park, ended }]) =>
+    ended ? [[key, { park, wake: ended }] as const] : [],
+  );
   return {
     generation,
     openedAt,
@@ -119,10 +136,18 @@ export function carryOf(run: RunState): Carry {
     decided,
     decisions,
     refused,
+    ...(Object.keys(run.extensions).length > 0 ? { extensions: run.extensions } : {}),
+    ...(woken.length > 0 ? { woken: Object.fromEntries(woken) } : {}),
   };
 }
 
 export const pastDeadline = (run: RunState): boolean => run.deadlineAt !== undefined && Date.now() >= run.deadlineAt;
+/** A stage between its wait and its attempt is no moment to carry; one that the body has not asked for may never be asked for. */
 export const mayCarry = (run: RunState): boolean =>
-  run.ledger && run.wantsCarry && run.working.size === 0 && run.waking.size === 0 && !run.aborted && !run.closing;
+  run.ledger &&
+  run.wantsCarry &&
+  run.working.size === 0 &&
+  [...run.waking].every((key) => run.carried.get(key)?.ended) &&
+  !run.aborted &&
+  !run.closing;
 export const historyIsLong = (): boolean => workflowInfo().continueAsNewSuggested;

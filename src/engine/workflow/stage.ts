@@ -5,17 +5,19 @@ import { CancellationScope, condition, isCancellation, sleep, workflowInfo } fro
 import { inWords } from '../../model/duration.ts';
 import type { Failure } from '../../model/failure.ts';
 import { parkToken } from '../../model/ids.ts';
-import type { Park, StageFailure, StageSummary } from '../../model/messages.ts';
+import type { Park, StageFailure, StageSummary, Wake } from '../../model/messages.ts';
 import { type Grant, grantOf } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
 import { verdict } from '../../model/verdict.ts';
 import { attemptStage, type Scheduling, type StageTarget } from './attempt.ts';
 import { counted, healthOf, refreshDetails, summarise } from './details.ts';
 import { parkOn } from './heal.ts';
-import { historyIsLong, pastDeadline, type RunState, type Wake } from './run-state.ts';
+import { historyIsLong, pastDeadline, type RunState } from './run-state.ts';
 import { PipelineFailed } from './outcome.ts';
 
 const CARRY_AFTER_MS = 10 * 60_000;
+/** Many short waits, such as those of a canary, make a history as long as one long flow does: then the next wait is carried at once. */
+const CARRY_AFTER_EVENTS = 500;
 /** Temporal refuses a workflow that has 2,000 activities under way, at every task anew; parked stages count, because each holds one. */
 const STAGES_AT_ONCE_MAX = 500;
 
@@ -73,9 +75,10 @@ async function settleFailure(
   used: Scheduling,
 ): Promise<Scheduling> {
   const { key, policy } = target;
-  const granted = run.working.get(key)?.extension;
+  const granted = run.extensions[key];
   const attempts = used.grant.attemptBase + ended.attempts;
   if (granted && ended.why !== 'never retried' && ended.why !== 'not admitted') {
+    delete run.extensions[key];
     await sleep(Math.max(1, ended.failure.nextDelayMs ?? 1_000), { summary: `${key}: wait before the added attempts` });
     return {
       grant: {
@@ -210,7 +213,8 @@ async function waitOnce(
     else await sleep(Math.max(1, park.wakeAt - Date.now()), { summary });
     return 'time';
   }
-  const carryAfterMs = run.args.carryAfterMs ?? CARRY_AFTER_MS;
+  const isLong = workflowInfo().historyLength >= CARRY_AFTER_EVENTS;
+  const carryAfterMs = isLong ? 0 : (run.args.carryAfterMs ?? CARRY_AFTER_MS);
   return parkOn(
     { runKey: run.key, stage: key, park, health: healthOf(run), ...(quiet ? {} : { carryAfterMs }) },
     summary,
@@ -282,6 +286,7 @@ function finish(
   run.working.delete(key);
   run.trouble.delete(key);
   run.waking.delete(key);
+  delete run.extensions[key];
   run.journal[key] = output ?? null;
   summarise(run, { stage: key, state, attempts, seconds: (Date.now() - startedAt) / 1_000 });
   return output;

@@ -6,7 +6,7 @@ import { asking } from '../../support/asking.ts';
 import { late, soon, wild } from './pipelines.ts';
 
 const address = process.env['API_URL'] ?? 'http://127.0.0.1:1';
-const breaker = { consecutive: 5, workersMin: 1, cooldownMs: 2_000, cooldownMaxMs: 3_000, rampMs: 5_000 };
+const breaker = { consecutive: 5, workersMin: 1, cooldownMs: 1_000, cooldownMaxMs: 2_000, rampMs: 5_000 };
 
 export default project({
   workflows: new URL('./pipelines.ts', import.meta.url),

@@ -15,7 +15,7 @@ const policy = {
   slow: '1 second',
 } as const satisfies Policy;
 
-const calling = <const N extends string>(name: N, upstream: string, deadline: '1 hour' | '1 day') =>
+const calling = (name: string, upstream: string, deadline: '1 hour' | '1 day') =>
   pipeline({
     name,
     owner: 'tests',
