@@ -28,10 +28,12 @@ export interface StageOptions {
   /** How long a park for an upstream takes. Default a minute. */
   readonly upstreamMs?: number;
   readonly startAt?: number;
+  /** Another `classify`, to see that a wrong rule is noticed. */
+  readonly by?: typeof classify;
 }
 
 export function simulate(call: Call, options: StageOptions): Course {
-  const { policy, random = () => 0.5, parksMax = 1_000, upstreamMs = 60_000, startAt = 0 } = options;
+  const { policy, random = () => 0.5, parksMax = 1_000, upstreamMs = 60_000, startAt = 0, by = classify } = options;
   let grant: Grant = grantOf(policy);
   let tally: Tally = emptyTally;
   let now = startAt;
@@ -47,7 +49,7 @@ export function simulate(call: Call, options: StageOptions): Course {
     } catch (error) {
       thrown = error;
     }
-    const failed = classify(thrown, { now });
+    const failed = by(thrown, { now });
     const next = afterFailure(tally, failed, { policy, grant, now, random: random(), progressed: false });
     tally = next.tally;
     if (next.next === 'retry') {
