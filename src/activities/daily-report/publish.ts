@@ -1,11 +1,11 @@
 // What lives here: putting a file in its place so that a reader sees the old one or the new one, and never half of one.
 // Invariant: written and flushed beside its place first, then renamed; a crash leaves the old file.
 // Apart because it is the only thing of a report that can go wrong halfway.
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hit } from '../../store/failpoint.ts';
 
-/** Writes the file and returns its path. What an attempt that died has left beside it is overwritten by the next. */
+/** Writes the file and returns its path. What attempts that died have left beside it is removed. */
 export async function publish(dir: string, name: string, content: string): Promise<string> {
   await mkdir(dir, { recursive: true });
   const path = join(dir, name);
@@ -24,9 +24,16 @@ export async function publish(dir: string, name: string, content: string): Promi
     await rm(draft, { force: true });
     throw error;
   }
+  await removeDrafts(dir, name);
   await syncFolder(dir);
   hit('report.afterRename');
   return path;
+}
+
+/** An attempt that was replaced and still writes loses its draft, and fails at renaming it, as it should. */
+async function removeDrafts(dir: string, name: string): Promise<void> {
+  for (const one of await readdir(dir))
+    if (one.startsWith(`.${name}.`) && one.endsWith('.part')) await rm(join(dir, one), { force: true });
 }
 
 /** The new name is on the disk only when its folder is. */
