@@ -143,19 +143,22 @@ describe('a call', () => {
     const order: number[] = [];
     const stop = new AbortController();
     const calls = Array.from({ length: 12 }, async (_, nth) => http.get(`/${nth}`).then(() => order.push(nth)));
-    const given = failureOf(http.get('/given-up', { signal: stop.signal }));
+    const givenUp = Array.from({ length: 3 }, async () => failureOf(http.get('/given-up', { signal: stop.signal })));
     stop.abort(new Error('not needed any more'));
     await Promise.all(calls);
-    expect(await given).toMatchObject({ message: 'not needed any more' });
+    for (const one of givenUp) expect(await one).toMatchObject({ message: 'not needed any more' });
+    await http.get('/after');
     expect(most).toBeLessThanOrEqual(3);
-    expect(server.arrived.length).toBe(12);
+    expect(server.arrived.length).toBe(13);
     expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 12 }, (_, nth) => nth));
   });
 });
 
 describe('the end of a call', () => {
   it('comes when its signal says so, with the reason given, and frees its socket', async () => {
-    const server = await serve(() => ['HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12', hang]);
+    const server = await serve((_, nth) =>
+      nth === 0 ? ['HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12', hang] : [json({ nth })],
+    );
     const http = client({ address: server.address });
     const stop = new AbortController();
     const reason = new Error('worker is shutting down');
@@ -165,6 +168,7 @@ describe('the end of a call', () => {
     expect(await call).toBe(reason);
     expect(http.connections()).toBe(0);
     await expect.poll(() => server.sockets()).toBe(0);
+    expect((await http.get('/')).json()).toEqual({ nth: 1 });
   });
 
   it('comes in time while connecting, and nothing was sent', async () => {

@@ -266,7 +266,7 @@ export const cases: readonly Case[] = [
   {
     u: 'U15',
     what: 'a transfer coding nobody asked for',
-    script: [head('Transfer-Encoding: gzip'), packed, end],
+    script: [head('Transfer-Encoding: gzip'), whole, end],
     ends: 'answer_unreadable',
   },
   {
@@ -342,6 +342,13 @@ export const cases: readonly Case[] = [
     what: 'more than the limit, by its length',
     script: [head('Content-Length: 99999999999')],
     ends: 'answer_too_large',
+  },
+  {
+    u: 'U24',
+    what: 'more than the limit, once it is unpacked',
+    script: gzipped(gzipSync(JSON.stringify('ten bytes '.repeat(500)))),
+    ends: 'answer_too_large',
+    options: { bytesMax: 3_000 },
   },
   {
     u: 'U24',

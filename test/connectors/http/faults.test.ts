@@ -67,7 +67,10 @@ describe('an upstream', () => {
     ['signed by nobody we trust', certificate(['localhost']), false, 'tls_invalid'],
     ['sound', certificate(['localhost']), true, 'ok'],
   ] as const)('U23 whose certificate is %s ends the call', async (_what, made, trusted, ends) => {
-    const server = await startScripts(() => [json({ a: 1 })], { tls: made });
+    const server = await startScripts(() => [json({ a: 1 })], {
+      // HTTP/2 is offered here and not taken: there is no GOAWAY where only HTTP/1.1 is spoken.
+      tls: { ...made, ALPNProtocols: ['h2', 'http/1.1'] },
+    });
     const http = openHttp(plainUpstream('http:x', { address: `https://localhost:${server.port}` }), {
       readSecret: () => '',
       ca: trusted ? [made.cert] : [certificate(['other']).cert],

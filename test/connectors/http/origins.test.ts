@@ -55,6 +55,7 @@ const redirect = (to: string, status = '302 There'): Script => [answer('', { sta
 /** Where an upstream may try to lead its caller; none of these is on its origin, however it is written. */
 const elsewhere = [
   'file:///etc/passwd',
+  'blob:http://quakes.example/a',
   'ftp://127.0.0.1/',
   'gopher://127.0.0.1/',
   'data:text/plain,x',
