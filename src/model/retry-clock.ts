@@ -52,7 +52,7 @@ const UNKNOWN_ATTEMPTS_MAX = 2;
 const DELAYED_FIRST_MS = 30_000;
 const DELAYED_MAX_MS = 15 * 60_000;
 /** How long a stage stands back when all runs together have spent the retries of an upstream. */
-const STAND_BACK_MS = 30_000;
+export const STAND_BACK_MS = 30_000;
 
 export const grantOf = (policy: Policy): Grant => ({
   attemptsMax: policy.budget.attemptsMax,

@@ -3,7 +3,7 @@
 // Apart because this one decision is what Mendflow is for; it has to be readable in one go.
 import { ms } from './duration.ts';
 import type { Failure } from './failure.ts';
-import type { Why } from './retry-clock.ts';
+import { STAND_BACK_MS, type Why } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
 
 /** How the activity ended, as the guard (or the engine, for a lost worker) reports it. */
@@ -20,7 +20,7 @@ export type Verdict =
   | { readonly do: 'park'; readonly until: 'decision' }
   | { readonly do: 'fail' };
 
-/** What was asked for is waited for as it is only where it did not fit the budget, or where the guard itself asked to stand back; after a spent budget it can only make the slow phase slower. */
+/** What was asked for is waited for as it is only where it did not fit the budget; after a spent budget it can only make the slow phase slower. */
 const waitMs = ({ failure, why }: Ended, policy: Policy): number => {
   const asked = failure.nextDelayMs ?? 0;
   return (why === 'wait beyond the budget' || why === 'retry budget spent') && asked > 0
@@ -28,12 +28,15 @@ const waitMs = ({ failure, why }: Ended, policy: Policy): number => {
     : Math.max(asked, ms(policy.slow));
 };
 
+/** As long as the guard says, who has dice to spread it; without a word half a minute. Never shorter than the shortest that the guard would draw. */
+const standBackMs = ({ nextDelayMs = STAND_BACK_MS }: Failure): number => Math.max(nextDelayMs, STAND_BACK_MS / 2);
+
 export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off'; pastDeadline: boolean }): Verdict {
   if (run.heal === 'off') return { do: 'fail' };
   if (run.pastDeadline) return { do: 'park', until: 'decision' };
   const { failure } = ended;
   if (ended.why === 'not admitted') return { do: 'park', until: 'upstream' };
-  if (ended.why === 'retry budget spent') return { do: 'park', until: 'time', delayMs: waitMs(ended, policy) };
+  if (ended.why === 'retry budget spent') return { do: 'park', until: 'time', delayMs: standBackMs(failure) };
   // A name that does not exist, a disk that does not read: seen so often that time is not the cure.
   if (ended.why === 'tries spent') return { do: 'park', until: 'decision' };
   switch (failure.class) {

@@ -47,6 +47,10 @@ describe('a stage whose budget is spent', () => {
         until: 'time',
         delayMs: 31_000,
       });
+    const unsaid = ended('http_503', { why: 'retry budget spent' });
+    expect(verdict(unsaid, standard, on)).toMatchObject({ until: 'time', delayMs: 30_000 });
+    const short = ended('http_503_retry_after', { why: 'retry budget spent', askedMs: 1_000 });
+    expect(verdict(short, standard, on)).toMatchObject({ until: 'time', delayMs: 15_000 });
   });
 
   it('waits for the breaker where no call was made, and asks where one code came too often', () => {
