@@ -28,8 +28,8 @@ export interface RunListRow extends RunRow, Totals {
 const runColumns = `r.key as run, r.pipeline, r.data_date as "dataDate", r.scope, r.generation, r.state, r.health, r.workflow_id as "workflowId",
   r.owner, r.input, r.opened_at as "openedAt", r.closed_at as "closedAt", r.closed`;
 
-/** Of the current generation, counted from the ledger: chunks, and records that moved afterwards. bigint to number: 2^53 records are enough. */
-const binsOf = `(select coalesce(sum(c.read), 0)::float8 as read, coalesce(sum(c.loaded), 0)::float8 as loaded, coalesce(sum(c.duplicate), 0)::float8 as duplicate,
+/** Of the current generation, counted from the ledger: chunks, without the records that a stage handed on to the next. bigint to number: 2^53 records are enough. */
+const binsOf = `(select coalesce(sum(c.read - c.passed), 0)::float8 as read, coalesce(sum(c.loaded), 0)::float8 as loaded, coalesce(sum(c.duplicate), 0)::float8 as duplicate,
     coalesce(sum(c.quarantined), 0)::float8 as quarantined, coalesce(sum(c.skipped), 0)::float8 as skipped
   from mendflow.chunk c where c.run_key = r.key and c.generation = r.generation)`;
 

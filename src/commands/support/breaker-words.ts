@@ -36,14 +36,21 @@ export function whyOf(row: BreakerRow, last: BreakerEventRow | undefined): strin
   return last.kind === 'move' ? `${escaped(last.reason)}${figuresOf(last.detail)}` : eventLine(last);
 }
 
-/** `(5 of 6 calls failed)`: what a transition was decided by, where it says so. */
+/** ` (4 of 11 calls failed, 3 in a row; cooldown 3.2 s)`: the figures that a transition was decided by, and where it happened. */
 function figuresOf(detail: Readonly<Record<string, unknown>>): string {
-  const shown = Object.entries(detail).flatMap(([name, value]) => {
-    if (typeof value === 'number')
-      return [name.endsWith('Ms') ? `${name.slice(0, -2)} ${inWords(value)}` : `${name} ${value}`];
-    return typeof value === 'string' && name !== 'hold' ? [`${name} ${escaped(value)}`] : [];
-  });
-  return shown.length === 0 ? '' : ` (${shown.join(', ')})`;
+  const number = (name: string): number | undefined =>
+    typeof detail[name] === 'number' ? (detail[name] as number) : undefined;
+  const [calls, fail, slow, consecutive] = ['calls', 'fail', 'slow', 'consecutive'].map(number);
+  const [cooldownMs, waitMs] = ['cooldownMs', 'waitMs'].map(number);
+  const parts = [
+    calls === undefined ? '' : `${counted(fail ?? 0)} of ${counted(calls)} calls failed`,
+    slow === undefined || slow === 0 ? '' : `${counted(slow)} slow`,
+    consecutive === undefined ? '' : `${counted(consecutive)} in a row`,
+    typeof detail['worker'] === 'string' ? `seen by ${escaped(detail['worker'])}` : '',
+    cooldownMs === undefined ? '' : `cooldown ${inWords(cooldownMs)}`,
+    waitMs === undefined ? '' : `for ${inWords(waitMs)}`,
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
 /** What happens next by itself, and when; or that nothing does, and what a person can do. `now` in ms since 1970. */
