@@ -1,37 +1,62 @@
-// What lives here: `npm start`: the stack, two scenes, and what the database says about them.
+// What lives here: `npm start`: the stack, four scenes, and what the database says about them.
 // Invariant: nothing is acted: every command is run, every figure is counted; without a terminal it ends with 0 and leaves no process.
 // Apart from the package: it shows the house, and is not shipped with it.
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { openPool } from '../src/store/db.ts';
-import { stackAddresses } from '../src/stack/index.ts';
+import { stackAddresses, stackStatus } from '../src/stack/index.ts';
 import { askForTheFolder, countAsked } from './story/ask.ts';
+import { countQuakes } from './story/count-quakes.ts';
 import { countKilled, killInTheMiddle } from './story/kill.ts';
-import { chapter, happens, mendflow, say, table } from './story/tell.ts';
+import { healBlip, openQuakes, type Quakes, renewCredential, seeOutage } from './story/quakes.ts';
+import { type At, chapter, happens, mendflow, say, table } from './story/tell.ts';
 
-async function main(): Promise<boolean> {
-  const cwd = process.cwd();
-  const dir = resolve(process.env['MENDFLOW_DIR'] ?? '.mendflow');
-  const files = join(dir, 'story', new Date().toISOString().replaceAll(/[:.]/g, '-'));
-  mkdirSync(files, { recursive: true });
-  chmodSync(files, 0o755);
-  say('Mendflow: data pipelines that heal themselves. This story takes about a minute; every command in it is real.');
-  chapter(1, 4, 'A stack of its own');
-  const up = await mendflow(['stack', 'up'], { dir, cwd });
+const CHAPTERS = 6;
+const dir = resolve(process.env['MENDFLOW_DIR'] ?? '.mendflow');
+/** Its mendflow.config.js declares the demo upstream; pipelines and stages are those of the package. */
+const cwd = fileURLToPath(new URL('./story/project/', import.meta.url));
+const terminal = process.stdout.isTTY === true && process.stdin.isTTY === true;
+
+async function main({ quakes, files, at }: Story): Promise<boolean> {
+  const since = new Date();
+  say(
+    'Mendflow: data pipelines that heal themselves. This story takes about a minute and a half; every command in it is real.',
+  );
+  chapter(1, CHAPTERS, 'A stack of its own');
+  // Workers of an earlier story would call an upstream that is gone.
+  if ((await stackStatus({ dir })).workers.some(({ alive }) => alive)) await mendflow(['stack', 'down'], at);
+  const up = await mendflow(['stack', 'up'], at);
   if (up.exitCode !== 0) return false;
   const addresses = await stackAddresses(dir);
   if (!addresses) throw new Error('The stack is up and has no addresses; see `mendflow stack status`.');
   const pool = openPool({ url: addresses.databaseUrl, applicationName: 'mendflow-story' });
   try {
-    chapter(2, 4, 'A file with planted poison, and a worker that is killed');
-    const killed = await killInTheMiddle(pool, { dir, cwd, files });
-    chapter(3, 4, 'A folder that is not there yet');
-    const asked = await askForTheFolder({ dir, cwd, files, given: process.argv.slice(2).map((path) => resolve(path)) });
-    chapter(4, 4, 'Counted from the database');
-    const rows = [...(await countKilled(pool, killed)), ...(await countAsked(pool, asked))];
+    chapter(2, CHAPTERS, 'A file with planted poison, and a worker that is killed');
+    const killed = await killInTheMiddle(pool, { ...at, files });
+    chapter(3, CHAPTERS, 'A folder that is not there yet');
+    const asked = await askForTheFolder({ ...at, files, given: process.argv.slice(2).map((path) => resolve(path)) });
+    chapter(4, CHAPTERS, 'An upstream that fails once, and then for a while');
+    happens(`The demo upstream serves real earthquakes of a week of 2018 at ${quakes.upstream.address}.`);
+    happens(
+      'So that you need not wait, its breaker rests 3 s at first and 6 s at most; the package declares 2 min, and up to 15.',
+    );
+    const blip = await healBlip(quakes, pool, at);
+    const outage = await seeOutage(quakes, pool, at);
+    chapter(5, CHAPTERS, 'A credential that has expired');
+    const expired = await renewCredential(quakes, pool, at);
+    chapter(6, CHAPTERS, 'Counted from the database, and from the log of the upstream');
+    const rows = [
+      ...(await countKilled(pool, killed)),
+      ...(await countAsked(pool, asked)),
+      ...(await countQuakes(pool, quakes, { blip, outage, expired }, since)),
+    ];
     table(rows);
     say();
+    await mendflow(['last-night', '--since', since.toISOString()], at);
+    say();
     happens(`Temporal Web UI  ${addresses.temporalUiUrl ?? 'of your own server'}`);
+    happens(`Report pages     ${join(dir, 'reports')}`);
     happens(`Dead letters     mendflow letters list --run ${killed.run}`);
     return rows.every(([, , verdict]) => !verdict.startsWith('✖'));
   } finally {
@@ -39,18 +64,35 @@ async function main(): Promise<boolean> {
   }
 }
 
-async function end(good: boolean): Promise<void> {
-  const at = { dir: resolve(process.env['MENDFLOW_DIR'] ?? '.mendflow'), cwd: process.cwd() };
-  if (process.stdout.isTTY === true && process.stdin.isTTY === true && good) {
-    say('\n  The stack stays up. Look around; `npx mendflow stack down` ends it.');
+interface Story {
+  readonly quakes: Quakes;
+  readonly files: string;
+  readonly at: At;
+}
+
+async function end(good: boolean, { quakes, at }: Story): Promise<void> {
+  if (terminal && good) {
+    say('\n  The stack stays up, and the demo upstream serves until Ctrl-C. Look around in another terminal:');
+    say('  npx mendflow breakers list; npx mendflow stack down ends the stack.');
+    await new Promise((done) => process.once('SIGINT', done).once('SIGTERM', done));
+    await quakes.upstream.stop();
     return;
   }
   say();
   await mendflow(['stack', 'down'], at);
+  await quakes.upstream.stop();
   process.exitCode = good ? 0 : 1;
 }
 
-await main().then(end, async (error: unknown) => {
-  process.stderr.write(`\nThe story broke off: ${error instanceof Error ? error.message : String(error)}\n`);
-  await end(false);
-});
+const files = join(dir, 'story', new Date().toISOString().replaceAll(/[:.]/g, '-'));
+mkdirSync(files, { recursive: true });
+chmodSync(files, 0o755);
+const { quakes, env } = await openQuakes(files);
+const story: Story = { quakes, files, at: { dir, cwd, env } };
+await main(story).then(
+  (good) => end(good, story),
+  async (error: unknown) => {
+    process.stderr.write(`\nThe story broke off: ${error instanceof Error ? error.message : String(error)}\n`);
+    await end(false, story);
+  },
+);

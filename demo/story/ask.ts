@@ -5,7 +5,7 @@ import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, 
 import { join } from 'node:path';
 import type { Pool } from 'pg';
 import { generate } from '../../bench/generate.ts';
-import { happens, mendflow } from './tell.ts';
+import { type At, happens, mendflow } from './tell.ts';
 
 type FormatName = 'plain' | 'log4j' | 'apache';
 const heads: Record<FormatName, RegExp> = {
@@ -18,12 +18,9 @@ export interface Asked {
   readonly run: string;
 }
 
-export async function askForTheFolder(at: {
-  dir: string;
-  cwd: string;
-  files: string;
-  given: readonly string[];
-}): Promise<Asked> {
+export async function askForTheFolder(
+  at: At & { readonly files: string; readonly given: readonly string[] },
+): Promise<Asked> {
   const folder = join(at.files, 'not-there-yet');
   const { file, format, whose } = realLog(at.given) ?? madeLog(at.files);
   const start = [

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Pool } from 'pg';
 import { generate, type Generated } from '../../bench/generate.ts';
 import { stackStatus } from '../../src/stack/index.ts';
-import { happens, mendflow, say } from './tell.ts';
+import { type At, happens, mendflow, say } from './tell.ts';
 
 const LINES = 400_000;
 const PATIENCE_MS = 120_000;
@@ -30,7 +30,7 @@ async function written(pool: Pool): Promise<number> {
   return Number(rows[0]?.n ?? 0);
 }
 
-export async function killInTheMiddle(pool: Pool, at: { dir: string; cwd: string; files: string }): Promise<Killed> {
+export async function killInTheMiddle(pool: Pool, at: At & { readonly files: string }): Promise<Killed> {
   const writtenBefore = await written(pool);
   const raw = join(at.files, 'busy.log');
   const made = generate({

@@ -19,12 +19,21 @@ export interface Ran {
   readonly out: string;
 }
 
+/** Where the command line runs, and how much of it is shown: all (default), the command without what it says, or nothing. */
+export interface At {
+  readonly dir: string;
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly show?: 'all' | 'command' | 'nothing';
+}
+
 /** Runs the command line as a user would; shows the command and, indented, what it says. */
-export function mendflow(args: readonly string[], at: { dir: string; cwd: string; quiet?: boolean }): Promise<Ran> {
-  if (!at.quiet) say(paint(36, `  $ mendflow ${args.map(shown).join(' ')}`));
+export function mendflow(args: readonly string[], at: At): Promise<Ran> {
+  const { show = 'all' } = at;
+  if (show !== 'nothing') say(paint(36, `  $ mendflow ${args.map(shown).join(' ')}`));
   const child = spawn(process.execPath, [client, ...args], {
     cwd: at.cwd,
-    env: { ...process.env, MENDFLOW_DIR: at.dir, NO_COLOR: '1' },
+    env: { ...process.env, ...at.env, MENDFLOW_DIR: at.dir, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let out = '';
@@ -35,10 +44,10 @@ export function mendflow(args: readonly string[], at: { dir: string; cwd: string
       out += part;
       const lines = (rest + part).split('\n');
       rest = lines.pop()!;
-      if (!at.quiet) for (const line of lines) say(paint(2, `  │ ${line}`));
+      if (show === 'all') for (const line of lines) say(paint(2, `  │ ${line}`));
     });
     stream.on('end', () => {
-      if (!at.quiet && rest !== '') say(paint(2, `  │ ${rest}`));
+      if (show === 'all' && rest !== '') say(paint(2, `  │ ${rest}`));
     });
   };
   hear(child.stdout);
