@@ -7,7 +7,7 @@ import { lineOf, PART_BYTES_MAX, partsFrom } from './dataset-lines.ts';
 
 export interface Landing {
   /** Adds a record, behind the others. */
-  put(value: unknown): Promise<void>;
+  readonly put: (value: unknown) => Promise<void>;
 }
 
 /** Collects records and hands them on as parts, numbered from 0. */

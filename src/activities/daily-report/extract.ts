@@ -58,6 +58,7 @@ export async function fetchDay(
   const { pageRecords } = window;
   let records = 0;
   let pages = 0;
+  const seen = seenEvents(http.key);
   const query = { ...queryOf(window), orderby: 'time-asc', limit: pageRecords };
   const linkTo = (offset: number): string =>
     `${QUERY}?${new URLSearchParams({ ...queryOf(window), orderby: 'time-asc', limit: String(pageRecords), offset: String(offset) }).toString()}`;
@@ -69,14 +70,13 @@ export async function fetchDay(
     const rules = {
       query: { ...query, offset: 1 },
       pagesMax: Math.ceil(totalBefore / pageRecords) + 1,
-      keysOf: (answer: HttpAnswer) => idsOf(featuresOf(http.key, answer)),
       ...optionsOf(window),
     };
     for await (const answer of http.pages(QUERY, next, rules)) {
       const features = featuresOf(http.key, answer);
       if (features.length > pageRecords)
         throw stuck(http.key, `gives ${features.length} events where ${pageRecords} were asked for`);
-      refuseTwice(http.key, features);
+      seen.refuse(idsOf(features), pages + 1);
       for (const feature of features) await put(feature);
       records += features.length;
       pages++;
@@ -117,9 +117,27 @@ function featuresOf(key: string, answer: HttpAnswer): readonly unknown[] {
 const idsOf = (features: readonly unknown[]): string[] =>
   features.map((feature) => objectOf(feature)['id']).filter((id) => typeof id === 'string');
 
-function refuseTwice(key: string, features: readonly unknown[]): void {
-  const ids = idsOf(features);
-  if (new Set(ids).size < ids.length) throw stuck(key, 'gives an event twice on one page');
+/** A page that came before comes again for ever; a single event that does says that the list moved under the reader. */
+function seenEvents(key: string): { refuse(ids: readonly string[], page: number): void } {
+  const known = new Set<string>();
+  const pages = new Map<string, number>();
+  return {
+    refuse(ids, page) {
+      if (new Set(ids).size < ids.length) throw stuck(key, `gives an event twice on page ${page}`);
+      const whole = ids.join('\n');
+      const before = pages.get(whole);
+      if (before !== undefined && ids.length > 0)
+        throw stuck(key, `gives the events of page ${before} again as page ${page}`);
+      if (ids.some((id) => known.has(id)))
+        throw new CodedError(
+          'pages_moved',
+          `${key} gives an event on page ${page} that an earlier page had, so others may be missing. Nothing was kept; the pages are read again.`,
+          { upstream: key },
+        );
+      pages.set(whole, page);
+      for (const id of ids) known.add(id);
+    },
+  };
 }
 
 /** Dates that a volume is compared with, and how many there have to be. */
