@@ -54,7 +54,7 @@ describe('mendflow start daily-report', () => {
       state: 'done',
       read: 259,
       loaded: 259,
-      balanced: true,
+      quarantined: 0,
     });
     const figures = await at.engine.rows<{ id: string; value: number }>(
       'select metric_id as id, value from daily_metrics',
