@@ -112,13 +112,16 @@ function course({ policy, script, heal = 'on', tookMs = 0 }: Asked, random: numb
     steps.push({ what: 'attempt', ...ended, text: `${codes[failed.code].says} ${whySentence[next.why]}` });
     const elapsedMs = now - (next.tally.firstFailureAt ?? now);
     const stopped = { failure: failed, attempts: next.tally.failures, elapsedMs, why: next.why };
-    const then = afterStop(verdict(stopped, policy, { heal, pastDeadline: false }), policy);
+    const decided = verdict(stopped, policy, { heal, pastDeadline: false });
+    const then = afterStop(decided, policy);
     now += then.waitMs;
     steps.push({ ...at, ...then.step, outcome: '', class: failed.class, waitMs: then.waitMs, elapsedMs: now });
     if (then.end !== 'waiting' || tried >= script.length - 1) return { steps, end: then.end };
     waitMs = 0;
-    // As the engine wakes a park: one attempt in the slow phase, counted on from those before.
-    grant = { ...grantOf(policy), attemptsMax: 1, attemptBase: attempt };
+    // As the engine wakes a park: one attempt in the slow phase, all of them once the upstream is back, counted on from those before.
+    const attemptBase = grant.attemptBase + next.tally.failures;
+    const whole = decided.do === 'park' && decided.until === 'upstream';
+    grant = { ...grantOf(policy), ...(whole ? {} : { attemptsMax: 1 }), attemptBase };
     tally = emptyTally;
   }
   return { steps, end: 'waiting' };

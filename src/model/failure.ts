@@ -365,7 +365,7 @@ export class CodedError extends Error {
   constructor(
     code: Code,
     text?: string,
-    options: { cause?: unknown; nextDelayMs?: number; upstream?: string; redo?: string } = {},
+    options: { cause?: unknown; nextDelayMs?: number; upstream?: string; redo?: string; commit?: Commit } = {},
   ) {
     const { cause, ...more } = options;
     super(text ?? codes[code].says, cause === undefined ? {} : { cause });

@@ -1,12 +1,14 @@
 // mendflow/model: the pure part, usable alone: `classify(error)`, the retry clock, verdicts, IDs.
 // Invariant: no I/O, no clock, no Temporal; importable everywhere, the workflow sandbox included.
 // Apart as the public face of model/; what is not exported here may change without notice.
-export { classify } from './classify.ts';
+export { classify, type ClassifyOptions, unsent } from './classify.ts';
 export { type Duration, inWords, ms, parseDuration } from './duration.ts';
 export * from './failure.ts';
 export * from './ids.ts';
 export * from './messages.ts';
 export { presets } from './policy.ts';
+export { type AskedWhen, type HeadersLike, waitAsked } from './retry-after.ts';
+export { fullRetryBudget, type RetryBudget, spend, succeed } from './retry-budget.ts';
 export { afterFailure, delayAfter, emptyTally, type Grant, grantOf, type Next, type Tally } from './retry-clock.ts';
 export type { AnySpec, Field, Fields, Policy } from './spec.ts';
 export {

@@ -118,6 +118,38 @@ describe('errors of the real thing', () => {
     expect(new Date(1_795_000_000_000 + nextDelayMs!).getUTCFullYear()).toBeLessThan(2_070);
   });
 
+  it('may know more of the effect than their code says, and keep it', () => {
+    expect(new CodedError('net_reset', 'x', { commit: 'no' }).failure).toMatchObject({
+      commit: 'no',
+      class: 'transient',
+    });
+    const sent = {
+      name: 'ApplicationFailure',
+      type: 'net_reset',
+      details: [{ failure: { code: 'net_reset', commit: 'no', redo: 'extract' } }],
+    };
+    expect(classify(sent)).toMatchObject({ code: 'net_reset', commit: 'no', redo: 'extract' });
+    // What is said of the class is not believed: a code has one for ever.
+    expect(
+      classify({
+        ...sent,
+        details: [{ failure: { code: 'net_reset', class: 'permanent', commit: 'perhaps', text: 7 } }],
+      }),
+    ).toEqual(failure('net_reset'));
+    expect(classify({ name: 'ApplicationFailure', type: 'http_404', details: [] })).toMatchObject({ code: 'http_404' });
+    expect(classify({ name: 'TimeoutFailure', timeoutType: 'HEARTBEAT' })).toMatchObject({ code: 'worker_lost' });
+  });
+
+  it('are not stopped by a value that throws when it is looked at', () => {
+    const trap = new Proxy(new Error('x'), {
+      get: () => {
+        throw new TypeError('trap');
+      },
+    });
+    expect(classify(trap)).toMatchObject({ code: 'unknown' });
+    expect(classify(new Error('around', { cause: trap }))).toMatchObject({ code: 'unknown' });
+  });
+
   it('have texts, runbooks and classes for every code', () => {
     for (const [code, row] of Object.entries(codes)) {
       expect(row.says, code).toMatch(/^[A-Z].*\.$/);

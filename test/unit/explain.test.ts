@@ -89,6 +89,29 @@ describe('explain', () => {
     ]);
   });
 
+  it('gives up a code of which more tries are no use, and says so', () => {
+    const told = explain({ policy: standard, script: script('dns_unknown') });
+    expect(waits(told)).toEqual([0, 30_000, 60_000, 0]);
+    expect(told.steps[2]!.text).toBe('The name does not exist. So many failures of this kind do not pass by waiting.');
+    expect(told.end).toBe('asking');
+  });
+
+  it('waits for an upstream without spending an attempt, and then has all of them', () => {
+    const told = explain({
+      policy: standard,
+      script: script('http_503', 'breaker_open', 'http_503', 'http_503', 'ok'),
+    });
+    expect(told.steps.map(({ what, attempt, outcome }) => `${what} ${attempt} ${outcome}`.trim())).toEqual([
+      'attempt 1 http_503',
+      'attempt 2 breaker_open',
+      'park 2',
+      'attempt 2 http_503',
+      'attempt 3 http_503',
+      'attempt 4 ok',
+    ]);
+    expect(told.steps[2]!.text).toMatch(/until the breaker of the upstream admits calls\. Nobody is asked\.$/);
+  });
+
   it('counts the time that attempts take against the budget', () => {
     const told = explain({ policy: standard, script: script('http_503'), tookMs: 120_000 });
     expect(told.steps.filter(({ what }) => what === 'attempt').length).toBeLessThan(8);
