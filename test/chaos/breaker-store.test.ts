@@ -111,6 +111,16 @@ it('a worker whose listening connection is killed sees what it missed within fiv
   process.stdout.write(`Seen ${Math.round(performance.now() - begun)} ms after the connection was killed.\n`);
 });
 
+it('what others say on the same channel does nothing', async () => {
+  const key = 'http:noise';
+  const worker = await scene.worker('w', { [key]: { address: 'http://localhost', breaker: quick } });
+  for (const noise of ['', 'no json', '{"k":5}', '{"k":"http:unknown"}', '{"k":["http:noise"]}', 'null'])
+    await scene.pool.query(`select pg_notify('mendflow_breaker', $1)`, [noise]);
+  await sleep(50);
+  for (let n = 0; n < 3; n++) await codeOf(worker.at(key).call(fails('http_503')));
+  expect((await readBreaker(scene.pool, key))!.state).toBe('open');
+});
+
 it('no notification at all: what happened is seen by the reload', async () => {
   const key = 'http:silent';
   const seen: string[] = [];

@@ -41,6 +41,8 @@ export interface Cache {
   away: boolean;
   /** Workers that listened when last looked. */
   workers: number;
+  /** Ends the waits for the store that are under way: what one has learned, the others need not wait for. */
+  readonly waits: Set<() => void>;
   now(): number;
   /** Takes over what the store has. */
   take(copies: readonly Copy[]): void;
@@ -77,6 +79,7 @@ export function openCache(declared: Upstreams, options: UpstreamOptions): Cache 
     readSecret: options.readSecret,
     away: true,
     workers: 1,
+    waits: new Set(),
     now,
     take(copies) {
       for (const { key, state, ...about } of copies) {
@@ -91,6 +94,7 @@ export function openCache(declared: Upstreams, options: UpstreamOptions): Cache 
       if (cache.away) return;
       cache.away = true;
       for (const entry of entries.values()) set(entry, alone(entry.b, now()));
+      for (const stopWaiting of cache.waits) stopWaiting();
     },
     back(copies) {
       cache.away = false;
@@ -137,9 +141,14 @@ async function askWithin<T>(
     },
     () => undefined, // Why does not matter to a call: without an answer it goes on with its local breaker.
   );
-  const got = await within(answer, PATIENCE_MS);
+  let stopWaiting = nothing;
+  const left = new Promise<undefined>((resolve) => (stopWaiting = () => resolve(undefined)));
+  cache.waits.add(stopWaiting);
+  const got = await within(Promise.race([answer, left]), PATIENCE_MS);
+  cache.waits.delete(stopWaiting);
   waiting = false;
   if (got) return got.value;
+  if (cache.away) return undefined;
   cache.leave();
   cache.check();
   return undefined;

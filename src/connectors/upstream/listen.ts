@@ -6,7 +6,7 @@ import { classify } from '../../model/classify.ts';
 import type { Upstreams } from '../../model/upstream.ts';
 import { countListeners, readCopies } from '../../store/breaker-calls.ts';
 import { declareBreakers } from '../../store/breakers.ts';
-import { connect, sever } from '../../store/db.ts';
+import { connect, disconnect, sever } from '../../store/db.ts';
 import { type Cache, PATIENCE_MS, within } from './cache.ts';
 
 /** By it workers count each other. */
@@ -58,7 +58,9 @@ export async function listen(cache: Cache, databaseUrl: string, declared: Upstre
     async close() {
       state.closed = true;
       state.wake();
-      if (state.client) sever(state.client);
+      const { client } = state;
+      state.client = undefined;
+      if (client) await disconnect(client);
       await ended;
     },
   };
@@ -113,6 +115,8 @@ async function goOn(cache: Cache, state: State, url: string, declared: Upstreams
       }
     }
   }
+  // It may just have come up.
+  if (state.client) await disconnect(state.client);
 }
 
 /** Sleeps, but wakes for news: a lost connection, a statement that got no answer, the end. */
@@ -129,10 +133,11 @@ async function pause(state: State, timeMs: number): Promise<void> {
   state.news = false;
 }
 
-function heard(cache: Cache, state: State, payload: string | undefined): void {
-  const { k } = JSON.parse(payload ?? '{}') as { k?: string };
-  if (k === undefined || !cache.entries.has(k)) return;
-  state.dirty.add(k);
+/** Anybody who may connect may notify, so whatever is not a key of ours is nothing. */
+function heard(cache: Cache, state: State, payload = ''): void {
+  const [, key] = /"k"\s*:\s*"([^"\\]+)"/.exec(payload) ?? [];
+  if (key === undefined || !cache.entries.has(key)) return;
+  state.dirty.add(key);
   void drain(cache, state);
 }
 
