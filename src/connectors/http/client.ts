@@ -8,7 +8,7 @@ import { slots } from '../slots.ts';
 import type { CallOptions, UpstreamClient } from '../upstream.ts';
 import { type Accept, answerOf, type HttpAnswer } from './answer.ts';
 import { type Connection, connections } from './connections.ts';
-import { type Call, echoes, faultOf, named, type Phase, refusal } from './fault.ts';
+import { type Call, faultOf, named, type Phase, refusal } from './fault.ts';
 import { type Origins, originsOf } from './origins.ts';
 import { type Next, type PageRules, pagesOf } from './paging.ts';
 import { type Asked, exchange, type Received, succeeded } from './request.ts';
@@ -71,18 +71,20 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
   const { key, declared } = upstream;
   const origins = originsOf(key, declared);
   const wire = wireOf(options);
+  const credentials = (): Credentials => credentialsOf(key, declared, (secret) => options.readSecret(secret));
   const atOnce = slots(declared.concurrency ?? CONCURRENCY);
 
   const operate = (method: string, first: URL, more: SendOptions, pins: Pins): Promise<HttpAnswer> =>
     // In line before the breaker is asked: time in our own line is not the upstream's, and is not charged to it.
     atOnce.hold(more.signal, () =>
       upstream.call(async (signal) => {
-        const credentials = credentialsOf(key, declared, (secret) => options.readSecret(secret));
+        const { headers: declaredHeaders, secrets } = credentials();
         const seen = new Set<string>();
         for (let url = first; ;) {
           seen.add(url.href);
-          const call: Call = { key, method, url, secrets: credentials.secrets };
-          const own = origins.trusted(url) ? { ...credentials.headers, ...lowerCase(more.headers) } : {};
+          const keyed = more.idempotencyKey !== undefined;
+          const call: Call = { key, method, url, secrets, keyed };
+          const own = origins.trusted(url) ? { ...declaredHeaders, ...lowerCase(more.headers) } : {};
           const received = await wire.ask(
             call,
             outgoing(call, own, more),
@@ -117,7 +119,7 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
       return pagesOf(key, origins.at(first, more.query), {
         get,
         next,
-        follow: (link, from) => origins.follow(link, from),
+        follow: (link, from) => origins.follow(link, from, credentials().secrets),
         rules: more,
       });
     },
@@ -178,21 +180,19 @@ function leadsTo(call: Call, { status, headers }: Received, seen: ReadonlySet<st
   const { location } = headers;
   if (call.method !== 'GET' && call.method !== 'HEAD') throw refuse('which is followed for GET and HEAD only');
   if (!followed.includes(status) || typeof location !== 'string') throw refuse('without saying where to go');
-  // The host of a foreign link may be made of what we sent: then it is refused without a word about it.
-  if (echoes(location, call.secrets))
-    throw faultOf(call, status)('left_origin', 'leading to a link that holds a credential of ours');
-  const url = origins.follow(location, call.url);
+  const url = origins.follow(location, call.url, call.secrets);
   if (seen.has(url.href)) throw refuse('leading in a circle');
   if (seen.size > REDIRECTS_MAX) throw refuse(`after ${REDIRECTS_MAX} redirects before it`);
   return url;
 }
 
+interface Credentials {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly secrets: readonly string[];
+}
+
 /** The declared headers with the values their secrets have now. Throws `secret_missing`, and `config_invalid` for what no header can carry. */
-function credentialsOf(
-  key: string,
-  declared: Upstream,
-  readSecret: (secret: Secret) => string,
-): { readonly headers: Record<string, string>; readonly secrets: readonly string[] } {
+function credentialsOf(key: string, declared: Upstream, readSecret: (secret: Secret) => string): Credentials {
   const headers: Record<string, string> = {};
   const secrets: string[] = [];
   for (const [name, given] of Object.entries(declared.headers ?? {})) {

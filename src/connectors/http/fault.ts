@@ -2,10 +2,10 @@
 // Invariant: nothing that the other side wrote, and nothing we sent, is repeated, but for a host, a media type and an RFC 9457 type.
 // Apart because undici's errors carry bytes of the answer, which may echo a credential: they end here and never become a cause.
 import { classify } from '../../model/classify.ts';
-import { type Code, CodedError, type Failure, failure } from '../../model/failure.ts';
+import { type Code, CodedError, codes, type Failure, failure } from '../../model/failure.ts';
 import { isTimeout } from '../abort.ts';
 import { type Fault, type Headers, headerOf } from './decode.ts';
-import { shownPath } from './origins.ts';
+import { echoes, shownPath } from './origins.ts';
 
 /** The call that failed, as people may see it. */
 export interface Call {
@@ -14,6 +14,8 @@ export interface Call {
   readonly url: URL;
   /** Values that were sent as credentials and may come back in what the other side writes. */
   readonly secrets: readonly string[];
+  /** It was sent with an Idempotency-Key. */
+  readonly keyed?: boolean;
 }
 
 /** How far it had come: before `asked` nothing was sent. */
@@ -82,7 +84,11 @@ const cuts: ReadonlySet<unknown> = new Set([
 
 /** The error of a status that is none of success. Its body is not repeated, but for the type that RFC 9457 gives it. */
 export function refusal(call: Call, status: number, headers: Headers, body: Buffer | undefined): CodedError {
-  const known = classify({ statusCode: status, headers });
+  // To a call with a key of its own a conflict means that the same call is still under way.
+  const known =
+    status === 409 && call.keyed === true
+      ? failure('http_409_in_progress', codes.http_409_in_progress.says, { rule: 'status:409, keyed' })
+      : classify({ statusCode: status, headers });
   const type = body === undefined ? undefined : problemType(call, headers, body);
   const said = type === undefined ? '' : ` (${type})`;
   return asKnown(
@@ -110,7 +116,3 @@ function problemType({ secrets }: Call, headers: Headers, body: Buffer): string 
     return undefined;
   }
 }
-
-/** Whether a text of the other side holds a credential of ours. */
-export const echoes = (text: string, secrets: readonly string[]): boolean =>
-  secrets.some((secret) => secret !== '' && text.toLowerCase().includes(secret.toLowerCase()));

@@ -1,7 +1,7 @@
 // What lives here: the public part of the HTTP connector.
 // Invariant: what is not exported here may change without notice.
 // Apart as the face of a room of nine files.
-export type { Accept, HttpAnswer } from './answer.ts';
+export type { HttpAnswer } from './answer.ts';
 export {
   type HttpClient,
   type HttpOptions,
@@ -9,7 +9,4 @@ export {
   openHttp,
   type OpenHttpOptions,
   type PagesOptions,
-  type SendOptions,
 } from './client.ts';
-export type { Next, PageRules } from './paging.ts';
-export type { Address, Lookup } from '../resolve.ts';

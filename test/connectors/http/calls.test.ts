@@ -116,6 +116,16 @@ describe('a call', () => {
     expect(http.connections()).toBe(server.sockets());
   });
 
+  it('that is still under way on the other side is told apart from a conflict, by its key', async () => {
+    const server = await serve(() => [answer('', { status: '409 Conflict' })]);
+    const http = client({ address: server.address });
+    expect(await failureOf(http.send('POST', '/', { body: {} }))).toMatchObject({ code: 'http_409' });
+    expect(await failureOf(http.send('POST', '/', { body: {}, idempotencyKey: 'run/1' }))).toMatchObject({
+      code: 'http_409_in_progress',
+      class: 'transient',
+    });
+  });
+
   it('reads secrets anew each time, and says which is missing before anything is sent', async () => {
     const server = await serve(() => [json({})]);
     let token = 'one';

@@ -98,9 +98,9 @@ describe('a URL', () => {
   const from = new URL('http://quakes.example/v1/items');
 
   it.each(elsewhere)('%s is not followed', (link) => {
-    expect(() => origins.follow(link, from)).toThrow(CodedError);
+    expect(() => origins.follow(link, from, [])).toThrow(CodedError);
     try {
-      origins.follow(link, from);
+      origins.follow(link, from, []);
     } catch (error) {
       expect((error as CodedError).failure.code).toBe('left_origin');
     }
@@ -114,7 +114,7 @@ describe('a URL', () => {
     ['http://user:pass@quakes.example:80/a#b', 'http://quakes.example/a'],
     ['https://FILES.example:8443/a', 'https://files.example:8443/a'],
     ['http://quakes。example/a', 'http://quakes.example/a'],
-  ])('%s is followed as the standard reads it', (link, to) => expect(origins.follow(link, from).href).toBe(to));
+  ])('%s is followed as the standard reads it', (link, to) => expect(origins.follow(link, from, []).href).toBe(to));
 
   it.each([
     ['/items', 'http://quakes.example/v1/items'],
@@ -264,6 +264,25 @@ describe('a credential', () => {
       expect(shown.includes(TOKEN), `script ${nth}: ${error.message}`).toBe(false);
       expect(server.arrived[0]!.headers['x-api-key']).toBe(TOKEN);
     }
+  });
+
+  it('is in no error of a link to the next page, and may come back in one on its origin', async () => {
+    const server = await serve(({ path }) => [
+      json({ next: path === '/' ? `/2?key=${TOKEN}` : `http://%74${TOKEN.slice(1)}.evil.example/` }),
+    ]);
+    const seen: string[] = [];
+    const error = await errorOf(
+      (async () => {
+        for await (const page of client({ address: server.address }).pages(
+          '/',
+          (one) => (one.json() as { next: string }).next,
+        ))
+          seen.push(page.url);
+      })(),
+    );
+    expect(error.failure.code).toBe('left_origin');
+    expect(inspect(error, { depth: 9 }).includes(TOKEN)).toBe(false);
+    expect(seen.length).toBe(2);
   });
 
   it('does not hide the type of a problem that says nothing else', async () => {
