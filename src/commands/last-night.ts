@@ -54,7 +54,10 @@ async function pageOf(session: Session, since: Date) {
     listBreakers(store),
   ]);
   const episodes = episodesOf(troubled);
-  const notAdmitting = breakers.filter(({ admit }) => !admit).map((row) => ({ upstream: row.key, says: stateOf(row) }));
+  // One that lets a single trial through is not well yet.
+  const notAdmitting = breakers
+    .filter(({ admit, trial }) => !admit || trial)
+    .map((row) => ({ upstream: row.key, says: stateOf(row) }));
   const asking = waits.filter(({ until }) => until === 'decision').reduce((sum, { stages }) => sum + stages, 0);
   return {
     since,
