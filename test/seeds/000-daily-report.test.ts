@@ -2,6 +2,8 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { metricsTable } from '../../src/activities/daily-report/tables.ts';
+import { flow, json, parse } from '../../src/flow/index.ts';
 import { ownUpstreams } from '../../src/upstreams.ts';
 import { breakerSettingsOf } from '../../src/model/upstream.ts';
 import { document } from '../../src/model/policy.ts';
@@ -11,6 +13,7 @@ import { breakerEvents, readBreaker } from '../../src/store/breakers.ts';
 import { dailyReport } from '../../src/workflows/daily-report.ts';
 import { type DailyEngine, openDailyEngine } from '../daily-report/engine-scene.ts';
 import { metricsOf } from '../daily-report/scene.ts';
+import { contextOf, memorySource, sealer } from '../flow/memory.ts';
 
 let at: DailyEngine;
 beforeAll(async () => {
@@ -245,5 +248,44 @@ describe("contradiction 4: document 000's run_stage uses neither its dead letter
     at.upstream.script([]);
     await at.engine.decide(handle, { kind: 'retry', stage: 'extract', token: park.token, reason: 'address corrected' });
     expect(await at.engine.result(handle)).toMatchObject({ state: 'done', decisions: 1, read: 213 });
+  });
+});
+
+describe('003-2 daily_metrics(date, metric_id, value) is written by its key', () => {
+  it("the document's example, ('2023-10-27', 'active_users', 4500): a re-run verifies the state instead of adding to it", async () => {
+    const sink = { pool: at.engine.pool, seal: sealer };
+    const load = (value: number, generation: number) =>
+      flow({
+        from: memorySource(`{"date":"2023-10-27","metric_id":"active_users","value":${value}}\n`),
+        steps: [parse(json)],
+        into: metricsTable,
+        sink,
+      }).run(contextOf({ runKey: `seed/${generation}`, dataDate: '2023-10-27', generation }));
+    const stored = (): Promise<{ value: number; xmin: string }[]> =>
+      rows(`select value, xmin::text from daily_metrics where date = '2023-10-27'`);
+    expect(await load(4_400, 1)).toMatchObject({ out: { loaded: 1, duplicate: 0 } });
+    expect(await load(4_500, 2)).toMatchObject({ out: { loaded: 1, duplicate: 0 } });
+    const before = await stored();
+    expect(before).toMatchObject([{ value: 4_500 }]);
+    expect(await load(4_500, 3)).toMatchObject({ out: { loaded: 0, duplicate: 1 } });
+    expect(await stored()).toEqual(before);
+  });
+});
+
+describe('003-8 the time of the data is not the time of the run', () => {
+  it('a date of 2018 that is run today, and again, gives the figures of 2018 and the very same records', async () => {
+    const date = '2018-02-02';
+    await at.run(date, true);
+    const made = await rows<{ stage: string; name: string; hashes: number; generations: number }>(
+      `select stage, name, count(distinct sha256)::int as hashes, count(*)::int as generations from mendflow.dataset where run_key = $1 group by 1, 2`,
+      [runOf(date)],
+    );
+    expect(made).toHaveLength(4);
+    for (const { hashes, generations } of made) expect({ hashes, generations }).toEqual({ hashes: 1, generations: 2 });
+    expect(await metrics(date)).toEqual(metricsOf(date));
+    const [days] = await rows<{ n: number }>(
+      `select count(*)::int as n from daily_metrics where date not between '2018-01-31' and '2018-02-07' and date <> '2023-10-27'`,
+    );
+    expect(days).toEqual({ n: 0 });
   });
 });

@@ -93,15 +93,12 @@ describe('003-2 idempotency', () => {
 
   it('the upsert of the document, (2023-10-27, active_users, 4500), verifies the state instead of adding to it', async () => {
     const { pool } = scene.sink;
-    await pool.query(
-      'create table daily_metrics (date date, metric_id text, value bigint, primary key (date, metric_id))',
-    );
     const folder = mkdtempSync(join(tmpdir(), 'mendflow-sql-'));
     const file = join(folder, 'metrics.sql');
     const write = (value: number): void =>
       writeFileSync(
         file,
-        `insert into daily_metrics values (:'data_date', 'active_users', ${value}) on conflict (date, metric_id) do update set value = excluded.value;`,
+        `insert into daily_metrics values (:'data_date', 'active_users', ${value}, 1) on conflict (date, metric_id) do update set value = excluded.value;`,
       );
     const context = { ...contextOf({ dataDate: '2023-10-27' }), attempt: 1, idempotencyKey: 'k' };
     const stage = (): Promise<{ rows: number }> => withStage(context, sql(file, pool));
