@@ -8,9 +8,11 @@ import {
   datasetSource,
   flow,
   flowToDataset,
+  type HttpClient,
   json,
   landDataset,
   type MadeDataset,
+  openHttp,
   parse,
   readDataset,
   type Segment,
@@ -20,7 +22,6 @@ import {
   validate,
 } from 'mendflow/flow';
 import { type OpenUpstreams, stage } from 'mendflow/worker';
-import { type HttpClient, openHttp } from '../connectors/http/index.ts';
 import { volumesNear } from '../store/datasets.ts';
 import { countDay, DATES_COMPARED, fetchDay, guardVolume, PAGE_RECORDS } from './daily-report/extract.ts';
 import { pageOf } from './daily-report/page.ts';

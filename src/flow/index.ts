@@ -20,6 +20,14 @@ export {
 } from './steps.ts';
 export { type OpenedRecords, recordReader, type RecordSource, type SourceRecord } from './record-reader.ts';
 export { lines } from '../connectors/lines.ts';
+export {
+  type HttpAnswer,
+  type HttpClient,
+  type HttpOptions,
+  type OpenHttp,
+  openHttp,
+} from '../connectors/http/index.ts';
+export { openUpstreams } from '../connectors/upstream.ts';
 export { provideSink, type Sink } from './sink.ts';
 export type { Bins, FlowContext, Progress, Segment } from './context.ts';
 export { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Range, type Reject, type Violation } from './types.ts';
