@@ -144,7 +144,9 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   terminal.line(
     `  window    ${counted(calls)} calls by ${counted(callers)} workers, ${counted(fail)} failed, ${counted(slow)} slow; ${counted(page.consecutive)} failures in a row`,
   );
-  terminal.line(`  epoch     ${page.epoch}, opened ${counted(page.streak)} times without a whole recovery between`);
+  terminal.line(
+    `  epoch     ${page.epoch}, ${page.streak === 1 ? '1 opening' : `${counted(page.streak)} openings`} without a whole recovery since`,
+  );
   terminal.line(`  settings  ${settingsLine(page.settings)}`);
   if (page.waits.parked > 0) terminal.line('  list      mendflow runs --state parked');
   if (page.commands.length > 0) {

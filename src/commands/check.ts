@@ -68,7 +68,7 @@ async function checkAll(session: Session, options: Options): Promise<Part[]> {
   const histories = options.histories
     ? await historiesOf(session, bundle.code, options)
     : skipped('histories', 'Runs under way were not looked at, as asked.');
-  return [checkSpecs(specs), checkStages(project, specs), bundle.part, await types, histories];
+  return [checkSpecs(specs, project.upstreams ?? {}), checkStages(project, specs), bundle.part, await types, histories];
 }
 
 async function historiesOf(session: Session, code: string | undefined, { runsMax }: Options): Promise<Part> {

@@ -2,6 +2,9 @@
 // and runs that wait for an upstream are shown as such everywhere.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { join } from 'node:path';
+import { checkSpecs } from '../../src/commands/support/check-parts.ts';
+import type { AnySpec } from '../../src/model/spec.ts';
+import { call } from '../engine/pipelines-outage.ts';
 import { commandLineOf, type Ran } from '../support/client.ts';
 import { openOutage, type Outage } from '../support/outage.ts';
 
@@ -39,7 +42,9 @@ describe('an upstream that is away', () => {
     expect(listed.out).toMatch(/4 parked.*, the oldest since \S+ \S+Z\. No call is made/);
 
     const shown = await mendflow('breakers', 'show', 'http:api');
-    expect(shown.out).toMatch(/closed → open: .*3/);
+    expect(shown.out).toMatch(
+      /closed → open: threshold \(\d of \d calls failed, \d in a row, seen by worker-1, cooldown/,
+    );
     expect(shown.out).toMatch(/forced open for 1 h by anna, because "they move house"/);
     expect(shown.out).toMatch(/mendflow breakers auto http:api --reason "…"/);
     const page = (await mendflow('breakers', 'show', 'http:api', '--json')).json<{ waits: object; events: object[] }>();
@@ -82,6 +87,8 @@ describe('an upstream that is away', () => {
   });
 
   it('lets everything go on when the operator says so and it is back', async () => {
+    const watched = mendflow('start', 'call', '--date', '2026-11-21', '--set', 'id=watched', '--wait');
+    await at.parked(5);
     at.api.answer(200);
     const ran = await mendflow('breakers', 'auto', 'http:api', '--reason', 'they are back');
     expect(ran.out).toMatch(/^Done: http:api is /);
@@ -89,7 +96,10 @@ describe('an upstream that is away', () => {
       .poll(async () => (await mendflow('runs', '--state', 'done', '--json')).json<object[]>().length, {
         timeout: 20_000,
       })
-      .toBe(4);
+      .toBe(5);
+    const waited = await watched;
+    expect(waited.code).toBe(0);
+    expect(waited.out).toMatch(/ask +parked +0 attempts, breaker_open, until http:api is back\n[^]*ask +done/);
     await expect
       .poll(async () => (await mendflow('breakers', 'list')).out, { timeout: 20_000 })
       .toMatch(/http:api is closed/);
@@ -146,6 +156,22 @@ describe('an operator', () => {
   });
 });
 
+describe('check', () => {
+  it('finds what would keep a worker from starting: a wrong declaration, and an upstream that is none', () => {
+    const wrong = checkSpecs([call.spec as unknown as AnySpec], {
+      'http:other': { address: 'example.com', breaker: { consecutive: 0 } },
+    });
+    expect(wrong.state).toBe('fault');
+    expect(wrong.faults).toEqual([
+      expect.stringMatching(/"http:other" has the address "example.com"; it has to begin with/) as string,
+      expect.stringMatching(/breaker setting consecutive = 0/) as string,
+      expect.stringMatching(/^Stage call\/ask names the upstream "http:api", which is not declared/) as string,
+    ]);
+    const right = checkSpecs([call.spec as unknown as AnySpec], { 'http:api': { address: 'http://localhost' } });
+    expect(right).toMatchObject({ state: 'ok', says: '1 pipelines: call. 1 upstreams: http:api.' });
+  });
+});
+
 describe('a hold', () => {
   it('says that time does not heal it, and which command does', async () => {
     at.api.answer(401);
@@ -165,7 +191,7 @@ describe('a hold', () => {
       .poll(async () => (await mendflow('runs', '--state', 'done', '--json')).json<object[]>().length, {
         timeout: 20_000,
       })
-      .toBe(7);
+      .toBe(8);
   });
 });
 

@@ -164,6 +164,11 @@ describe('the morning after', () => {
     expect((await mendflow('retry', '--all', '--upstream', 'http:api', '--yes', '--reason', 'renewed')).code).toBe(0);
     await done(8);
     await closed();
+    // A decision after its end healed nothing.
+    await night.engine.rows(
+      `insert into mendflow.decision (run_key, stage, token, kind, actor, reason, taken, text, at)
+       select key, '', '', 'abort', 'anna', 'late', true, '', clock_timestamp() from mendflow.run where key like '%blip-1'`,
+    );
     night.api.answer(404);
     await night.runs(1, 'gone-');
     await night.parked(1, 'decision');
@@ -176,7 +181,7 @@ describe('the morning after', () => {
     expect(page).toMatchObject({
       health: 'degraded',
       runs: { done: 8, asking: 1 },
-      decisions: 1,
+      decisions: 2,
       failures: { ended: 0, open: 1 },
       letters: { open: 0, written: 0 },
       waits: [{ until: 'decision', code: 'http_404', stages: 1 }],
@@ -191,7 +196,7 @@ describe('the morning after', () => {
     expect(page.episodes.pagesAvoided).toBe(2);
 
     const { out } = await mendflow('last-night');
-    expect(out).toMatch(/ {2}runs {6}.*8 done.*; 1 decision taken/);
+    expect(out).toMatch(/ {2}runs {6}.*8 done.*; 2 decisions taken/);
     expect(out).toMatch(
       /stages healed 8: \d by retry, \d by their breaker, \d by time, 1 by a decision; ended otherwise 0; not over 1/,
     );

@@ -9,6 +9,7 @@ import { unopenedUpstreams } from '../../engine/unopened-upstreams.ts';
 import { bundleWorkflows, type Project, type Served } from '../../engine/worker.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { faultsOf } from '../../model/spec.ts';
+import { faultsOfUpstreams, type Upstreams } from '../../model/upstream.ts';
 import { openPool } from '../../store/db.ts';
 import { createSealer } from '../../store/seal.ts';
 
@@ -31,8 +32,24 @@ export const skipped = (name: Part['part'], says: string): Part => ({ part: name
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-export const checkSpecs = (specs: readonly AnySpec[]): Part =>
-  part('specs', `${specs.length} pipelines: ${specs.map((spec) => spec.name).join(', ')}.`, specs.flatMap(faultsOf));
+/** The specs and the declared upstreams, each by itself and together: a worker with such a fault does not start. */
+export function checkSpecs(specs: readonly AnySpec[], declared: Upstreams): Part {
+  const unknown = specs.flatMap((spec) =>
+    Object.entries(spec.stages).flatMap(([stage, { upstream }]) =>
+      upstream === undefined || Object.hasOwn(declared, upstream)
+        ? []
+        : [
+            `Stage ${spec.name}/${stage} names the upstream "${upstream}", which is not declared. Declare it in \`upstreams\` of mendflow.config.ts, or correct the name.`,
+          ],
+    ),
+  );
+  const keys = Object.keys(declared);
+  return part(
+    'specs',
+    `${specs.length} pipelines: ${specs.map((spec) => spec.name).join(', ')}.${keys.length === 0 ? '' : ` ${keys.length} upstreams: ${keys.join(', ')}.`}`,
+    [...specs.flatMap(faultsOf), ...faultsOfUpstreams(declared), ...unknown],
+  );
+}
 
 /** Every stage that a spec declares has code, and every code has a stage. Never connects: the pool is made and not used. */
 export function checkStages(project: Project, specs: readonly AnySpec[]): Part {
