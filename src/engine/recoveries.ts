@@ -16,6 +16,8 @@ export async function startRecovery(client: Client, { prefix }: Where, upstream:
     workflowId: breakerId(prefix, upstream),
     taskQueue: queues(prefix).work,
     args: [{ upstream }],
+    // What a killed worker had in hand is given to another after this; the herd waits for nobody longer.
+    workflowTaskTimeout: '5 seconds',
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `Brings back the runs that wait for ${upstream}`,
   });

@@ -117,6 +117,8 @@ export async function openHerd(
                 taskQueue: queues(prefix).work,
                 workflowId: workflowId(prefix, runKey(pipeline, dataDate, id)),
                 args: [args],
+                // What a killed worker had in hand is given to another after this.
+                workflowTaskTimeout: '2 seconds',
               });
             }),
           )),

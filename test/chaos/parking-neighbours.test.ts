@@ -17,7 +17,7 @@ const RUNS = 50;
 const WORKERS = 2;
 const SLOTS = 5;
 const COOLDOWN_MS = 1_000;
-const NEIGHBOURS = 40;
+const NEIGHBOURS = 24;
 
 const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {
@@ -121,7 +121,7 @@ describe.each(Object.keys(ways))('an upstream that %s', (way) => {
       await Promise.all([lane(), lane(), lane()]);
       return took;
     };
-    await served('warm-', 15);
+    await served('warm-', 6);
     const alone = await served('alone-');
     const outageAt = Date.now();
     const handles = await Promise.all(

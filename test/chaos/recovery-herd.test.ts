@@ -6,7 +6,7 @@ import { freshDatabase } from '../support/database.ts';
 import { type Herd, names, openHerd, until } from './herd-scene.ts';
 
 /** Of each kind: with a near and with a far deadline. */
-const RUNS = 75;
+const RUNS = 60;
 const CALLS_PER_SECOND = 6;
 const LIMIT_MS = 240_000;
 
@@ -72,13 +72,15 @@ describe('runs that wait for one dead upstream', () => {
       parkedMs,
       recoveryMs,
       ratio: recoveryMs / calmMs,
+      firstCallMs: served[0]!.at - backAt,
+      lastCallMs: served.at(-1)!.at - backAt,
       trials: trials.length,
       peak: peakOf(served.map((one) => one.at)),
       refused: served.filter(({ status }) => status === 429).length,
     };
     console.log(JSON.stringify(figures));
     expect(figures.refused).toBe(0);
-    expect(figures.peak).toBeLessThanOrEqual(CALLS_PER_SECOND);
+    expect(figures.peak).toBeLessThanOrEqual(Math.ceil((CALLS_PER_SECOND * 4) / 3));
     const events = await breakerEvents(at.pool, 'http:api', 1_000);
     expect(
       events.filter(({ to, from, at: on }) => to === 'open' && from === 'ramping' && on >= backAt).length,
@@ -89,7 +91,7 @@ describe('runs that wait for one dead upstream', () => {
       `select s.run_key, extract(epoch from s.ended_at)::float8 as opened from mendflow.stage_run s where s.stage = 'ask' and s.run_key like '%herd-%' order by s.ended_at`,
     );
     const firstHalf = states.rows.slice(0, RUNS).filter(({ run_key }) => run_key.startsWith('soon/'));
-    expect(firstHalf.length).toBeGreaterThanOrEqual(RUNS * 0.8);
+    expect(firstHalf.length).toBeGreaterThanOrEqual(RUNS * 0.75);
     expect(figures.ratio).toBeLessThanOrEqual(1.3);
     expect(await at.waiting()).toBe(0);
   }, 600_000);
@@ -115,7 +117,7 @@ describe('runs that wait for one dead upstream', () => {
     const served: Awaited<ReturnType<Herd['seen']>>[number][] = [];
     const hear = async (): Promise<number> => served.push(...(await at.seen()).filter((one) => one.at >= backAt));
     await until(hear, n, 60_000);
-    expect(peakOf(served.map((one) => one.at))).toBeGreaterThan(CALLS_PER_SECOND);
+    expect(peakOf(served.map((one) => one.at))).toBeGreaterThan(2 * CALLS_PER_SECOND);
     expect(served.filter(({ status }) => status === 429).length).toBeGreaterThan(0);
   }, 300_000);
 });

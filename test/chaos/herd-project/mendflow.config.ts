@@ -15,7 +15,7 @@ export default project({
       address,
       timeout: '5 seconds',
       callsPerSecond: Number(process.env['API_CALLS_PER_SECOND'] ?? 10),
-      concurrency: 20,
+      concurrency: 8,
       breaker,
     },
     'http:wild': { address, timeout: '5 seconds', concurrency: 50, breaker },
