@@ -574,18 +574,22 @@ begin
 end $$;
 comment on function mendflow.breaker_set_mode(text, text, bigint, text, text) is 'An operator overrides the breaker, for so many milliseconds or (null) for good; forced_closed has to end. auto also clears a hold: the next call after the cooldown is a trial.';
 
-create function mendflow.breaker_pace(p_key text, p_n int, p_cps float8, out wait_ms float8, out spacing_ms float8) language plpgsql as $$
+create function mendflow.breaker_pace(
+  p_key text, p_n int, p_cps float8, p_lead_ms float8 default 0,
+  out wait_ms float8, out spacing_ms float8, out at_ms float8
+) language plpgsql as $$
 declare
   b mendflow.breaker := mendflow.breaker_row(p_key);
   t timestamptz := mendflow.clk();
-  first timestamptz := greatest(b.pace_at - greatest(b.pace_seen - t, interval '0'), t);
+  first timestamptz := greatest(b.pace_at - greatest(b.pace_seen - t, interval '0'), t + p_lead_ms * interval '1 millisecond');
 begin
   -- A twentieth more than even: timers fire late, and a late call followed by one in time must not crowd a second.
   spacing_ms := 1050 / case when p_cps < 1 then p_cps else floor(p_cps) end;
   wait_ms := extract(epoch from first - t) * 1000;
+  at_ms := extract(epoch from t) * 1000;
   update mendflow.breaker set pace_at = first + p_n * spacing_ms * interval '1 millisecond', pace_seen = t where key = p_key;
 end $$;
-comment on function mendflow.breaker_pace(text, int, float8) is 'Reserves p_n time slots: the first in wait_ms, the others each spacing_ms later. No second holds more than p_cps slots, over all workers. A clock set back moves the slots with it.';
+comment on function mendflow.breaker_pace(text, int, float8, float8) is 'Reserves p_n time slots, none before p_lead_ms: the first in wait_ms, the others each spacing_ms later. No second holds more than p_cps slots, over all workers. A clock set back moves the slots with it. at_ms is that clock, for whoever wants to know how long the answer took to come back.';
 
 alter table mendflow.parked_run
   add column upstream text,

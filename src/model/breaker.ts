@@ -50,7 +50,7 @@ export type BreakerEvent =
   | ({ readonly type: 'report' } & Report)
   | { readonly type: 'tick' }
   | { readonly type: 'mode'; readonly mode: Mode; readonly forMs?: number | undefined }
-  | { readonly type: 'pace'; readonly slots: number; readonly callsPerSecond: number };
+  | { readonly type: 'pace'; readonly slots: number; readonly callsPerSecond: number; readonly leadMs?: number };
 
 /** How calls ended. All counts default to 0; a trial reported with none hands its permit back. */
 export interface Report {
@@ -153,7 +153,7 @@ export function reduceBreaker(state: BreakerState, event: BreakerEvent, now: num
     case 'mode':
       return setMode(state, event.mode, event.forMs, now);
     case 'pace':
-      return pace(state, event.slots, event.callsPerSecond, now);
+      return pace(state, event, now);
   }
 }
 
@@ -355,11 +355,15 @@ function setMode(b: BreakerState, mode: Mode, forMs: number | undefined, now: nu
 export const spacingMsOf = (callsPerSecond: number): number =>
   PACE_MS / (callsPerSecond < 1 ? callsPerSecond : Math.floor(callsPerSecond));
 
-function pace(b: BreakerState, slots: number, callsPerSecond: number, now: number): Step {
+function pace(
+  b: BreakerState,
+  { slots, callsPerSecond, leadMs = 0 }: { slots: number; callsPerSecond: number; leadMs?: number },
+  now: number,
+): Step {
   const spacingMs = spacingMsOf(callsPerSecond);
   // A clock behind the one of the last reservation was set back, and the slots move with it.
   const setBack = Math.max((b.paceSeen ?? now) - now, 0);
-  const first = Math.max((b.paceAt ?? now) - setBack, now);
+  const first = Math.max((b.paceAt ?? now) - setBack, now + leadMs);
   return {
     state: { ...b, paceAt: first + slots * spacingMs, paceSeen: now },
     answer: { epoch: b.epoch, waitMs: first - now, spacingMs },

@@ -65,16 +65,27 @@ export async function reportBreaker(
   return rows[0]!;
 }
 
-/** Reserves time slots: the first in `waitMs`, the others each `spacingMs` later. */
+/** Time slots of a paced upstream. */
+export interface Slots {
+  /** Until the first, from when the database answered. */
+  readonly waitMs: number;
+  /** From each to the next. */
+  readonly spacingMs: number;
+  /** The clock of the database when it answered, ms since 1970. */
+  readonly at: number;
+}
+
+/** Reserves time slots, none before `leadMs`. */
 export async function reserveSlots(
   db: Db,
   key: string,
   slots: number,
   callsPerSecond: number,
-): Promise<{ waitMs: number; spacingMs: number }> {
-  const { rows } = await db.query<{ waitMs: number; spacingMs: number }>(
-    `select wait_ms as "waitMs", spacing_ms as "spacingMs" from mendflow.breaker_pace($1, $2, $3)`,
-    [key, slots, callsPerSecond],
+  leadMs: number,
+): Promise<Slots> {
+  const { rows } = await db.query<Slots>(
+    `select wait_ms as "waitMs", spacing_ms as "spacingMs", at_ms as at from mendflow.breaker_pace($1, $2, $3, $4)`,
+    [key, slots, callsPerSecond, leadMs],
   );
   return rows[0]!;
 }

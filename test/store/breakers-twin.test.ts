@@ -188,15 +188,14 @@ const mode = (to: Mode, forMs: number | undefined): Command => ({
   },
 });
 
-const pace = (slots: number, callsPerSecond: number): Command => ({
-  text: `pace ${slots} at ${callsPerSecond}`,
+const pace = (slots: number, callsPerSecond: number, leadMs: number): Command => ({
+  text: `pace ${slots} at ${callsPerSecond} after ${leadMs}`,
   async run(pair) {
-    const real = await ask<{ wait_ms: number; spacing_ms: number }>('select * from mendflow.breaker_pace($1, $2, $3)', [
-      pair.key,
-      slots,
-      callsPerSecond,
-    ]);
-    const { state, answer } = reduceBreaker(pair.model, { type: 'pace', slots, callsPerSecond }, pair.now, 0);
+    const real = await ask<{ wait_ms: number; spacing_ms: number }>(
+      'select * from mendflow.breaker_pace($1, $2, $3, $4)',
+      [pair.key, slots, callsPerSecond, leadMs],
+    );
+    const { state, answer } = reduceBreaker(pair.model, { type: 'pace', slots, callsPerSecond, leadMs }, pair.now, 0);
     pair.model = state;
     // The database keeps microseconds, and rounds each reservation to them.
     expect(Math.abs(real.wait_ms - answer.waitMs!)).toBeLessThan(0.1);
@@ -257,7 +256,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.constantFrom(0.5, 1, 2.5, 7, 50)).map((of) => pace(...of)),
+    arbitrary: fc
+      .tuple(fc.integer({ min: 1, max: 9 }), fc.constantFrom(0.5, 1, 2.5, 7, 50), fc.constantFrom(0, 0, 30))
+      .map((of) => pace(...of)),
   },
   { weight: 2, arbitrary: fc.constantFrom(-1, 0, 0, 1).map(due) },
   {

@@ -21,8 +21,6 @@ import { refusal } from './words.ts';
 const REFUSED_MS = 250;
 /** Work that was told to stop may say so itself within this time; then it is left behind. */
 const GRACE_MS = 250;
-/** How often a call that waited for its slot may find the breaker changed and ask again. */
-const ROUNDS_MAX = 3;
 
 export function upstreamClient(cache: Cache, entry: Entry): UpstreamClient {
   const { key, declared } = entry;
@@ -34,7 +32,8 @@ export function upstreamClient(cache: Cache, entry: Entry): UpstreamClient {
     async call(work, options = {}) {
       options.signal?.throwIfAborted();
       let leave = admitNow(cache, entry, options) ?? (await askToGo(cache, entry, options));
-      if (paceOf(entry) !== undefined) leave = await inPace(cache, entry, leave, options);
+      const callsPerSecond = paceOf(entry);
+      if (callsPerSecond !== undefined) leave = await inPace(cache, entry, leave, callsPerSecond, options);
       return await run(cache, entry, leave, work, options, { timeoutMs, slowMs });
     },
   };
@@ -85,23 +84,22 @@ function askAlone(cache: Cache, entry: Entry, options: CallOptions): Leave {
   return { epoch, era: entry.era, ...(token === undefined ? {} : { token }) };
 }
 
-/** Waits for a slot. Whoever waited asks again: the breaker may have opened meanwhile. */
-async function inPace(cache: Cache, entry: Entry, first: Leave, options: CallOptions): Promise<Leave> {
-  let leave = first;
-  for (let round = 1; ; round++) {
-    const callsPerSecond = paceOf(entry);
-    if (callsPerSecond === undefined) return leave;
-    try {
-      await turn(cache, entry, callsPerSecond, options.signal);
-    } catch (error) {
-      await settle(cache, entry, leave, { kind: 'ignored' }, false);
-      throw error;
-    }
-    const unchanged = leave.epoch === entry.b.epoch && leave.era === entry.era;
-    if (leave.token !== undefined || (unchanged && lookAt(entry.b, cache.now()).admit) || round >= ROUNDS_MAX)
-      return leave;
-    leave = admitNow(cache, entry, options) ?? (await askToGo(cache, entry, options));
+/** Waits for a slot. Whoever waited asks again, but for a trial, which is his: the breaker may have opened meanwhile. */
+async function inPace(
+  cache: Cache,
+  entry: Entry,
+  leave: Leave,
+  callsPerSecond: number,
+  options: CallOptions,
+): Promise<Leave> {
+  try {
+    await turn(cache, entry, callsPerSecond, options.signal);
+  } catch (error) {
+    await settle(cache, entry, leave, { kind: 'ignored' }, false);
+    throw error;
   }
+  if (leave.token !== undefined) return leave;
+  return admitNow(cache, entry, options) ?? (await askToGo(cache, entry, options));
 }
 
 async function run<T>(
@@ -122,6 +120,8 @@ async function run<T>(
       }, limits.slowMs)
     : undefined;
   try {
+    // It may have been stopped while it waited for the store or for its slot; a signal tells its listeners only once.
+    options.signal?.throwIfAborted();
     const result = await toTheEnd(entry.key, work, options.signal, limits.timeoutMs);
     entry.budget = succeed(entry.budget);
     if (leave.token === undefined) countOk(entry, leave, slow);
