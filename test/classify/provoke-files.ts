@@ -49,9 +49,15 @@ const disk: readonly Provocation[] = [
       await rmdir(join(folder, 'full'));
     },
   },
-  { what: 'file: no space on the device', code: 'disk_full', raise: async () => await writeFile('/dev/full', 'x') },
+  {
+    what: 'file: no space on the device',
+    only: 'linux',
+    code: 'disk_full',
+    raise: async () => await writeFile('/dev/full', 'x'),
+  },
   {
     what: 'file: the device fails to read',
+    only: 'linux',
     code: 'file_io',
     raise: async () => {
       const memory = await open('/proc/self/mem');
@@ -64,11 +70,13 @@ const disk: readonly Provocation[] = [
   },
   {
     what: 'file: not permitted',
+    only: 'linux',
     code: 'file_forbidden',
     raise: async ({ folder }) => await link(folder, join(folder, 'hard')),
   },
   {
     what: 'file: renamed to another disk',
+    only: 'linux',
     code: 'code_bug',
     raise: async ({ folder }) => {
       writeFileSync(join(folder, 'here'), '');
@@ -77,6 +85,7 @@ const disk: readonly Provocation[] = [
   },
   {
     what: 'file: a program that runs',
+    only: 'linux',
     code: 'file_busy',
     raise: async ({ folder, defer }) => {
       const program = join(folder, 'sleep');

@@ -26,6 +26,8 @@ export interface Provocation {
   readonly code: Code;
   /** Where it may as well be another, by the network that the machine is in. */
   readonly or?: Code;
+  /** Needs a device or a rule that only this kernel has. */
+  readonly only?: 'linux';
   /** Has to throw or reject. */
   readonly raise: (scene: Scene) => unknown;
 }
