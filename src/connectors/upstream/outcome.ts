@@ -55,6 +55,8 @@ export function named(error: unknown, key: string, declared: Upstream): CodedErr
   const shown = new CodedError(code, text, {
     cause: error,
     upstream: key,
+    // Whether it happened was told by the phase of the call; another code has a certainty of its own.
+    ...(code === failed.code ? { commit: failed.commit } : {}),
     ...(failed.nextDelayMs === undefined ? {} : { nextDelayMs: failed.nextDelayMs }),
   });
   return failed.rule === undefined ? shown : Object.assign(shown, { failure: { ...shown.failure, rule: failed.rule } });

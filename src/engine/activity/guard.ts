@@ -9,7 +9,7 @@ import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import type { Failure } from '../../model/failure.ts';
 import type { StageCall, StageFailure, Trouble } from '../../model/messages.ts';
-import { afterFailure, emptyTally, type Next, type Tally } from '../../model/retry-clock.ts';
+import { afterFailure, emptyTally, type Next, type Tally, standBack } from '../../model/retry-clock.ts';
 import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { withStage, type StageContext } from './context.ts';
 
@@ -145,17 +145,17 @@ async function failed(
   { stageLog, upstreams, begun }: Around & { readonly begun: Promise<void> | undefined },
 ): Promise<ApplicationFailure> {
   const { grant, policy } = call;
-  const known = classify(error);
   const now = Date.now();
-  const next = affordable(
-    afterFailure(beat.tally, known, {
+  const named = classify(error, { now });
+  const { next, failure: known } = affordable(
+    afterFailure(beat.tally, named, {
       policy: { ...policy, attempt: '1 minute', heartbeat: '1 minute' },
       grant,
       now,
       random: Math.random(),
       progressed: beat.progressed,
     }),
-    known,
+    named,
     upstreams,
   );
   Context.current().heartbeat({ tally: next.tally, progressed: false } satisfies Beat);
@@ -185,9 +185,15 @@ const isExpected = ({ code }: Failure): boolean => code === 'breaker_open' || co
 const benign = { category: ApplicationFailureCategory.BENIGN } as const;
 
 /** Each retry is paid from the budget of the upstream that failed: in a storm of failures most runs then wait instead of adding to it. */
-function affordable(next: Next, { upstream }: Failure, upstreams: Around['upstreams']): Next {
-  if (next.next !== 'retry' || upstream === undefined || !upstreams || upstreams.spendRetry(upstream)) return next;
-  return { next: 'stop', why: 'retry budget spent', tally: next.tally };
+function affordable(
+  next: Next,
+  failure: Failure,
+  upstreams: Around['upstreams'],
+): { readonly next: Next; readonly failure: Failure } {
+  const { upstream } = failure;
+  if (next.next !== 'retry' || upstream === undefined || !upstreams || upstreams.spendRetry(upstream))
+    return { next, failure };
+  return standBack(next, failure, Math.random());
 }
 
 /** One WARN per failed attempt, one ERROR for the last: documents 000 and 001. The driver's own text may quote a record, so it stays out. */

@@ -227,8 +227,11 @@ function afterPark(
   policy: Policy,
 ): { readonly output: unknown } | { readonly scheduling: Scheduling } {
   const whole = grantOf(policy);
-  // The slow phase: one attempt each time; the deadline ends it, not a count.
-  if (wake.by === 'time') return { scheduling: { grant: { ...whole, attemptsMax: 1, attemptBase: park.attempts } } };
+  // The slow phase: one attempt each time; the deadline ends it, not a count. Who only stood back for others has its attempts left.
+  if (wake.by === 'time') {
+    const left = park.why === 'retry budget spent' ? whole.attemptsMax - park.attempts : 1;
+    return { scheduling: { grant: { ...whole, attemptsMax: Math.max(1, left), attemptBase: park.attempts } } };
+  }
   // The outage is over: what was spent before it says nothing about the time after it.
   if (wake.by === 'upstream')
     return { scheduling: { grant: { ...whole, attemptBase: park.attempts }, ...(wake.pass ? { decided: true } : {}) } };
