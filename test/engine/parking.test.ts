@@ -71,7 +71,7 @@ describe('an outage', () => {
     await setMode(at.engine.pool, 'http:api', { mode: 'forced_open', untilMs: 60_000, by: 'ann', why: 'test' });
     const [handle] = await at.runs(1, 'garbage-');
     await at.parked(1);
-    const before = at.engine.calls.length;
+    const [before] = await at.parks();
     const garbage: unknown[] = [
       undefined,
       null,
@@ -86,8 +86,8 @@ describe('an outage', () => {
     ];
     for (let nth = 0; nth < 50; nth++) await handle!.signal('wake', garbage[nth % garbage.length]);
     await sleep(500);
-    expect(await at.parks()).toHaveLength(1);
-    expect(at.engine.calls.length).toBe(before);
+    // One that was woken would have been refused and parked again, under another token.
+    expect(await at.parks()).toEqual([before]);
     expect((await handle!.describe()).status.name).toBe('RUNNING');
     await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
     expect(await at.engine.result(handle!)).toMatchObject({ state: 'done' });
