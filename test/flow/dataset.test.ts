@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -125,6 +126,24 @@ describe('a dataset that is gathered in one go', () => {
   });
 });
 
+describe('the fence of a dataset', () => {
+  it('refuses parts and seal of an attempt whose lease was taken, even where its connection still lives', async () => {
+    const runKey = nextRun();
+    const options = { schema, asOf: new Date(), sink };
+    const takenOver = landDataset(contextOf({ runKey, stage: 'extract' }), options, async (landing) => {
+      await landing.put(1);
+      await sink.pool.query('update mendflow.lease set epoch = epoch + 1 where run_key = $1', [runKey]);
+      return {};
+    });
+    await expect(takenOver).rejects.toMatchObject({ code: 'MF001' });
+    const { rows } = await sink.pool.query<{ state: string; parts: number }>(
+      `select d.state, count(p.at)::int as parts from mendflow.dataset d left join mendflow.dataset_part p on p.dataset_id = d.id where d.run_key = $1 group by d.id`,
+      [runKey],
+    );
+    expect(rows).toEqual([{ state: 'building', parts: 0 }]);
+  });
+});
+
 describe('a dataset that a flow makes', () => {
   it('holds what the steps passed on, in the order of the source, however it was cut', async () => {
     const content = lines(2_000, numbered);
@@ -241,6 +260,14 @@ describe('a dataset that a flow makes', () => {
       `update mendflow.dataset_part set body = set_byte(body, 100, (get_byte(body, 100) + 1) % 256) where dataset_id = $1 and at = 2`,
       [ref.dataset],
     );
+    await expect(reads()).rejects.toMatchObject(gone);
+    // Whole, of the same length, and not what was written: only the hash tells.
+    const other = [4, 5].map((n) => `${JSON.stringify(`${n}${'y'.repeat(500_000)}`)}\n`).join('');
+    const { rowCount } = await sink.pool.query(
+      'update mendflow.dataset_part set body = $2 where dataset_id = $1 and at = 2 and bytes = $3',
+      [ref.dataset, gzipSync(other), Buffer.byteLength(other)],
+    );
+    expect(rowCount).toBe(1);
     await expect(reads()).rejects.toMatchObject(gone);
     await sink.pool.query('delete from mendflow.dataset_part where dataset_id = $1 and at = 2', [ref.dataset]);
     await expect(reads()).rejects.toMatchObject(gone);

@@ -32,7 +32,10 @@ describe('collecting datasets', () => {
   it('leaves those of an open, parked or asking run, however old', async () => {
     const { dataset } = await land('keep/open');
     for (const state of ['running', 'parked', 'asking']) {
-      await sink.pool.query(`update mendflow.run set state = $1 where key = 'keep/open'`, [state]);
+      await sink.pool.query(
+        `update mendflow.run set state = $1, closed_at = now() - interval '1 year' where key = 'keep/open'`,
+        [state],
+      );
       await sink.pool.query(`update mendflow.dataset set created_at = now() - interval '1 year' where id = $1`, [
         dataset,
       ]);
