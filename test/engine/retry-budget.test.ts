@@ -1,0 +1,40 @@
+// What is promised here: a storm of failures is not answered by a storm of retries.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { setMode } from '../../src/store/breakers.ts';
+import { openOutage, type Outage } from '../support/outage.ts';
+
+const RUNS = 30;
+/** What the budget holds, and one for each ten seconds that this test may take. */
+const RETRIES_MAX = 10 + 6;
+
+let at: Outage;
+beforeAll(async () => {
+  at = await openOutage();
+  await at.startWorker();
+});
+afterAll(() => at?.close());
+
+it('parks the runs of an upstream whose retries are spent, for a while and with nobody asked', async () => {
+  // The breaker only watches, so that nothing but the budget holds the retries back.
+  await setMode(at.engine.pool, 'http:api', { mode: 'observe', by: 'ann', why: 'test' });
+  at.api.answer(503);
+  const handles = await at.runs(RUNS, 'storm-');
+  const parks = async (): Promise<{ until: string; code: string; attempts: number; inMs: number }[]> =>
+    await at.engine.rows(
+      `select until, code, attempts, (extract(epoch from wake_at - since) * 1000)::int as "inMs" from mendflow.parked_run`,
+    );
+  for (let tries = 0; tries < 300 && (await parks()).length < RUNS; tries++) await sleep(100);
+  const waiting = await parks();
+  expect(waiting).toHaveLength(RUNS);
+  expect(at.api.seen.length).toBeGreaterThan(RUNS);
+  expect(at.api.seen.length).toBeLessThanOrEqual(RUNS + RETRIES_MAX);
+  const stoodBack = waiting.filter(({ inMs }) => inMs >= 14_000 && inMs <= 46_000);
+  expect(stoodBack.length).toBeGreaterThanOrEqual(RUNS - RETRIES_MAX);
+  expect(new Set(stoodBack.map(({ inMs }) => inMs)).size).toBeGreaterThan(1);
+  expect(stoodBack.every(({ until, code }) => until === 'time' && code === 'http_503')).toBe(true);
+  at.api.answer(200);
+  // Most of a minute later they would come by themselves; nobody has to wait for that here.
+  for (const handle of handles) await at.engine.decide(handle, { kind: 'retry', actor: 'ann', reason: 'no time' });
+  for (const handle of handles) expect(await at.engine.result(handle)).toMatchObject({ state: 'done', balanced: true });
+});
