@@ -59,6 +59,12 @@ describe('the kept histories', () => {
         'two-ask-unfinished',
         'one-of-two-decided-unfinished',
         'two-asked',
+        'parked-on-upstream-unfinished',
+        'upstream-past-deadline-unfinished',
+        'woken-by-upstream',
+        'recovery-unfinished',
+        'recovery',
+        'watch-unfinished',
       ]),
     );
   });

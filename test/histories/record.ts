@@ -8,8 +8,10 @@ import type { WorkflowHandle } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { afterAll, beforeAll, it } from 'vitest';
 import { serve } from '../../src/engine/worker.ts';
-import { queues } from '../../src/model/ids.ts';
+import { CodedError } from '../../src/model/failure.ts';
+import { breakerId, queues, watchId } from '../../src/model/ids.ts';
 import type { Decision, RunArgs } from '../../src/model/messages.ts';
+import { setMode } from '../../src/store/breakers.ts';
 import { type Engine, openEngine, outcomes, throwCode } from '../support/engine.ts';
 import { goldenDue, goldenFan, goldenLine, goldenLoud } from './pipelines.ts';
 
@@ -175,4 +177,33 @@ it('many at once, and one stage in a foreign workflow', async () => {
   });
   await over(foreign);
   await keep('adopted', foreign);
+});
+
+it('an outage', async () => {
+  const refused = (): never => {
+    throw new CodedError('breaker_open', 'The breaker of http:golden is forced open.', { upstream: 'http:golden' });
+  };
+  const mode = (to: 'forced_open' | 'auto'): Promise<unknown> =>
+    setMode(engine.pool, 'http:golden', { mode: to, untilMs: 600_000, by: 'ann', why: 'for the record' });
+  await mode('forced_open');
+  let isOpen = true;
+  const handle = await begin('golden-line', { first: () => (isOpen ? refused() : 'fine') });
+  await engine.parked('first', runOf(handle));
+  await handle.signal('wake', { token: 'of another park' });
+  await keep('parked-on-upstream-unfinished', handle);
+  const due = await begin('golden-due', { first: refused });
+  await sleep(3_500);
+  await keep('upstream-past-deadline-unfinished', due);
+  await decide(due, { kind: 'abort' });
+  const recovery = engine.client.workflow.getHandle(breakerId(engine.prefix, 'http:golden'));
+  await keep('recovery-unfinished', recovery);
+  await keep('watch-unfinished', engine.client.workflow.getHandle(watchId(engine.prefix)));
+  isOpen = false;
+  engine.script('first', fine);
+  await mode('auto');
+  await recovery.signal('poke');
+  await over(handle);
+  await keep('woken-by-upstream', handle);
+  await over(recovery);
+  await keep('recovery', recovery);
 });
