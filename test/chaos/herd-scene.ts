@@ -30,7 +30,7 @@ export interface Herd {
   seen(): Promise<readonly Omit<Seen, 'token'>[]>;
   worker(name: string): Promise<WorkerProcess>;
   start(pipeline: string, ids: readonly string[]): Promise<WorkflowHandle[]>;
-  /** Stages that wait for an upstream. */
+  /** Stages that wait: for the upstream, or for half a minute where its retry budget is spent. */
   waiting(): Promise<number>;
   /** Runs of the ledger that are done. */
   done(): Promise<number>;
@@ -125,7 +125,7 @@ export async function openHerd(
         );
       return handles;
     },
-    waiting: () => counting(`select count(*)::int as n from mendflow.parked_run where until = 'upstream'`),
+    waiting: () => counting(`select count(*)::int as n from mendflow.parked_run where until <> 'decision'`),
     done: () => counting(`select count(*)::int as n from mendflow.run where state = 'done'`),
     untilWaiting: (n, limitMs) => until(() => herd.waiting(), n, limitMs),
     untilDone: (n, limitMs) => until(() => herd.done(), n, limitMs),
