@@ -212,6 +212,8 @@ export interface Carry {
   readonly refused: readonly string[];
   /** Budget that was added while a stage was under way, and not needed yet. */
   readonly extensions?: Readonly<Record<string, Extension>>;
+  /** By stage: how often it was done again because its output was lost. */
+  readonly redone?: Readonly<Record<string, number>>;
   /** Waits that have ended before the body asked for their stage: what ended them still counts. */
   readonly woken?: Readonly<Record<string, { readonly park: Park; readonly wake: Wake }>>;
 }

@@ -65,6 +65,8 @@ export interface RunState {
   readonly trouble: Map<string, Trouble>;
   /** By stage: budget an operator added while it was under way; used when its own is spent. */
   readonly extensions: Record<string, Extension>;
+  /** By stage: how often it was done again because its output was lost. */
+  readonly redone: Record<string, number>;
   readonly called: Set<string>;
   aborted: { actor: string; reason: string } | undefined;
   closing: boolean;
@@ -104,6 +106,7 @@ export function openState(spec: AnySpec, args: RunArgs, ledger: boolean): RunSta
     working: new Map(),
     trouble: new Map(),
     extensions: { ...carry?.extensions },
+    redone: { ...carry?.redone },
     called: new Set(),
     aborted: undefined,
     closing: false,
@@ -137,6 +140,7 @@ export function carryOf(run: RunState): Carry {
     decisions,
     refused,
     ...(Object.keys(run.extensions).length > 0 ? { extensions: run.extensions } : {}),
+    ...(Object.keys(run.redone).length > 0 ? { redone: run.redone } : {}),
     ...(woken.length > 0 ? { woken: Object.fromEntries(woken) } : {}),
   };
 }

@@ -90,6 +90,7 @@ async function settleFailure(
   }
   run.working.delete(key);
   run.trouble.delete(key);
+  await redoWhatIsLost(run, ended);
   const end = verdict(ended, policy, { heal: run.spec.heal ?? 'on', pastDeadline: pastDeadline(run) });
   if (end.do === 'fail') {
     summarise(run, {
@@ -112,6 +113,22 @@ async function settleFailure(
     why: ended.why,
   });
   return used;
+}
+
+/** What is lost again and again is somebody's to look at. */
+const REDO_MAX = 2;
+
+/**
+ * The output of a finished stage is gone, so that stage is done again: without its entry in the journal the next execution's body comes to it anew,
+ * while all other finished stages answer as before. Returns where that cannot help; the failure then takes its way.
+ */
+async function redoWhatIsLost(run: RunState, { failure: { code, redo } }: StageFailure): Promise<void> {
+  if (code !== 'dataset_gone' || redo === undefined || !run.ledger || !Object.hasOwn(run.journal, redo)) return;
+  const times = (run.redone[redo] ?? 0) + 1;
+  if (times > REDO_MAX) return;
+  run.redone[redo] = times;
+  delete run.journal[redo];
+  await leaveForCarry(run);
 }
 
 /** A refused call that names no breaker, or a run without a ledger, waits for a time instead: there is nobody who would wake it. */
