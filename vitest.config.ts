@@ -2,7 +2,7 @@
 // Invariant: no retries, and a package name of our own means the sources, not what was built before.
 // Apart from the acceptance tests, which take minutes and have their own config.
 import { defineConfig } from 'vitest/config';
-import { shared } from './test/support/projects.ts';
+import { outageTests, shared } from './test/support/projects.ts';
 
 const needsStack = { globalSetup: ['test/support/stack.ts'], hookTimeout: 60_000 };
 
@@ -13,7 +13,7 @@ export default defineConfig({
     projects: [
       {
         ...shared,
-        test: { ...shared.test, name: 'unit', include: ['test/model/**/*.test.ts', 'test/unit/**/*.test.ts'] },
+        test: { ...shared.test, name: 'unit', include: ['test/{model,unit,simulation}/**/*.test.ts'] },
       },
       {
         ...shared,
@@ -22,7 +22,7 @@ export default defineConfig({
           ...needsStack,
           name: 'integration',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/model/**', 'test/unit/**', 'test/chaos/**', 'test/acceptance/**'],
+          exclude: ['test/{model,unit,simulation,chaos,acceptance}/**'],
         },
       },
       {
@@ -34,6 +34,7 @@ export default defineConfig({
           // What was broken on purpose may rightly wait most of a minute before it is tried again.
           testTimeout: 180_000,
           include: ['test/chaos/**/*.test.ts'],
+          exclude: outageTests,
         },
       },
     ],

@@ -21,3 +21,11 @@ export const shared = {
   resolve: { alias },
   test: { pool: 'forks' as const, testTimeout: 60_000, retry: 0 },
 };
+
+/** What takes minutes and counts by the second; `npm run test:outage` runs them one after another. */
+export const outageTests = [
+  'test/chaos/breaker-race.test.ts',
+  'test/chaos/daily-kill.test.ts',
+  'test/chaos/parking-*.test.ts',
+  'test/chaos/recovery-herd.test.ts',
+];
