@@ -42,6 +42,10 @@ export async function openUpstreams(declared: Upstreams, options: UpstreamOption
       entry.budget = state;
       return allowed;
     },
+    isOpen(key) {
+      const state = cache.entries.get(key)?.b.state;
+      return state === 'open' || state === 'half_open';
+    },
     readSecret: (secret) => valueOf(secret, options.readSecret),
     async close() {
       await stopFlushing();

@@ -44,7 +44,7 @@ export type Activity = (...args: never[]) => Promise<unknown>;
 /** The activities of served pipelines as Temporal names them: `log-ingest/ingest`. For a Worker you make yourself, without a ledger. */
 export function activitiesOf(
   served: readonly Served[],
-  options: { control?: Pool; segmentMs?: number; upstreams?: Pick<OpenUpstreams, 'spendRetry'> } = {},
+  options: { control?: Pool; segmentMs?: number; upstreams?: Pick<OpenUpstreams, 'spendRetry' | 'isOpen'> } = {},
 ): Record<string, Activity> {
   const around = {
     ...(options.control ? { stageLog: stageLogIn(options.control) } : {}),

@@ -27,6 +27,8 @@ export interface OpenUpstreams {
   at(key: string): UpstreamClient;
   /** The guard asks before each retry; false: the retry budget of this upstream is spent. A key that is not declared has no budget and is never refused. */
   spendRetry(key: string): boolean;
+  /** Whether its breaker is open or half-open, as far as this process knows: who would have to wait anyway waits for it. False for a key that is not declared. */
+  isOpen(key: string): boolean;
   /** The value with the text before it, read anew each time. Fails with `secret_missing`. */
   readSecret(secret: Secret): string;
   /** Tells the store what has not been told yet, and lets go of the connection. */

@@ -44,7 +44,7 @@ export interface Around {
   readonly stageLog?: StageLog;
   readonly segmentMs?: number;
   /** Retries of failures of an upstream are paid from its budget; without it they are free. */
-  readonly upstreams?: Pick<OpenUpstreams, 'spendRetry'>;
+  readonly upstreams?: Pick<OpenUpstreams, 'spendRetry' | 'isOpen'>;
 }
 
 /** Wraps the code of a stage as the activity that Temporal calls. */
@@ -168,7 +168,7 @@ async function failed(
   };
   const nextTryAt = next.next === 'retry' ? now + next.delayMs : undefined;
   tellLog(error, call, attempt, ended, next);
-  if (next.next === 'stop' && next.why === 'not admitted') {
+  if (known.code === 'breaker_open') {
     await begun;
     await stageLog?.refused(call, attempt, known);
   } else await stageLog?.failed(call, attempt, ended, nextTryAt, worker);
@@ -184,17 +184,26 @@ async function failed(
 const isExpected = ({ code }: Failure): boolean => code === 'breaker_open' || code === 'http_404_not_yet';
 const benign = { category: ApplicationFailureCategory.BENIGN } as const;
 
-/** Each retry is paid from the budget of the upstream that failed: in a storm of failures most runs then wait instead of adding to it. */
+/**
+ * Each retry is paid from the budget of the upstream that failed: in a storm of failures most runs then wait instead of adding to it.
+ * Who would wait for a time while the breaker of that upstream is open waits for the breaker: it knows better when to come back.
+ */
 function affordable(
   next: Next,
   failure: Failure,
   upstreams: Around['upstreams'],
 ): { readonly next: Next; readonly failure: Failure } {
   const { upstream } = failure;
-  if (next.next !== 'retry' || upstream === undefined || !upstreams || upstreams.spendRetry(upstream))
-    return { next, failure };
-  return standBack(next, failure, Math.random());
+  if (upstream === undefined || !upstreams || asks(failure, next)) return { next, failure };
+  const paid = next.next === 'retry' && upstreams.spendRetry(upstream);
+  if (paid) return { next, failure };
+  if (upstreams.isOpen(upstream)) return { next: { next: 'stop', why: 'not admitted', tally: next.tally }, failure };
+  return next.next === 'retry' ? standBack(next, failure, Math.random()) : { next, failure };
 }
+
+/** What no time heals, or has not healed in the tries it has: a person is asked, whatever the breaker says. */
+const asks = ({ class: of }: Failure, next: Next): boolean =>
+  of === 'permanent' || of === 'data' || of === 'unknown' || (next.next === 'stop' && next.why === 'tries spent');
 
 /** One WARN per failed attempt, one ERROR for the last: documents 000 and 001. The driver's own text may quote a record, so it stays out. */
 function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageFailure, next: Next): void {
@@ -218,10 +227,10 @@ function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageF
     return;
   }
   if (next.why === 'not admitted') {
-    log.info(`Stage ${call.stage} was not let through and waits: ${failure.text}`, {
-      ...fields,
-      ...(failure.upstream === undefined ? {} : { upstream: failure.upstream }),
-    });
+    const about = { ...fields, ...(failure.upstream === undefined ? {} : { upstream: failure.upstream }) };
+    if (failure.code === 'breaker_open')
+      log.info(`Stage ${call.stage} was not let through and waits: ${failure.text}`, about);
+    else log.warn(`Attempt ${attempt} of ${attemptsMax} failed: ${failure.text} Waiting for the upstream.`, about);
     return;
   }
   const where = failure.code === 'code_bug' || failure.code === 'unknown' ? { at: framesOf(error) } : {};
