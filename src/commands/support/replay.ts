@@ -4,6 +4,7 @@
 import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
+import { reservedNames } from '../../model/spec.ts';
 import { messageOf, type Part, part } from './check-parts.ts';
 
 export interface Replay {
@@ -23,9 +24,15 @@ export interface Replay {
 export async function checkHistories(replay: Replay): Promise<Part> {
   const { client, taskQueue, pipelines, runsMax } = replay;
   const open: { workflowId: string; runId: string; type: string }[] = [];
+  // `watch` and the recoveries of upstreams are replayed like runs, and are none.
+  const own: typeof open = [];
   const all = client.workflow.list({ query: `ExecutionStatus = 'Running' AND TaskQueue = '${taskQueue}'` });
   let more = false;
   for await (const { workflowId, runId, type } of all) {
+    if (reservedNames.includes(type)) {
+      own.push({ workflowId, runId, type });
+      continue;
+    }
     more = open.length >= runsMax;
     if (more) break;
     open.push({ workflowId, runId, type });
@@ -35,7 +42,7 @@ export async function checkHistories(replay: Replay): Promise<Part> {
     ({ workflowId, type }) =>
       `Run ${workflowId} is of the pipeline "${type}", which this folder does not have: it would fail at its next step. Keep the pipeline until the run has ended, or end it: mendflow abort ${workflowId} --reason "…".`,
   );
-  const ours = open.filter(({ type }) => pipelines.includes(type));
+  const ours = [...own, ...open.filter(({ type }) => pipelines.includes(type))];
   if (ours.length > 0) {
     // A runtime that is installed and then replays nothing would keep the process from ending.
     if (replay.quiet) silenceReplays();
