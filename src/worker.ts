@@ -11,15 +11,18 @@ import {
   type NativeConnectionOptions,
   Runtime,
 } from '@temporalio/worker';
-import { pino } from 'pino';
-import { readConfig, readSecret, threadsAreFew, THREADS } from './config.ts';
-import { connectClient, loadProject, openSink } from './connect.ts';
+import { type Logger, pino } from 'pino';
+import { type Config, readConfig, readSecret, threadsAreFew, THREADS } from './config.ts';
+import { type Connected, connectClient, loadProject, openSink } from './connect.ts';
 import { openUpstreams } from './connectors/upstream.ts';
 import { pokeRecovery } from './engine/recoveries.ts';
-import { bundleWorkflows, createWorkers, reconcileSearchAttributes } from './engine/worker.ts';
+import { bundleWorkflows, createWorkers, type Project, reconcileSearchAttributes } from './engine/worker.ts';
 import { provideSink } from './flow/sink.ts';
 import { migrate } from './store/migrate.ts';
 import { armFailpoints } from './store/failpoint.ts';
+
+/** So long a worker that has failed may still hold on to something. */
+const STAY_MS = 5_000;
 
 async function main(): Promise<void> {
   const config = readConfig();
@@ -39,13 +42,35 @@ async function main(): Promise<void> {
   armFailpoints(config.failpoints);
   const { project, own } = await loadProject(process.cwd());
   const connected = await connectClient(config, project);
+  // Whatever ends this process lets go of what it holds: a connection that listens would keep it alive, polling nothing.
+  const opened: (() => Promise<unknown>)[] = [() => connected.close()];
+  try {
+    await work({ config, logger, project, own, connected, opened });
+  } finally {
+    for (const close of opened.toReversed()) await Promise.allSettled([close()]);
+  }
+}
+
+interface Founded {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly project: Project;
+  readonly own: boolean;
+  readonly connected: Connected;
+  /** How to let go of what was opened, in its order. */
+  readonly opened: (() => Promise<unknown>)[];
+}
+
+async function work({ config, logger, project, own, connected, opened }: Founded): Promise<void> {
   const { places } = connected;
   await migrate(places.databaseUrl);
   const added = await reconcileSearchAttributes(connected.connection, places.temporal.namespace);
   if (added.length > 0) logger.info({ added }, 'Registered search attributes.');
   const sink = openSink(config, places);
+  opened.push(() => sink.pool.end());
   provideSink(sink);
   const connection = await NativeConnection.connect(places.temporal.connectionOptions as NativeConnectionOptions);
+  opened.push(() => connection.close());
   const declared = project.upstreams ?? {};
   const open = await openUpstreams(declared, {
     control: connected.control,
@@ -57,6 +82,7 @@ async function main(): Promise<void> {
         logger.debug({ upstream, error: error instanceof Error ? error.name : 'unknown' }, 'Recovery was not poked.'),
       ),
   });
+  opened.push(() => open.close());
   const bundle = await bundleOf(project.workflows, own);
   const workers = await createWorkers({
     connection,
@@ -74,8 +100,6 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => workers.shutdown());
   logger.info({ namespace: places.temporal.namespace }, 'Worker is up.');
   await workers.run();
-  await open.close();
-  await Promise.allSettled([connection.close(), connected.close(), sink.pool.end()]);
 }
 
 /** The bundle that the build made, for this package's own pipelines; a user's project is bundled at start. */
@@ -87,4 +111,6 @@ async function bundleOf(workflows: URL, own: boolean): Promise<{ code: string }>
 main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
+  // A stage that would not be stopped must not keep a worker that polls nothing; what restarts workers waits for the end of this one.
+  setTimeout(() => process.exit(), STAY_MS).unref();
 });
