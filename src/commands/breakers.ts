@@ -39,7 +39,7 @@ const FOR_MAX_MS = 366 * 86_400_000;
 
 const modes = [
   ['force-open', 'forced_open', 'make no call to an upstream, for so long'],
-  ['force-closed', 'forced_closed', 'make every call to an upstream, whatever it meets, for so long'],
+  ['force-close', 'forced_closed', 'make every call to an upstream, whatever it meets, for so long'],
   ['observe', 'observe', 'count what an upstream does, and let every call through'],
   ['auto', 'auto', 'end what an operator said, and a hold: the breaker decides again'],
 ] as const satisfies readonly (readonly [string, BreakerMode, string])[];

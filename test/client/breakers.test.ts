@@ -120,7 +120,7 @@ describe('an operator', () => {
     const wrong: [string[], number, RegExp][] = [
       [['show', 'nothing'], 6, /no upstream "nothing"; there is db:other, http:api/],
       [['force-open', 'api', '--reason', 'x'], 2, /--for/],
-      [['force-closed', 'api', '--for', '1 hour'], 2, /--reason/],
+      [['force-close', 'api', '--for', '1 hour'], 2, /--reason/],
       [['force-open', 'api', '--for', 'ever', '--reason', 'x'], 2, /--for has to be a duration/],
       [['force-open', 'api', '--for', '1 hour', '--reason', ' '], 2, /--reason has to say why/],
     ];
@@ -135,7 +135,7 @@ describe('an operator', () => {
   it('may force one that was declared and never called, observe it, and give it back', async () => {
     const closed = await mendflow(
       'breakers',
-      'force-closed',
+      'force-close',
       'other',
       '--for',
       '15 minutes',

@@ -128,6 +128,6 @@ export function breakerCommands(row: BreakerRow): string[] {
     ...(row.admit ? [`mendflow breakers force-open ${key} --for "1 hour" --reason "…"`] : []),
     ...(row.admit || row.hold !== undefined
       ? []
-      : [`mendflow breakers force-closed ${key} --for "15 minutes" --reason "…"`]),
+      : [`mendflow breakers force-close ${key} --for "15 minutes" --reason "…"`]),
   ];
 }
