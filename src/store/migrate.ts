@@ -90,6 +90,8 @@ async function checkChecksums(db: Db): Promise<void> {
 }
 
 async function keepChecksums(db: Db, names: readonly string[]): Promise<void> {
+  // Who ran nothing has nothing to keep, and would only meet the one that did at making this table.
+  if (names.length === 0) return;
   await db.query(
     `create table if not exists mendflow.migration_checksum (name text primary key, sha256 text not null);
      comment on table mendflow.migration_checksum is 'What each migration file held when it ran.';
