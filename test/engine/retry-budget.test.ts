@@ -8,7 +8,20 @@ const RUNS = 30;
 /** What the budget holds, and one for each ten seconds that this test may take. */
 const RETRIES_MAX = 10 + 6;
 
+interface Park {
+  readonly run: string;
+  readonly until: string;
+  readonly code: string;
+  readonly attempts: number;
+  readonly since: string;
+  readonly inMs: number;
+}
+
 let at: Outage;
+const parks = async (): Promise<Park[]> =>
+  await at.engine.rows(
+    `select run_key as run, until, code, attempts, since::text, (extract(epoch from wake_at - since) * 1000)::int as "inMs" from mendflow.parked_run`,
+  );
 beforeAll(async () => {
   at = await openOutage();
   await at.startWorker();
@@ -20,15 +33,18 @@ it('parks the runs of an upstream whose retries are spent, for a while and with 
   await setMode(at.engine.pool, 'http:api', { mode: 'observe', by: 'ann', why: 'test' });
   at.api.answer(503);
   const handles = await at.runs(RUNS, 'storm-');
-  const parks = async (): Promise<{ until: string; code: string; attempts: number; inMs: number }[]> =>
-    await at.engine.rows(
-      `select until, code, attempts, (extract(epoch from wake_at - since) * 1000)::int as "inMs" from mendflow.parked_run`,
-    );
-  for (let tries = 0; tries < 300 && (await parks()).length < RUNS; tries++) await sleep(100);
-  const waiting = await parks();
+  // The first park of each run: on a slow machine the first to park is awake again before the last one parks.
+  const firstParks = new Map<string, Park>();
+  for (let tries = 0; tries < 300 && firstParks.size < RUNS; tries++) {
+    for (const park of await parks()) if (!firstParks.has(park.run)) firstParks.set(park.run, park);
+    await sleep(100);
+  }
+  const waiting = [...firstParks.values()];
+  const asleep = new Set((await parks()).map(({ run, since }) => `${run} ${since}`));
+  const awakeAgain = waiting.filter(({ run, since }) => !asleep.has(`${run} ${since}`)).length;
   expect(waiting).toHaveLength(RUNS);
   expect(at.api.seen.length).toBeGreaterThan(RUNS);
-  expect(at.api.seen.length).toBeLessThanOrEqual(RUNS + RETRIES_MAX);
+  expect(at.api.seen.length).toBeLessThanOrEqual(RUNS + RETRIES_MAX + awakeAgain);
   const stoodBack = waiting.filter(({ inMs }) => inMs >= 14_000 && inMs <= 46_000);
   expect(stoodBack.length).toBeGreaterThanOrEqual(RUNS - RETRIES_MAX);
   expect(new Set(stoodBack.map(({ inMs }) => inMs)).size).toBeGreaterThan(1);
