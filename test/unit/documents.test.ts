@@ -174,8 +174,9 @@ const alternativesOf = (line: string): string[] => {
 describe('README', () => {
   const text = read('README.md');
 
-  it('shows code that is really in the project which `mendflow init` makes', () => {
-    const made = Object.values(projectFiles('x')).join('\n');
+  it('shows code that is really in the project which `mendflow init` makes, or in an example that runs as a test', () => {
+    const examples = ['mendflow.config.ts', 'activities.ts'].map((file) => read(`examples/upstream/${file}`));
+    const made = [...Object.values(projectFiles('x')), ...examples].join('\n');
     const blocks = blocksOf(text, 'ts');
     expect(blocks.length).toBeGreaterThan(2);
     for (const block of blocks) expect(made).toContain(block);
