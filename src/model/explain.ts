@@ -162,6 +162,7 @@ const failureOf = (outcome: Exclude<Scripted, 'ok'>): Failure =>
 
 const whySentence = {
   'never retried': 'Trying again would not help.',
+  'may have happened': 'It may have had its effect, and the stage is not idempotent.',
   'tries spent': 'So many failures of this kind do not pass by waiting.',
   'attempts spent': 'The attempts are spent.',
   'time spent': 'The time is spent.',

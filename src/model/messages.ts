@@ -114,7 +114,10 @@ export interface StageCall {
   readonly stage: string;
   readonly dataDate: string;
   readonly generation: number;
-  readonly policy: Pick<Policy, 'budget' | 'backoff' | 'slow'> & { readonly quarantineShareMax?: number };
+  readonly policy: Pick<Policy, 'budget' | 'backoff' | 'slow'> & {
+    readonly quarantineShareMax?: number;
+    readonly idempotent?: boolean;
+  };
   readonly grant: Grant;
   /** Where the last segment of a flow ended, for people. */
   readonly at?: string;

@@ -28,9 +28,10 @@ export interface Grant {
   readonly attemptBase: number;
 }
 
-/** Why nothing more is tried now. `not admitted`: a breaker refused the call, which costs no attempt. `tries spent`: of this very code. */
+/** Why nothing more is tried now. `not admitted`: a breaker refused the call, which costs no attempt. `tries spent`: of this very code. `may have happened`: the stage is not idempotent, and nobody knows whether the call had its effect. */
 export type Why =
   | 'never retried'
+  | 'may have happened'
   | 'tries spent'
   | 'attempts spent'
   | 'time spent'
@@ -84,6 +85,10 @@ export function standBack(
 const asksToWait = (failed: Failure): failed is Failure & { nextDelayMs: number } =>
   failed.nextDelayMs !== undefined && failed.nextDelayMs > 0;
 
+/** What is not idempotent is repeated only where the failed call is known to have changed nothing. */
+export const mayHaveHappened = ({ commit }: Pick<Failure, 'commit'>, policy: Pick<Policy, 'idempotent'>): boolean =>
+  policy.idempotent === false && commit === 'unknown';
+
 /** Counts one failure and says what follows. `now` in ms; `progressed` = records were committed since the last failure. */
 export function afterFailure(
   before: Tally,
@@ -107,6 +112,7 @@ export function afterFailure(
         : { ...past.perCode, [failed.code]: (past.perCode?.[failed.code] ?? 0) + 1 },
   };
   if (failed.class === 'permanent' || failed.class === 'data') return { next: 'stop', why: 'never retried', tally };
+  if (mayHaveHappened(failed, policy)) return { next: 'stop', why: 'may have happened', tally };
   if (failed.class === 'unknown' && tally.perClass.unknown! >= UNKNOWN_ATTEMPTS_MAX)
     return { next: 'stop', why: 'attempts spent', tally };
   if (triesMax !== undefined && tally.perCode![failed.code]! >= triesMax)

@@ -35,6 +35,11 @@ export interface Policy<Output = unknown> {
   readonly slow: Duration;
   /** Key of the declared upstream that the stage calls, such as `http:quake-api`: it then runs on the queue of that upstream, so that a hanging one starves nobody else. */
   readonly upstream?: string;
+  /**
+   * `false` for a stage whose effect must not come twice and that has no key to tell a repetition by, such as a payment without one. It is then called
+   * again only after failures that are known to have changed nothing; where that is in doubt the run asks, and a person looks first. Default `true`.
+   */
+  readonly idempotent?: boolean;
   /** Makes the stage skippable: what the rest of the run gets instead of its output. */
   readonly onSkip?: { readonly output: Output };
   /** For stages that move records: share of bad records, 0..1, above which the stage stops and the run asks. */

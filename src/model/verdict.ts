@@ -39,6 +39,8 @@ export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off';
   if (ended.why === 'retry budget spent') return { do: 'park', until: 'time', delayMs: standBackMs(failure) };
   // A name that does not exist, a disk that does not read: seen so often that time is not the cure.
   if (ended.why === 'tries spent') return { do: 'park', until: 'decision' };
+  // A payment that may have gone out: a person looks before it goes out again.
+  if (ended.why === 'may have happened') return { do: 'park', until: 'decision' };
   switch (failure.class) {
     case 'permanent':
     case 'data':

@@ -53,4 +53,16 @@ export const due = pipeline({
   },
 });
 
-export default pipelines(crowd, hang, once, due);
+/** What must not come twice. */
+export const payment = pipeline({
+  name: 'payment',
+  ...common,
+  stages: stages<Pick<Scripted, 'first'>>({
+    first: { ...quick, attempt: '1 second', idempotent: false, slow: '15 minutes' },
+  }),
+  async run({ first }) {
+    return await first({ n: 1 });
+  },
+});
+
+export default pipelines(crowd, hang, once, due, payment);

@@ -3,13 +3,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { codes, failure, type Code } from '../../src/model/failure.ts';
 import { document, standard } from '../../src/model/policy.ts';
+import type { Policy } from '../../src/model/spec.ts';
 import { afterFailure, delayAfter, emptyTally, grantOf, standBack, type Tally } from '../../src/model/retry-clock.ts';
 
 const grant = grantOf(standard);
 const middle = 0.5;
-const after = (before: Tally, code: Code, more: { now?: number; progressed?: boolean; askedMs?: number } = {}) =>
+const after = (
+  before: Tally,
+  code: Code,
+  more: { now?: number; progressed?: boolean; askedMs?: number; policy?: Policy } = {},
+) =>
   afterFailure(before, failure(code, 'x', more.askedMs === undefined ? {} : { nextDelayMs: more.askedMs }), {
-    policy: standard,
+    policy: more.policy ?? standard,
     grant,
     now: more.now ?? 0,
     random: middle,
@@ -132,6 +137,19 @@ describe('a budget', () => {
       expect(after(older, code)).toMatchObject({ next: 'retry', tally: { perCode: { [code]: 1 } } });
       expect(after({ ...tally, failures: 7 }, code, { progressed: true })).toMatchObject({ next: 'retry' });
     }
+  });
+
+  it('of what is not idempotent ends where the call may have had its effect', () => {
+    const payment = { ...standard, idempotent: false };
+    expect(after(emptyTally, 'net_reset', { policy: payment })).toMatchObject({
+      next: 'stop',
+      why: 'may have happened',
+    });
+    expect(after(emptyTally, 'net_refused', { policy: payment })).toMatchObject({ next: 'retry' });
+    expect(after(emptyTally, 'net_reset', { policy: { ...standard, idempotent: true } })).toMatchObject({
+      next: 'retry',
+    });
+    expect(after(emptyTally, 'breaker_open', { policy: payment })).toMatchObject({ next: 'stop', why: 'not admitted' });
   });
 
   it('that is spent by all runs together makes the stage stand back, and is no failure of its own', () => {

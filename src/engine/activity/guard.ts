@@ -7,9 +7,16 @@ import { activityInfo, CompleteAsyncError, Context, getClient, log } from '@temp
 import { ApplicationFailure, ApplicationFailureCategory, CancelledFailure } from '@temporalio/common';
 import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
-import type { Failure } from '../../model/failure.ts';
+import { CodedError, type Failure } from '../../model/failure.ts';
 import type { StageCall, StageFailure, Trouble } from '../../model/messages.ts';
-import { afterFailure, emptyTally, type Next, type Tally, standBack } from '../../model/retry-clock.ts';
+import {
+  afterFailure,
+  emptyTally,
+  mayHaveHappened,
+  type Next,
+  type Tally,
+  standBack,
+} from '../../model/retry-clock.ts';
 import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { withStage, type StageContext } from './context.ts';
 
@@ -73,8 +80,9 @@ export function guarded(code: StageCode, around: Around = {}) {
       return output;
     } catch (error) {
       if (error instanceof CompleteAsyncError) throw error;
-      if (context.signal.aborted) endedByCancellation(beat);
-      throw await failed(error, call, attempt, beat, { ...around, begun });
+      const cut = context.signal.aborted && wasCut(error, call);
+      if (context.signal.aborted && !cut) endedByCancellation(beat);
+      throw await failed(cut ? new CodedError('worker_lost') : error, call, attempt, beat, { ...around, begun });
     } finally {
       stop();
     }
@@ -125,6 +133,10 @@ function keepAlive(heartbeatTimeoutMs: number | undefined, beat: Beat): () => vo
 
 const isDone = (output: unknown): boolean =>
   !(output !== null && typeof output === 'object' && 'done' in output && output.done === false);
+
+/** A worker that shuts down in the middle of what must not come twice cannot hand it on: somebody has to look first. */
+const wasCut = (error: unknown, { policy }: StageCall): boolean =>
+  Context.current().cancellationDetails?.workerShutdown === true && mayHaveHappened(classify(error), policy);
 
 /** A worker that shuts down hands the stage on: the attempt is counted as ended, not as failed. */
 function endedByCancellation(beat: { tally: Tally; progressed: boolean }): never {
@@ -203,7 +215,10 @@ function affordable(
 
 /** What no time heals, or has not healed in the tries it has: a person is asked, whatever the breaker says. */
 const asks = ({ class: of }: Failure, next: Next): boolean =>
-  of === 'permanent' || of === 'data' || of === 'unknown' || (next.next === 'stop' && next.why === 'tries spent');
+  of === 'permanent' ||
+  of === 'data' ||
+  of === 'unknown' ||
+  (next.next === 'stop' && (next.why === 'tries spent' || next.why === 'may have happened'));
 
 /** One WARN per failed attempt, one ERROR for the last: documents 000 and 001. The driver's own text may quote a record, so it stays out. */
 function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageFailure, next: Next): void {

@@ -14,7 +14,7 @@ import type { Segment } from '../../flow/context.ts';
 import { ms } from '../../model/duration.ts';
 import { type Code, type Failure, failure, isCode, nonRetryableErrorTypes } from '../../model/failure.ts';
 import type { StageCall, StageFailure } from '../../model/messages.ts';
-import type { Grant, Tally } from '../../model/retry-clock.ts';
+import { type Grant, mayHaveHappened, type Tally } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
 import { historyIsLong, pastDeadline, type RunState } from './run-state.ts';
 import { refreshDetails, summarise } from './details.ts';
@@ -75,9 +75,12 @@ export async function attemptStage(
       }
     }
   } catch (error) {
-    return { failed: read(error, Date.now() - startedAt) };
+    return { failed: read(error, Date.now() - startedAt, target.policy) };
   }
 }
+
+/** How Temporal names attempts whose end nobody saw: it would make them again by itself. */
+const lostAttempts = ['TemporalTimeout:Heartbeat', 'TemporalTimeout:StartToClose'];
 
 function schedule(
   run: RunState,
@@ -87,14 +90,20 @@ function schedule(
   at: string | undefined,
 ): Promise<unknown> {
   const { policy, key } = target;
-  const { budget, backoff, slow, quarantineShareMax } = policy;
+  const { budget, backoff, slow, quarantineShareMax, idempotent } = policy;
   const call: StageCall = {
     pipeline: run.spec.name,
     runKey: run.key,
     stage: key,
     dataDate: run.args.dataDate,
     generation: run.generation,
-    policy: { budget, backoff, slow, ...(quarantineShareMax === undefined ? {} : { quarantineShareMax }) },
+    policy: {
+      budget,
+      backoff,
+      slow,
+      ...(quarantineShareMax === undefined ? {} : { quarantineShareMax }),
+      ...(idempotent === undefined ? {} : { idempotent }),
+    },
     grant: scheduling.grant,
     ...(at === undefined ? {} : { at }),
     ...(scheduling.acceptLoss ? { acceptLoss: scheduling.acceptLoss } : {}),
@@ -111,7 +120,7 @@ function schedule(
       backoffCoefficient: backoff.factor,
       maximumInterval: Math.max(ms(backoff.max), ms(backoff.first)),
       maximumAttempts: scheduling.grant.attemptsMax + LOST_ATTEMPTS_MAX,
-      nonRetryableErrorTypes: [...nonRetryableErrorTypes],
+      nonRetryableErrorTypes: [...nonRetryableErrorTypes, ...(idempotent === false ? lostAttempts : [])],
     },
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     summary: (target.summary ?? `${key} ${run.args.dataDate}${at === undefined ? '' : `, from ${at}`}`).slice(0, 200),
@@ -130,7 +139,7 @@ function isSegment(value: unknown): value is Segment<unknown> {
 }
 
 /** Judged by code and details, never by retryState: that says how Temporal stopped, not why. */
-function read(error: unknown, elapsedMs: number): StageFailure {
+function read(error: unknown, elapsedMs: number, policy: Policy): StageFailure {
   if (!(error instanceof ActivityFailure)) throw error;
   const { cause } = error;
   if (cause instanceof CancelledFailure) throw error;
@@ -141,12 +150,9 @@ function read(error: unknown, elapsedMs: number): StageFailure {
   }
   if (cause instanceof TimeoutFailure) {
     const tally = (cause.lastHeartbeatDetails as { tally?: Tally } | undefined)?.tally;
-    return ended(
-      timedOut(timeoutCodes[cause.timeoutType ?? ''] ?? 'attempt_timeout', tally?.lastCode),
-      Math.max(1, tally?.failures ?? 0),
-      elapsedMs,
-      'attempts spent',
-    );
+    const failed = timedOut(timeoutCodes[cause.timeoutType ?? ''] ?? 'attempt_timeout', tally?.lastCode);
+    const why = mayHaveHappened(failed, policy) ? 'may have happened' : 'attempts spent';
+    return ended(failed, Math.max(1, tally?.failures ?? 0), elapsedMs, why);
   }
   return ended(failure('unknown'), 1, elapsedMs, 'attempts spent');
 }

@@ -77,7 +77,7 @@ async function settleFailure(
   const { key, policy } = target;
   const granted = run.extensions[key];
   const attempts = used.grant.attemptBase + ended.attempts;
-  if (granted && ended.why !== 'never retried' && ended.why !== 'not admitted') {
+  if (granted && ended.why !== 'never retried' && ended.why !== 'may have happened' && ended.why !== 'not admitted') {
     delete run.extensions[key];
     await sleep(Math.max(1, ended.failure.nextDelayMs ?? 1_000), { summary: `${key}: wait before the added attempts` });
     return {
