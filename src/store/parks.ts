@@ -84,18 +84,18 @@ export async function isReleased(db: Db, at: ParkAt, epoch: number): Promise<boo
   return rows[0]?.released === true;
 }
 
-/** Stages that wait for an upstream: not let go yet, let go in this epoch and not gone yet; and stages that ask about a failure of it. */
+/** Stages that wait for an upstream: not let go yet, let go in this epoch and not gone yet; and stages that ask about its hold: a question about something else is none. */
 export async function countParks(
   db: Db,
   upstream: string,
-  epoch: number,
+  { epoch, hold }: { readonly epoch: number; readonly hold?: string | undefined },
 ): Promise<{ waiting: number; going: number; asking: number }> {
   const { rows } = await db.query<{ waiting: number; going: number; asking: number }>(
     `select count(*) filter (where until = 'upstream' and released_epoch is distinct from $2)::int as waiting,
        count(*) filter (where until = 'upstream' and released_epoch = $2)::int as going,
-       count(*) filter (where until = 'decision')::int as asking
+       count(*) filter (where until = 'decision' and code = $3)::int as asking
      from mendflow.parked_run where upstream = $1`,
-    [upstream, epoch],
+    [upstream, epoch, hold ?? null],
   );
   return rows[0]!;
 }

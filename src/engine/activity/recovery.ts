@@ -34,7 +34,7 @@ export function tickIn(tools: RecoveryTools): Recovering['tick'] {
     const breaker = await readBreaker(tools.pool, upstream);
     // Nobody declared it in this database: then nothing holds those who wait for it.
     const epoch = breaker?.epoch ?? 1;
-    const parks = await countParks(tools.pool, upstream, epoch);
+    const parks = await countParks(tools.pool, upstream, { epoch, hold: breaker?.hold });
     if (breaker?.why === 'hold') return await tickHeld(tools, breaker, parks, memo);
     if (breaker && !breaker.admit) return refused(tools, breaker, parks);
     if (breaker?.trial === true) return await tickTrial(tools, breaker, parks, memo);

@@ -49,7 +49,7 @@ export async function letGo(
     Context.current().heartbeat();
     const breaker = await wouldAdmit(pool, upstream);
     if (!breaker.admit || breaker.trial || breaker.epoch !== epoch) return ticked(1, 'Its breaker has moved.');
-    const { waiting, going } = await countParks(pool, upstream, epoch);
+    const { waiting, going } = await countParks(pool, upstream, { epoch });
     if (waiting === 0)
       return ticked(Math.min(going === 0 ? 1 : 1_000, pace.tellAgainMs), `${going} stages are on their way.`);
     if (going <= wave.size * (1 - BEGUN_SHARE)) {

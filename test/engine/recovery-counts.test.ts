@@ -1,0 +1,44 @@
+// What is promised here: recovery counts as waiting, as going and as asking who does so, and rows that were left behind hold up nobody.
+import type { Pool } from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Code, failure } from '../../src/model/failure.ts';
+import { openPool } from '../../src/store/db.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { countParks, writePark } from '../../src/store/parks.ts';
+import { freshDatabase } from '../support/database.ts';
+
+let pool: Pool;
+let close: () => Promise<void>;
+beforeAll(async () => {
+  const database = await freshDatabase();
+  await migrate(database.url);
+  pool = openPool({ url: database.url, applicationName: 'test' }, 2);
+  close = async () => {
+    await pool.end();
+    await database.drop();
+  };
+});
+afterAll(() => close());
+
+let parked = 0;
+/** A stage of a run of its own that waits at `http:<name>`. */
+async function park(upstream: string, until: 'upstream' | 'decision', code: Code): Promise<void> {
+  const runKey = `call/2026-11-21/${++parked}`;
+  const at = { runKey, workflowId: runKey, stage: 'ask' };
+  const failed = failure(code, 'For a test.', { upstream });
+  const rest = { token: `ask-${parked}`, since: Date.now(), attempts: 1, elapsedMs: 0, why: 'never retried' };
+  await writePark(pool, at, { ...rest, until, upstream, failure: failed }, until === 'decision' ? 'asking' : 'parked');
+}
+
+describe('who waits for an upstream', () => {
+  it('counts as asking about a hold who was stopped by what holds it, and nobody else', async () => {
+    const upstream = 'http:held';
+    await park(upstream, 'upstream', 'breaker_open');
+    await park(upstream, 'decision', 'http_404');
+    // Its deadline came while it waited: it asks about that.
+    await park(upstream, 'decision', 'breaker_open');
+    expect(await countParks(pool, upstream, { epoch: 1, hold: 'http_401' })).toMatchObject({ waiting: 1, asking: 0 });
+    await park(upstream, 'decision', 'http_401');
+    expect(await countParks(pool, upstream, { epoch: 1, hold: 'http_401' })).toMatchObject({ waiting: 1, asking: 1 });
+  });
+});
