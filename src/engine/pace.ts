@@ -20,6 +20,9 @@ export interface Pace {
   readonly sweepMs: number;
 }
 
+/** A run that was let go and has not gone after so many ms is waited for no more: it was told three times, and looks by itself. */
+export const lostMsOf = ({ tellAgainMs }: Pick<Pace, 'tellAgainMs'>): number => 3 * tellAgainMs;
+
 export const defaultPace: Pace = {
   recheckMs: 10 * 60_000,
   storeAwayMs: 30_000,

@@ -12,6 +12,14 @@ export interface ParkAt {
   readonly token: string;
 }
 
+/** Stages at an upstream. */
+export interface ParkCounts {
+  readonly waiting: number;
+  readonly going: number;
+  readonly lost: number;
+  readonly asking: number;
+}
+
 /** Writes or repairs the row of a park, and the run's state with it. A release given to this park stays. */
 export async function writePark(
   db: Db,
@@ -84,18 +92,23 @@ export async function isReleased(db: Db, at: ParkAt, epoch: number): Promise<boo
   return rows[0]?.released === true;
 }
 
-/** Stages that wait for an upstream: not let go yet, let go in this epoch and not gone yet; and stages that ask about its hold: a question about something else is none. */
+/**
+ * Stages that wait for an upstream: not let go yet; let go in this epoch and not gone yet; let go longer than `lostMs` ago;
+ * and stages that ask about its hold: a question about something else is none.
+ * A look that was under way as its park ended may have written the row anew. Nobody ever goes for such a row, so waves must not wait for it.
+ */
 export async function countParks(
   db: Db,
   upstream: string,
-  { epoch, hold }: { readonly epoch: number; readonly hold?: string | undefined },
-): Promise<{ waiting: number; going: number; asking: number }> {
-  const { rows } = await db.query<{ waiting: number; going: number; asking: number }>(
+  { epoch, hold, lostMs }: { readonly epoch: number; readonly hold?: string | undefined; readonly lostMs: number },
+): Promise<ParkCounts> {
+  const { rows } = await db.query<ParkCounts>(
     `select count(*) filter (where until = 'upstream' and released_epoch is distinct from $2)::int as waiting,
-       count(*) filter (where until = 'upstream' and released_epoch = $2)::int as going,
+       count(*) filter (where until = 'upstream' and released_epoch = $2 and released_at >= clock_timestamp() - $4 * interval '1 millisecond')::int as going,
+       count(*) filter (where until = 'upstream' and released_epoch = $2 and released_at < clock_timestamp() - $4 * interval '1 millisecond')::int as lost,
        count(*) filter (where until = 'decision' and code = $3)::int as asking
      from mendflow.parked_run where upstream = $1`,
-    [upstream, epoch, hold ?? null],
+    [upstream, epoch, hold ?? null, lostMs],
   );
   return rows[0]!;
 }
@@ -132,13 +145,20 @@ export async function releaseCanary(db: Db, upstream: string, epoch: number): Pr
   return rows[0];
 }
 
-/** Those that were let go and have not gone for so long: their signal may have been lost. Counts as letting go anew. */
-export async function releasedAgain(db: Db, upstream: string, epoch: number, olderMs: number): Promise<ParkAt[]> {
+/**
+ * Up to `limit` of those that were let go and have not gone for `olderMs`: their signal may have been lost. After `lostMs` nobody is told any more.
+ * Any of them, because the same ones each time would keep the others from their turn.
+ */
+export async function releasedAgain(
+  db: Db,
+  upstream: string,
+  { epoch, olderMs, lostMs, limit }: { epoch: number; olderMs: number; lostMs: number; limit: number },
+): Promise<ParkAt[]> {
   const { rows } = await db.query<ParkAt>(
-    `update mendflow.parked_run p set released_at = clock_timestamp()
-     where upstream = $1 and until = 'upstream' and released_epoch = $2 and released_at < clock_timestamp() - $3 * interval '1 millisecond'
-     returning ${parkAt}`,
-    [upstream, epoch, olderMs],
+    `select ${parkAt} from mendflow.parked_run p where upstream = $1 and until = 'upstream' and released_epoch = $2
+       and released_at between clock_timestamp() - $4 * interval '1 millisecond' and clock_timestamp() - $3 * interval '1 millisecond'
+     order by random() limit $5`,
+    [upstream, epoch, olderMs, lostMs, limit],
   );
   return rows;
 }

@@ -115,4 +115,22 @@ describe('an outage', () => {
     await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
     expect(await at.engine.result(handle!)).toMatchObject({ state: 'done' });
   });
+
+  it('lets all go although a row was left behind by a park that is over', async () => {
+    await setMode(at.engine.pool, 'http:api', { mode: 'forced_open', untilMs: 60_000, by: 'ann', why: 'test' });
+    const handles = await at.runs(4, 'ghost-');
+    await at.parked(4);
+    const { epoch } = await at.breaker();
+    // As a look writes it that was under way when its park ended: let go, and nobody will ever go for it.
+    await at.engine.rows(
+      `insert into mendflow.parked_run (run_key, stage, workflow_id, token, until, code, class, text, attempts, elapsed_ms, since, upstream, released_at, released_epoch)
+       select run_key, 'before', workflow_id, 'before-1', until, code, class, text, attempts, elapsed_ms, since, upstream, clock_timestamp(), $1
+       from mendflow.parked_run order by run_key limit 1`,
+      [epoch],
+    );
+    await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
+    for (const handle of handles) expect(await at.engine.result(handle)).toMatchObject({ state: 'done' });
+    // Watch removes it, now that its run has ended.
+    await at.parked(0);
+  });
 });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Code, failure } from '../../src/model/failure.ts';
 import { openPool } from '../../src/store/db.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import { countParks, writePark } from '../../src/store/parks.ts';
+import { countParks, releasedAgain, releaseWave, writePark } from '../../src/store/parks.ts';
 import { freshDatabase } from '../support/database.ts';
 
 let pool: Pool;
@@ -37,8 +37,47 @@ describe('who waits for an upstream', () => {
     await park(upstream, 'decision', 'http_404');
     // Its deadline came while it waited: it asks about that.
     await park(upstream, 'decision', 'breaker_open');
-    expect(await countParks(pool, upstream, { epoch: 1, hold: 'http_401' })).toMatchObject({ waiting: 1, asking: 0 });
+    expect(await countParks(pool, upstream, { epoch: 1, hold: 'http_401', lostMs: 1_000 })).toMatchObject({
+      waiting: 1,
+      asking: 0,
+    });
     await park(upstream, 'decision', 'http_401');
-    expect(await countParks(pool, upstream, { epoch: 1, hold: 'http_401' })).toMatchObject({ waiting: 1, asking: 1 });
+    expect(await countParks(pool, upstream, { epoch: 1, hold: 'http_401', lostMs: 1_000 })).toMatchObject({
+      waiting: 1,
+      asking: 1,
+    });
+  });
+
+  it('gives up a row that was let go and that nobody goes for', async () => {
+    const upstream = 'http:back';
+    for (let nth = 0; nth < 3; nth++) await park(upstream, 'upstream', 'breaker_open');
+    await releaseWave(pool, upstream, 4, 2);
+    await pool.query(
+      `update mendflow.parked_run set released_at = released_at - interval '20 seconds'
+       where (workflow_id, stage) = (select workflow_id, stage from mendflow.parked_run where upstream = $1 and released_epoch = 4 limit 1)`,
+      [upstream],
+    );
+    const again = { epoch: 4, olderMs: 10_000, limit: 500 };
+    expect(await countParks(pool, upstream, { epoch: 4, lostMs: 30_000 })).toMatchObject({
+      waiting: 1,
+      going: 2,
+      lost: 0,
+    });
+    expect(await releasedAgain(pool, upstream, { ...again, lostMs: 30_000 })).toHaveLength(1);
+    expect(await countParks(pool, upstream, { epoch: 4, lostMs: 15_000 })).toMatchObject({
+      waiting: 1,
+      going: 1,
+      lost: 1,
+    });
+    expect(await releasedAgain(pool, upstream, { ...again, lostMs: 15_000 })).toEqual([]);
+  });
+
+  it('tells a few at a time, however many have not gone', async () => {
+    const upstream = 'http:many';
+    for (let nth = 0; nth < 5; nth++) await park(upstream, 'upstream', 'breaker_open');
+    await releaseWave(pool, upstream, 1, 5);
+    const again = { epoch: 1, olderMs: 0, lostMs: 30_000 };
+    expect(await releasedAgain(pool, upstream, { ...again, limit: 2 })).toHaveLength(2);
+    expect(await releasedAgain(pool, upstream, { ...again, limit: 500 })).toHaveLength(5);
   });
 });

@@ -5,8 +5,8 @@ import { Context, getClient } from '@temporalio/activity';
 import type { Pool } from 'pg';
 import { inWords } from '../../model/duration.ts';
 import { type BreakerRow, readBreaker, tickBreaker, wouldAdmit } from '../../store/breakers.ts';
-import { countParks, releaseCanary, releasedAgain } from '../../store/parks.ts';
-import type { Pace } from '../pace.ts';
+import { countParks, type ParkCounts, releaseCanary, releasedAgain } from '../../store/parks.ts';
+import { lostMsOf, type Pace } from '../pace.ts';
 import type { RecoveryMemo, Recovering, Ticked } from '../workflow/recovery.ts';
 import { letGo } from './waves.ts';
 import { wake } from './wake.ts';
@@ -24,8 +24,8 @@ export interface RecoveryTools {
 const CANARY_MS = 5_000;
 /** Canaries that are gone are skipped, so many in one round. */
 const SKIPPED_MAX = 50;
-
-type Counts = Awaited<ReturnType<typeof countParks>>;
+/** So many are told again in one round. */
+const TOLD_MAX = 500;
 
 export function tickIn(tools: RecoveryTools): Recovering['tick'] {
   return async ({ upstream, memo }) => {
@@ -34,19 +34,35 @@ export function tickIn(tools: RecoveryTools): Recovering['tick'] {
     const breaker = await readBreaker(tools.pool, upstream);
     // Nobody declared it in this database: then nothing holds those who wait for it.
     const epoch = breaker?.epoch ?? 1;
-    const parks = await countParks(tools.pool, upstream, { epoch, hold: breaker?.hold });
+    const parks = await countParks(tools.pool, upstream, { epoch, hold: breaker?.hold, lostMs: lostMsOf(tools.pace) });
     if (breaker?.why === 'hold') return await tickHeld(tools, breaker, parks, memo);
     if (breaker && !breaker.admit) return refused(tools, breaker, parks);
     if (breaker?.trial === true) return await tickTrial(tools, breaker, parks, memo);
-    const again = await releasedAgain(tools.pool, upstream, epoch, tools.pace.tellAgainMs);
-    await wake(tools.pool, getClient(), again);
-    if (parks.waiting + parks.going === 0) return nobodyWaits(tools, upstream, breaker);
-    return await letGo(tools, { upstream, epoch, callsPerSecond: breaker?.callsPerSecond }, memo);
+    const toldAgainAt = await tellAgain(tools, upstream, epoch, memo);
+    const ticked =
+      parks.waiting + parks.going === 0
+        ? nobodyWaits(tools, upstream, breaker)
+        : await letGo(tools, { upstream, epoch, callsPerSecond: breaker?.callsPerSecond }, memo);
+    return { ...ticked, memo: { ...ticked.memo, toldAgainAt } };
   };
 }
 
+/** Once in a while, whoever was let go lately: at most three times each. Returns when. */
+async function tellAgain(
+  { pool, pace }: RecoveryTools,
+  upstream: string,
+  epoch: number,
+  { toldAgainAt }: RecoveryMemo,
+): Promise<number> {
+  const now = Date.now();
+  if (toldAgainAt !== undefined && now - toldAgainAt < pace.tellAgainMs) return toldAgainAt;
+  const which = { epoch, olderMs: pace.tellAgainMs, lostMs: lostMsOf(pace), limit: TOLD_MAX };
+  await wake(pool, getClient(), await releasedAgain(pool, upstream, which));
+  return now;
+}
+
 /** Open, gated or forced open: time, the upstream or an operator ends it. */
-function refused({ pace }: RecoveryTools, breaker: BreakerRow, parks: Counts): Ticked {
+function refused({ pace }: RecoveryTools, breaker: BreakerRow, parks: ParkCounts): Ticked {
   return {
     memo: {},
     nextInMs: Math.min(Math.max(breaker.retryMs, 100), pace.tickMaxMs),
@@ -60,13 +76,13 @@ function refused({ pace }: RecoveryTools, breaker: BreakerRow, parks: Counts): T
 async function tickTrial(
   tools: RecoveryTools,
   breaker: BreakerRow,
-  parks: Counts,
+  parks: ParkCounts,
   memo: RecoveryMemo,
 ): Promise<Ticked> {
   const told = `**${breaker.key}** is to be tried again (${breaker.why} since ${since(breaker)}).`;
   const round = { memo, nextInMs: 1_000, over: false, probe: false };
   if (tools.hasProbe(breaker.key)) return { ...round, nextInMs: 100, probe: true, text: `${told} Its probe goes.` };
-  if (parks.waiting + parks.going === 0)
+  if (waiters(parks) === 0)
     return { ...round, over: true, nextInMs: tools.pace.lingerMs, text: `${told} Nobody waits.` };
   const sent = memo.canary;
   const now = Date.now();
@@ -81,19 +97,24 @@ async function tickTrial(
 }
 
 /** A wrong setting heals by people alone: one run asks for all. Where nobody asks any more, one is sent to find out. */
-async function tickHeld(tools: RecoveryTools, breaker: BreakerRow, parks: Counts, memo: RecoveryMemo): Promise<Ticked> {
+async function tickHeld(
+  tools: RecoveryTools,
+  breaker: BreakerRow,
+  parks: ParkCounts,
+  memo: RecoveryMemo,
+): Promise<Ticked> {
   const { key } = breaker;
   const now = Date.now();
   const print = tools.printOf(key);
   const nextInMs = Math.min(Math.max(breaker.retryMs, 1_000), tools.pace.tickMaxMs);
   const held = `**${key}** is held since ${since(breaker)} by ${breaker.hold}.`;
-  if (parks.waiting + parks.going > 0 && print !== undefined && (await wouldAdmit(tools.pool, key, { print })).trial)
+  if (waiters(parks) > 0 && print !== undefined && (await wouldAdmit(tools.pool, key, { print })).trial)
     return await tickTrial(tools, { ...breaker, why: 'held, and the credential was renewed,' }, parks, memo);
   const quietSince = parks.asking > 0 ? undefined : (memo.unaskedSince ?? now);
   const round = { over: false, probe: false };
   if (quietSince === undefined)
     return { ...round, memo: {}, nextInMs, text: `${held} A run asks for all. ${waiting(parks)}` };
-  if (now - quietSince < tools.pace.unaskedMs || parks.waiting + parks.going === 0)
+  if (now - quietSince < tools.pace.unaskedMs || waiters(parks) === 0)
     return {
       ...round,
       memo: { unaskedSince: quietSince },
@@ -132,4 +153,5 @@ function nobodyWaits({ pace }: RecoveryTools, upstream: string, breaker: Breaker
 }
 
 const since = ({ changedAt }: BreakerRow): string => new Date(changedAt).toISOString();
-const waiting = ({ waiting: n, going }: Counts): string => `${n + going} stages wait for it.`;
+const waiters = ({ waiting, going, lost }: ParkCounts): number => waiting + going + lost;
+const waiting = (parks: ParkCounts): string => `${waiters(parks)} stages wait for it.`;

@@ -6,6 +6,7 @@ import { Context, getClient } from '@temporalio/activity';
 import { CALLS_PER_SECOND } from '../../model/upstream.ts';
 import { wouldAdmit } from '../../store/breakers.ts';
 import { countParks, releaseWave } from '../../store/parks.ts';
+import { lostMsOf } from '../pace.ts';
 import type { RecoveryMemo, Ticked } from '../workflow/recovery.ts';
 import type { RecoveryTools } from './recovery.ts';
 import { wake } from './wake.ts';
@@ -49,7 +50,7 @@ export async function letGo(
     Context.current().heartbeat();
     const breaker = await wouldAdmit(pool, upstream);
     if (!breaker.admit || breaker.trial || breaker.epoch !== epoch) return ticked(1, 'Its breaker has moved.');
-    const { waiting, going } = await countParks(pool, upstream, { epoch });
+    const { waiting, going } = await countParks(pool, upstream, { epoch, lostMs: lostMsOf(pace) });
     if (waiting === 0)
       return ticked(Math.min(going === 0 ? 1 : 1_000, pace.tellAgainMs), `${going} stages are on their way.`);
     if (going <= wave.size * (1 - BEGUN_SHARE)) {

@@ -22,6 +22,8 @@ export interface RecoveryMemo {
   readonly canary?: { readonly epoch: number; readonly at: number };
   /** Since when nobody asks about a hold, in ms. */
   readonly unaskedSince?: number;
+  /** When those that were let go and have not gone were told again, in ms. */
+  readonly toldAgainAt?: number;
 }
 
 /** The one argument of the workflow. */
