@@ -1,7 +1,7 @@
 // What lives here: telling parked runs to go on.
 // Invariant: a few signals at a time; a run that is gone loses its row; a signal that fails leaves the row as it is, to be sent again.
 // Apart because canaries, waves and repeats all do it.
-import { log } from '@temporalio/activity';
+import { Context, log } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/common';
 import type { Pool } from 'pg';
@@ -23,6 +23,8 @@ export async function eachOf<T>(all: readonly T[], atOnceMax: number, work: (one
 export async function wake(pool: Pool, client: Client, parks: readonly ParkAt[], pass = false): Promise<number> {
   let reached = 0;
   await eachOf(parks, AT_ONCE_MAX, async (park) => {
+    // A wave of thousands takes longer than a worker may be silent.
+    Context.current().heartbeat();
     const call: WakeCall = { token: park.token, ...(pass ? { pass } : {}) };
     try {
       await client.workflow.getHandle(park.workflowId).signal('wake', call);
