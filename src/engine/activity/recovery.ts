@@ -22,6 +22,11 @@ export interface RecoveryTools {
 
 /** A canary gets so long to make its call before another one is sent. */
 const CANARY_MS = 5_000;
+/**
+ * Where it changed nothing about a hold, the next one waits twice as long as the one before, up to so long: workers with different credentials
+ * take each other's for renewed.
+ */
+const CANARY_MAX_MS = 10 * 60_000;
 /** Canaries that are gone are skipped, so many in one round. */
 const SKIPPED_MAX = 50;
 /** So many are told again in one round. */
@@ -81,20 +86,28 @@ async function tickTrial(
 ): Promise<Ticked> {
   const told = `**${breaker.key}** is to be tried again (${breaker.why} since ${since(breaker)}).`;
   const round = { memo, nextInMs: 1_000, over: false, probe: false };
-  if (tools.hasProbe(breaker.key)) return { ...round, nextInMs: 100, probe: true, text: `${told} Its probe goes.` };
+  const held = breaker.hold !== undefined;
+  const probes = tools.hasProbe(breaker.key);
+  if (probes && !held) return { ...round, nextInMs: 100, probe: true, text: `${told} Its probe goes.` };
   if (waiters(parks) === 0)
     return { ...round, over: true, nextInMs: tools.pace.lingerMs, text: `${told} Nobody waits.` };
-  const sent = memo.canary;
+  const sent = held || memo.canary?.epoch === breaker.epoch ? memo.canary : undefined;
   const now = Date.now();
-  if (sent?.epoch === breaker.epoch && now - sent.at < CANARY_MS)
-    return { ...round, text: `${told} A canary is on its way. ${waiting(parks)}` };
+  const leftMs = sent ? sent.at + canaryWaitMs(held ? sent.no : 0) - now : 0;
+  if (sent && leftMs > 0)
+    return {
+      ...round,
+      nextInMs: held ? Math.min(leftMs, tools.pace.tickMaxMs) : 1_000,
+      text: `${told} The last to try went at ${new Date(sent.at).toISOString()}. ${waiting(parks)}`,
+    };
+  const canary = { epoch: breaker.epoch, at: now, no: sent ? (sent.no ?? 0) + 1 : 0 };
+  if (probes) return { ...round, memo: { canary }, nextInMs: 100, probe: true, text: `${told} Its probe goes.` };
   await sendCanary(tools, breaker, false);
-  return {
-    ...round,
-    memo: { canary: { epoch: breaker.epoch, at: now } },
-    text: `${told} A canary was sent. ${waiting(parks)}`,
-  };
+  return { ...round, memo: { canary }, text: `${told} A canary was sent. ${waiting(parks)}` };
 }
+
+/** How long canary `no` (from 0) of a hold is waited for. */
+const canaryWaitMs = (no = 0): number => Math.min(CANARY_MS * 2 ** no, CANARY_MAX_MS);
 
 /** A wrong setting heals by people alone: one run asks for all. Where nobody asks any more, one is sent to find out. */
 async function tickHeld(
@@ -112,19 +125,20 @@ async function tickHeld(
     return await tickTrial(tools, { ...breaker, why: 'held, and the credential was renewed,' }, parks, memo);
   const quietSince = parks.asking > 0 ? undefined : (memo.unaskedSince ?? now);
   const round = { over: false, probe: false };
+  const sent = memo.canary ? { canary: memo.canary } : {};
   if (quietSince === undefined)
-    return { ...round, memo: {}, nextInMs, text: `${held} A run asks for all. ${waiting(parks)}` };
+    return { ...round, memo: sent, nextInMs, text: `${held} A run asks for all. ${waiting(parks)}` };
   if (now - quietSince < tools.pace.unaskedMs || waiters(parks) === 0)
     return {
       ...round,
-      memo: { unaskedSince: quietSince },
+      memo: { ...sent, unaskedSince: quietSince },
       nextInMs: Math.min(nextInMs, tools.pace.unaskedMs),
       text: `${held} ${waiting(parks)}`,
     };
   await sendCanary(tools, breaker, true);
   return {
     ...round,
-    memo: { unaskedSince: now },
+    memo: { ...sent, unaskedSince: now },
     nextInMs,
     text: `${held} Nobody asks, so one run was sent to find out.`,
   };

@@ -18,8 +18,8 @@ import { healQueueOf, upstreamQueueOf } from '../../model/ids.ts';
 export interface RecoveryMemo {
   /** The wave under way: of which epoch, how many there were before it, how many runs it let go. */
   readonly wave?: { readonly epoch: number; readonly no: number; readonly size: number };
-  /** When a canary was sent last, in ms, and in which epoch. */
-  readonly canary?: { readonly epoch: number; readonly at: number };
+  /** When a canary was sent last, in ms, in which epoch, and how many before it in this hold. */
+  readonly canary?: { readonly epoch: number; readonly at: number; readonly no?: number };
   /** Since when nobody asks about a hold, in ms. */
   readonly unaskedSince?: number;
   /** When those that were let go and have not gone were told again, in ms. */
