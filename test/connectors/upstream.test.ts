@@ -119,28 +119,36 @@ describe('an outage', () => {
 });
 
 describe('what proves an upstream up, and what says nothing', () => {
-  it.each(['http_404', 'http_404_not_yet', 'http_400', 'record_invalid', 'answer_changed'] as const)(
-    '%s is an answer',
+  it.each([
+    'http_404',
+    'http_404_not_yet',
+    'http_400',
+    'record_invalid',
+    'answer_changed',
+    'pg_schema',
+    'pg_conflict',
+  ] as const)('%s is an answer', async (code) => {
+    const { key, say } = await two();
+    await say('http_503');
+    await say('http_503');
+    expect(await say(code)).toBe(code);
+    await until(async () => (await readBreaker(scene.pool, key))!.consecutive === 0);
+    await say('http_503');
+    expect(await stateOf(key)).toBe('closed');
+  });
+
+  it.each(['code_bug', 'disk_full', 'unknown', 'breaker_open', 'lease_held'] as const)(
+    '%s hands a trial back',
     async (code) => {
-      const { key, say } = await two();
-      await say('http_503');
-      await say('http_503');
+      const { key, say, ok } = await two();
+      await trip(say);
+      await sleep(450);
       expect(await say(code)).toBe(code);
-      await until(async () => (await readBreaker(scene.pool, key))!.consecutive === 0);
-      await say('http_503');
-      expect(await stateOf(key)).toBe('closed');
+      expect(await stateOf(key)).toBe('half_open');
+      expect(await ok()).toBe('ok');
+      expect(await stateOf(key)).toBe('ramping');
     },
   );
-
-  it.each(['code_bug', 'disk_full', 'unknown', 'breaker_open'] as const)('%s hands a trial back', async (code) => {
-    const { key, say, ok } = await two();
-    await trip(say);
-    await sleep(450);
-    expect(await say(code)).toBe(code);
-    expect(await stateOf(key)).toBe('half_open');
-    expect(await ok()).toBe('ok');
-    expect(await stateOf(key)).toBe('ramping');
-  });
 
   it('a call that we stopped ourselves hands its trial back and throws what it was stopped with', async () => {
     const { key, one, say, ok } = await two();

@@ -2,7 +2,7 @@
 // Invariant: pure; only an answer proves an upstream up, only its own fault counts against it, and our own doing says nothing.
 // Apart because it is the one table between failures and breakers.
 import { classify } from '../../model/classify.ts';
-import { codes, CodedError, type Failure, rowOf } from '../../model/failure.ts';
+import { type Code, codes, CodedError, type Failure, rowOf } from '../../model/failure.ts';
 import type { Upstream } from '../../model/upstream.ts';
 
 export type Outcome =
@@ -25,6 +25,8 @@ const answered: ReadonlySet<string> = new Set([
   'postgres-schema',
   'records',
 ]);
+/** Of others' fault and still answered: another transaction or an older attempt of ours is in the way, the database itself is well. */
+const inTheWay: ReadonlySet<Code> = new Set<Code>(['pg_conflict', 'lease_held']);
 /** A 429 that does not say how long. */
 const GATE_MS = 10_000;
 
@@ -41,7 +43,11 @@ export function outcomeOf(failed: Failure): Outcome {
     (runbook === 'credentials' || failed.code === 'pg_auth')
   )
     return { kind: 'held', code: failed.code };
-  if (failed.fault === 'upstream' && (failed.class === 'transient' || failed.class === 'delayed'))
+  if (
+    failed.fault === 'upstream' &&
+    (failed.class === 'transient' || failed.class === 'delayed') &&
+    !inTheWay.has(failed.code)
+  )
     return { kind: 'fail', waitMs: failed.nextDelayMs ?? 0 };
   return { kind: answered.has(runbook) ? 'ok' : 'ignored' };
 }
