@@ -231,6 +231,19 @@ describe('a credential that is refused', () => {
     await until(async () => (await codeOf(other.at(key).call(() => Promise.resolve()))) === 'ok');
   });
 
+  it('is held by the credential that was sent, not by one that came while the answer was on its way', async () => {
+    const secrets = { TOKEN: 'old' };
+    const { key, one, ok } = await two({ headers }, secrets);
+    const sentWithOld = async (): Promise<never> => {
+      secrets.TOKEN = 'new';
+      return await fails('http_401')();
+    };
+    expect(await codeOf(one.at(key).call(sentWithOld))).toBe('http_401');
+    expect((await readBreaker(scene.pool, key))!.hold).toBe('http_401');
+    await until(async () => (await ok()) === 'ok', 5_000);
+    expect(await stateOf(key)).toBe('ramping');
+  });
+
   it('is tried again by itself after the cooldown once the credential is another', async () => {
     const secrets = { TOKEN: 'old' };
     const { key, one, say, ok } = await two({ headers }, secrets);

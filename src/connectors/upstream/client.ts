@@ -111,6 +111,7 @@ async function run<T>(
   limits: { timeoutMs: number; slowMs: number },
 ): Promise<T> {
   let slow = false;
+  let print: string | undefined;
   // Only the end of a trial decides, so nobody has to know that it is slow.
   const watch = leave.token === undefined && limits.slowMs < limits.timeoutMs;
   const clock = watch
@@ -122,6 +123,8 @@ async function run<T>(
   try {
     // It may have been stopped while it waited for the store or for its slot; a signal tells its listeners only once.
     options.signal?.throwIfAborted();
+    // Read before anything is sent: a credential that is renewed while the answer is on its way was not the refused one.
+    print = printOf(entry.declared.headers, cache.readSecret);
     const result = await toTheEnd(entry.key, work, options.signal, limits.timeoutMs);
     entry.budget = succeed(entry.budget);
     if (leave.token === undefined) countOk(entry, leave, slow);
@@ -136,7 +139,7 @@ async function run<T>(
     const shown = named(error, entry.key, entry.declared);
     const ours = shown.failure.upstream === entry.key;
     const outcome: Outcome = ours ? outcomeOf(shown.failure) : { kind: 'ignored' };
-    const effect = await settle(cache, entry, leave, outcome, slow);
+    const effect = await settle(cache, entry, leave, outcome, slow, print);
     // One run asks about a credential; all others that meet the same refusal wait for its answer.
     if (outcome.kind === 'held' && effect !== 'held' && effect !== 'unheld')
       throw refusal(entry, { why: entry.b.hold ? 'hold' : 'open', retryMs: entry.b.settings.cooldownMs });
@@ -153,12 +156,9 @@ async function settle(
   leave: Leave,
   outcome: Outcome,
   slow: boolean,
+  print?: string,
 ): Promise<string | undefined> {
-  if (outcome.kind === 'held')
-    return await tell(cache, entry, leave, {
-      hold: outcome.code,
-      print: printOf(entry.declared.headers, cache.readSecret),
-    });
+  if (outcome.kind === 'held') return await tell(cache, entry, leave, { hold: outcome.code, print });
   if (leave.token !== undefined)
     return await tell(cache, entry, leave, {
       ok: outcome.kind === 'ok' ? 1 : 0,
