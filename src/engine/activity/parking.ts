@@ -12,7 +12,11 @@ import type { Pace } from '../pace.ts';
 import { startRecovery, type Where } from '../recoveries.ts';
 import type { Healing, ParkCall } from '../workflow/heal.ts';
 
-type Look = 'go' | 'wait' | 'store away';
+/** `open to all`: nobody let this run go, but the row admits everybody. */
+type Look = 'released' | 'open to all' | 'wait' | 'store away';
+
+/** Who was refused a moment ago is refused again, so it waits for so long at least. */
+const REFUSED_MS = 1_000;
 
 export function parkIn(pool: Pool, where: Where, pace: Pace): Healing['park'] {
   return async (call: ParkCall) => {
@@ -28,11 +32,15 @@ export function parkIn(pool: Pool, where: Where, pace: Pace): Healing['park'] {
       });
       return 'store away';
     });
-    if (look === 'go') return 'upstream';
-    if (park.until === 'upstream' && park.upstream !== undefined) await makeSure(where, park.upstream, call);
+    const restMs = look === 'open to all' ? restOf(park, pace, now) : 0;
+    if (look === 'released' || (look === 'open to all' && restMs <= 0)) return 'upstream';
+    // While the row admits everybody nothing is to be recovered; the worker that refused is to learn of it.
+    if (look !== 'open to all' && park.until === 'upstream' && park.upstream !== undefined)
+      await makeSure(where, park.upstream, call);
     const carryInMs = call.carryAfterMs === undefined ? Infinity : info.scheduledTimestampMs + call.carryAfterMs - now;
     if (carryInMs <= 0 && look !== 'store away') return 'carry';
-    const recheckMs = look === 'store away' ? pace.storeAwayMs : pace.recheckMs * (0.8 + 0.4 * Math.random());
+    const recheckMs =
+      restMs > 0 ? restMs : look === 'store away' ? pace.storeAwayMs : pace.recheckMs * (0.8 + 0.4 * Math.random());
     throw ApplicationFailure.create({
       message: `Waits ${forWhat(park)}.`,
       type: 'still_parked',
@@ -52,13 +60,20 @@ async function lookAfter(pool: Pool, call: ParkCall): Promise<Look> {
       if (park.until !== 'upstream' || park.upstream === undefined) return 'wait';
       const breaker = await wouldAdmit(client, park.upstream);
       const released = breaker.admit && (await isReleased(client, { ...at, token: park.token }, breaker.epoch));
-      return released || isOpenToAll(breaker) ? 'go' : 'wait';
+      return released ? 'released' : isOpenToAll(breaker) ? 'open to all' : 'wait';
     }),
   );
 }
 
 /** While it ramps up, or is to be tried, only those go on who were let go: all at once would bring the upstream down again. */
 const isOpenToAll = ({ admit, trial, state }: Admission): boolean => admit && !trial && state !== 'ramping';
+
+/** A worker that has lost the store has a breaker of its own. To be sent there again at once would be refused at once, over and over. */
+function restOf({ failure, since }: Park, pace: Pace, now: number): number {
+  if (failure.code !== 'breaker_open') return 0;
+  const restMs = Math.min(Math.max(failure.nextDelayMs ?? 0, REFUSED_MS), pace.storeAwayMs);
+  return Math.max(0, since + restMs - now);
+}
 
 /** The row is written by now, so a recovery that cannot be started here is started by watch. */
 async function makeSure(where: Where, upstream: string, call: ParkCall): Promise<void> {
