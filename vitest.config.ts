@@ -2,7 +2,7 @@
 // Invariant: no retries, and a package name of our own means the sources, not what was built before.
 // Apart from the acceptance tests, which take minutes and have their own config.
 import { defineConfig } from 'vitest/config';
-import { outageTests, shared } from './test/support/projects.ts';
+import { longTests, shared } from './test/support/projects.ts';
 
 const needsStack = { globalSetup: ['test/support/stack.ts'], hookTimeout: 60_000 };
 
@@ -34,7 +34,7 @@ export default defineConfig({
           // What was broken on purpose may rightly wait most of a minute before it is tried again.
           testTimeout: 180_000,
           include: ['test/chaos/**/*.test.ts'],
-          exclude: outageTests,
+          exclude: longTests,
         },
       },
     ],

@@ -22,10 +22,11 @@ export const shared = {
   test: { pool: 'forks' as const, testTimeout: 60_000, retry: 0 },
 };
 
-/** What takes minutes and counts by the second; `npm run test:outage` runs them one after another. */
-export const outageTests = [
+/** What takes minutes, or counts by the second; `npm run test:long` runs them one after another. */
+export const longTests = [
   'test/chaos/breaker-race.test.ts',
   'test/chaos/daily-kill.test.ts',
   'test/chaos/parking-*.test.ts',
-  'test/chaos/recovery-herd.test.ts',
+  'test/chaos/recovery-*.test.ts',
+  'test/chaos/run-kill.test.ts',
 ];
