@@ -314,6 +314,31 @@ describe('what a caller gets', () => {
     expect(performance.now() - begun).toBeLessThan(2_000);
   });
 
+  it('waits for work that it stopped itself, such as a load that closes its chunk', async () => {
+    const { key, one } = await two();
+    const stop = new AbortController();
+    let ended = false;
+    const call = one.at(key).call(
+      async (signal) => {
+        await sleep(9_000, undefined, { signal }).catch(() => sleep(600));
+        ended = true;
+        throw signal.reason;
+      },
+      { signal: stop.signal },
+    );
+    stop.abort(new Error('shutting down'));
+    await expect(call).rejects.toThrow('shutting down');
+    expect(ended).toBe(true);
+  });
+
+  it('leaves work that does not end when stopped at the hard timeout', async () => {
+    const { key, one } = await two({ timeout: '300 milliseconds' });
+    const stop = new AbortController();
+    const call = one.at(key).call(() => new Promise(() => undefined), { signal: stop.signal });
+    stop.abort(new Error('shutting down'));
+    await expect(call).rejects.toThrow('shutting down');
+  });
+
   it('names the upstream, applies its codes, and leaves the failure of another upstream alone', async () => {
     const { key, one, say } = await two({ codes: { http_404: 'http_404_not_yet' } });
     expect(await say('http_404')).toBe('http_404_not_yet');

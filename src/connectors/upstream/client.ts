@@ -19,7 +19,7 @@ import { refusal } from './words.ts';
 
 /** After a no to a trial the store is not asked again for so long. */
 const REFUSED_MS = 250;
-/** Work that was told to stop may say so itself within this time; then it is left behind. */
+/** Work whose time is up may say so itself within this time; then it is left behind. */
 const GRACE_MS = 250;
 
 export function upstreamClient(cache: Cache, entry: Entry): UpstreamClient {
@@ -173,7 +173,10 @@ async function settle(
   else if (slow) await countBad(cache, entry, leave, slow, { fail: false });
 }
 
-/** Runs the work until it ends, time is up or the caller stops it. Work that does not end when told to is left behind. */
+/**
+ * Runs the work until it ends or time is up; then work that does not end when told to is left behind. A caller who stops it gets its
+ * end, too: what still writes while its caller has gone on would meet its own successor.
+ */
 async function toTheEnd<T>(
   key: string,
   work: (signal: AbortSignal) => Promise<T>,
@@ -183,16 +186,14 @@ async function toTheEnd<T>(
   const stop = new AbortController();
   const hard = new AbortController();
   let grace: NodeJS.Timeout | undefined;
-  const end = (reason: unknown): void => {
-    stop.abort(reason);
-    grace ??= setTimeout(() => hard.abort(reason), GRACE_MS);
-  };
-  const stopped = (): void => end(signal!.reason);
+  const stopped = (): void => stop.abort(signal!.reason);
   signal?.addEventListener('abort', stopped, { once: true });
   let late = false;
   const timer = setTimeout(() => {
     late = true;
-    end(new DOMException(`${key} did not answer within ${timeoutMs} ms.`, 'TimeoutError'));
+    const reason = new DOMException(`${key} did not answer within ${timeoutMs} ms.`, 'TimeoutError');
+    stop.abort(reason);
+    grace = setTimeout(() => hard.abort(reason), GRACE_MS);
   }, timeoutMs);
   try {
     return await untilAborted(work(stop.signal), hard.signal);
