@@ -1,5 +1,6 @@
 // What is promised here: a run whose upstream is away waits at no cost, is woken when it is back, and asks nobody.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defaultPayloadConverter } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { setMode } from '../../src/store/breakers.ts';
 import { openOutage, type Outage } from '../support/outage.ts';
@@ -40,6 +41,11 @@ describe('an outage', () => {
     const attempts = await at.engine.rows<{ code: string }>('select code from mendflow.attempt');
     expect(attempts.filter(({ code }) => code === 'breaker_open')).toEqual([]);
     await at.recovery().result();
+    const { events } = await at.recovery().fetchHistory();
+    const timers = events!.filter(({ timerStartedEventAttributes: one }) => one);
+    const said = timers.map(({ userMetadata }) => String(defaultPayloadConverter.fromPayload(userMetadata!.summary!)));
+    expect(said.length).toBeGreaterThan(0);
+    for (const one of said) expect(one).toMatch(/^next look at http:api: \w/);
     expect((await at.breaker()).state).toBe('closed');
   });
 

@@ -73,6 +73,7 @@ function refused({ pace }: RecoveryTools, breaker: BreakerRow, parks: ParkCounts
     nextInMs: Math.min(Math.max(breaker.retryMs, 100), pace.tickMaxMs),
     over: false,
     probe: false,
+    what: `${breaker.why.replace('_', ' ')} until then`,
     text: `**${breaker.key}** is ${breaker.why} since ${since(breaker)}; next look in ${inWords(breaker.retryMs)}. ${waiting(parks)}`,
   };
 }
@@ -88,9 +89,16 @@ async function tickTrial(
   const round = { memo, nextInMs: 1_000, over: false, probe: false };
   const held = breaker.hold !== undefined;
   const probes = tools.hasProbe(breaker.key);
-  if (probes && !held) return { ...round, nextInMs: 100, probe: true, text: `${told} Its probe goes.` };
+  if (probes && !held)
+    return { ...round, nextInMs: 100, probe: true, what: 'what its probe found', text: `${told} Its probe goes.` };
   if (waiters(parks) === 0)
-    return { ...round, over: true, nextInMs: tools.pace.lingerMs, text: `${told} Nobody waits.` };
+    return {
+      ...round,
+      over: true,
+      nextInMs: tools.pace.lingerMs,
+      what: 'whether a run waits for it',
+      text: `${told} Nobody waits.`,
+    };
   const sent = held || memo.canary?.epoch === breaker.epoch ? memo.canary : undefined;
   const now = Date.now();
   const leftMs = sent ? sent.at + canaryWaitMs(held ? sent.no : 0) - now : 0;
@@ -98,12 +106,26 @@ async function tickTrial(
     return {
       ...round,
       nextInMs: held ? Math.min(leftMs, tools.pace.tickMaxMs) : 1_000,
+      what: 'how the one fares that tries it',
       text: `${told} The last to try went at ${new Date(sent.at).toISOString()}. ${waiting(parks)}`,
     };
   const canary = { epoch: breaker.epoch, at: now, no: sent ? (sent.no ?? 0) + 1 : 0 };
-  if (probes) return { ...round, memo: { canary }, nextInMs: 100, probe: true, text: `${told} Its probe goes.` };
+  if (probes)
+    return {
+      ...round,
+      memo: { canary },
+      nextInMs: 100,
+      probe: true,
+      what: 'what its probe found',
+      text: `${told} Its probe goes.`,
+    };
   await sendCanary(tools, breaker, false);
-  return { ...round, memo: { canary }, text: `${told} A canary was sent. ${waiting(parks)}` };
+  return {
+    ...round,
+    memo: { canary },
+    what: 'how the one fares that tries it',
+    text: `${told} A canary was sent. ${waiting(parks)}`,
+  };
 }
 
 /** How long canary `no` (from 0) of a hold is waited for. */
@@ -127,12 +149,19 @@ async function tickHeld(
   const round = { over: false, probe: false };
   const sent = memo.canary ? { canary: memo.canary } : {};
   if (quietSince === undefined)
-    return { ...round, memo: sent, nextInMs, text: `${held} A run asks for all. ${waiting(parks)}` };
+    return {
+      ...round,
+      memo: sent,
+      nextInMs,
+      what: `held by ${breaker.hold}, a run asks`,
+      text: `${held} A run asks for all. ${waiting(parks)}`,
+    };
   if (now - quietSince < tools.pace.unaskedMs || waiters(parks) === 0)
     return {
       ...round,
       memo: { ...sent, unaskedSince: quietSince },
       nextInMs: Math.min(nextInMs, tools.pace.unaskedMs),
+      what: `held by ${breaker.hold}, nobody asks`,
       text: `${held} ${waiting(parks)}`,
     };
   await sendCanary(tools, breaker, true);
@@ -140,6 +169,7 @@ async function tickHeld(
     ...round,
     memo: { ...sent, unaskedSince: now },
     nextInMs,
+    what: `held by ${breaker.hold}, one was sent to ask`,
     text: `${held} Nobody asks, so one run was sent to find out.`,
   };
 }
@@ -162,6 +192,7 @@ function nobodyWaits({ pace }: RecoveryTools, upstream: string, breaker: Breaker
     nextInMs: ramping ? Math.min(Math.max(leftMs, Math.min(rampMs, 1_000)), pace.tickMaxMs) : pace.lingerMs,
     over: !ramping,
     probe: false,
+    what: ramping ? 'its ramp' : 'whether a run waits for it',
     text: `**${upstream}** admits calls${breaker ? ` (${breaker.state})` : ''}; nobody waits for it.`,
   };
 }

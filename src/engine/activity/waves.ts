@@ -44,6 +44,7 @@ export async function letGo(
     nextInMs,
     over: false,
     probe: false,
+    what: 'runs are let go in waves',
     text: `**${upstream}** admits calls again. ${text}`,
   });
   for (;;) {

@@ -48,6 +48,8 @@ export interface Ticked {
   readonly probe: boolean;
   /** For people. */
   readonly text: string;
+  /** The same in a few words, for the timer that follows. */
+  readonly what?: string;
 }
 
 /** Names and shapes of recovery's activities. */
@@ -79,7 +81,8 @@ export async function recover(args: RecoveryArgs): Promise<undefined> {
     // It stays for a moment after its work: a run that parked meanwhile finds it here and need not wait for watch.
     if (ticked.over && wasOver) return undefined;
     wasOver = ticked.over;
-    await condition(() => poked, Math.max(1, ticked.nextInMs));
+    const summary = `next look at ${upstream}${ticked.what === undefined ? '' : `: ${ticked.what}`}`.slice(0, 200);
+    await condition(() => poked, Math.max(1, ticked.nextInMs), { summary });
     const { continueAsNewSuggested, historyLength } = workflowInfo();
     if (round >= ROUNDS_MAX || continueAsNewSuggested || historyLength >= EVENTS_MAX)
       return await continueAsNew<typeof recover>({ upstream, memo });
