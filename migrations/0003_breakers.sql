@@ -36,7 +36,7 @@ comment on column mendflow.breaker.hold is 'Code of a fault that time does not h
 comment on column mendflow.breaker.hold_print is 'Fingerprint of the credential that was refused. A few bits: enough to see that it changed, too few to guess it.';
 comment on column mendflow.breaker.state is 'closed -> open -> half_open -> ramping -> closed; half_open and ramping may fall back to open. No other edge.';
 comment on column mendflow.breaker.epoch is 'Raised by one with each transition. A result of an older epoch moves nothing.';
-comment on column mendflow.breaker.streak is 'Openings that were not followed by a whole ramp: each doubles the cooldown.';
+comment on column mendflow.breaker.streak is 'Openings that still count: each doubles the cooldown.';
 comment on column mendflow.breaker.consec is 'Failures since the last success.';
 comment on column mendflow.breaker.reissues is 'How often a trial of this epoch was lost with its holder and granted again.';
 comment on column mendflow.breaker.changed_at is 'When this epoch began.';
@@ -98,6 +98,8 @@ create table mendflow.breaker_event (
   at timestamptz not null default clock_timestamp()
 );
 create index breaker_event_key on mendflow.breaker_event (key, id);
+-- The last move of a breaker is read at each look at it, and gates of a throttled upstream would stand before it by the thousand.
+create index breaker_event_move on mendflow.breaker_event (key, id) where kind = 'move';
 comment on table mendflow.breaker_event is 'What happened to each breaker, for ever: transitions, modes set by operators, gates asked for by the upstream.';
 comment on column mendflow.breaker_event.id is 'Counts events.';
 comment on column mendflow.breaker_event.key is 'The breaker; without a reference, because history outlives it.';
@@ -246,14 +248,33 @@ begin
 end $$;
 comment on function mendflow.breaker_settle(mendflow.breaker, timestamptz) is 'After a clock was set back, waits that would outlast their own maximum are cut to it, once. The caller holds the lock of the row.';
 
+create function mendflow.breaker_cooldown_ms(cfg jsonb, streak int) returns float8 language sql immutable as $$
+  select least(
+    mendflow.breaker_setting(cfg, 'cooldownMs') * power(2, least(greatest(streak - 1, 0), 30)),
+    mendflow.breaker_setting(cfg, 'cooldownMaxMs'))
+$$;
+comment on function mendflow.breaker_cooldown_ms(jsonb, int) is 'How long a breaker stays open after so many openings, without its jitter.';
+
+create function mendflow.breaker_streak(b mendflow.breaker, dst text, t timestamptz) returns int language plpgsql immutable as $$
+declare
+  longest float8 := mendflow.breaker_setting(b.cfg, 'cooldownMaxMs');
+  calm int := case when b.state = 'closed' then least(floor(greatest(extract(epoch from t - b.changed_at)::float8 * 1000, 0) / longest), 1000000) else 0 end;
+  rest int := greatest(b.streak - calm, 0);
+begin
+  return case
+    when dst = 'closed' then greatest(b.streak - 1, 0)
+    when dst <> 'open' then b.streak
+    when rest > 0 and mendflow.breaker_cooldown_ms(b.cfg, rest) >= longest then rest
+    else rest + 1 end;
+end $$;
+comment on function mendflow.breaker_streak(mendflow.breaker, text, timestamptz) is 'Openings that still count after a move: each adds one until the cooldown is at its maximum; a whole ramp takes one off, and so does each longest cooldown that the breaker then stays closed.';
+
 create function mendflow.breaker_move(b mendflow.breaker, dst text, why text, d jsonb default '{}') returns mendflow.breaker language plpgsql as $$
 declare
   r mendflow.breaker;
   t timestamptz := mendflow.clk();
-  s int := case dst when 'open' then b.streak + 1 when 'closed' then greatest(b.streak - 1, 0) else b.streak end;
-  cooldown float8 := least(
-    mendflow.breaker_setting(b.cfg, 'cooldownMs') * power(2, least(greatest(s - 1, 0), 30)),
-    mendflow.breaker_setting(b.cfg, 'cooldownMaxMs')) * (1 + random() * mendflow.breaker_setting(b.cfg, 'cooldownJitter'));
+  s int := mendflow.breaker_streak(b, dst, t);
+  cooldown float8 := mendflow.breaker_cooldown_ms(b.cfg, s) * (1 + random() * mendflow.breaker_setting(b.cfg, 'cooldownJitter'));
 begin
   update mendflow.breaker set
     state = dst, epoch = epoch + 1, streak = s, consec = 0, reissues = 0, changed_at = t,
@@ -277,7 +298,7 @@ begin
   perform mendflow.breaker_notify(r);
   return r;
 end $$;
-comment on function mendflow.breaker_move(mendflow.breaker, text, text, jsonb) is 'The one place where a state changes. The caller holds the lock of the row. The streak is worn off by whole ramps, never forgotten after one good trial.';
+comment on function mendflow.breaker_move(mendflow.breaker, text, text, jsonb) is 'The one place where a state changes. The caller holds the lock of the row.';
 
 create function mendflow.breaker_row(p_key text) returns mendflow.breaker language plpgsql as $$
 declare

@@ -116,6 +116,19 @@ it('five sessions whose clocks differ by an hour leave a lawful history behind',
   expect(rows[0]!.n).toBeGreaterThan(20);
 });
 
+it('the last move is found at once behind thousands of gates', async () => {
+  await client.query(
+    `insert into mendflow.breaker_event (key, kind, epoch, from_state, to_state, reason)
+     select 'http:throttled', case when n = 1 then 'move' else 'gate' end, 1, 'closed', 'closed', 'x' from generate_series(1, 5000) n`,
+  );
+  await client.query('analyze mendflow.breaker_event');
+  const { rows } = await client.query<{ 'QUERY PLAN': string }>(
+    `explain (analyze, timing off, costs off) select id from mendflow.breaker_event
+     where key = 'http:throttled' and kind = 'move' order by id desc limit 1`,
+  );
+  expect(rows.map((row) => row['QUERY PLAN']).join('\n')).not.toMatch(/Rows Removed by Filter/);
+});
+
 it('a mode ends by itself, and the event says by what', async () => {
   const s = await session(client);
   await s.client.query(`select mendflow.breaker_set_mode($1, 'forced_open', 60000, 'ada', 'maintenance')`, [s.key]);
