@@ -98,7 +98,8 @@ export const codes = {
     triesMax: 3,
   },
   pg_cancelled: row('transient', 'self', 'rolled-back', 'postgres', 'Somebody cancelled the statement.'),
-  pg_auth: row('permanent', 'config', 'no', 'postgres', 'The database refused the login or a permission.'),
+  pg_auth: row('permanent', 'config', 'no', 'postgres', 'The database refused the login.'),
+  pg_forbidden: row('permanent', 'config', 'rolled-back', 'postgres', 'The role may not do this in the database.'),
   pg_schema: row(
     'permanent',
     'config',

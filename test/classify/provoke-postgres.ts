@@ -106,7 +106,7 @@ const statements: readonly Provocation[] = [
     'create table r (v int); set default_transaction_read_only = on',
     'insert into r values (1)',
   ),
-  fails('a right that is missing', 'pg_auth', 'select * from pg_authid'),
+  fails('a right that is missing', 'pg_forbidden', 'select * from pg_authid'),
   fails('no such prepared statement', 'pg_connection_lost', 'execute no_such_statement'),
   fails('not built in', 'pg_statement', 'select count(*) from generate_series(1, 2) for update'),
   fails('the longest time of a statement', 'pg_timeout', 'set statement_timeout = 50', 'select pg_sleep(5)'),

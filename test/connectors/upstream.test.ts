@@ -1,6 +1,6 @@
 // What is promised here: what a call does to its breaker and what the breaker does to the next call, over two workers and a real database.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { OpenUpstreams } from '../../src/connectors/upstream.ts';
 import { CodedError } from '../../src/model/failure.ts';
 import { secret, type Upstream } from '../../src/model/upstream.ts';
@@ -11,6 +11,7 @@ let scene: Scene;
 beforeAll(async () => {
   scene = await openScene();
 });
+afterEach(() => scene.closeWorkers());
 afterAll(() => scene.close());
 
 let keys = 0;
@@ -126,6 +127,7 @@ describe('what proves an upstream up, and what says nothing', () => {
     'record_invalid',
     'answer_changed',
     'pg_schema',
+    'pg_forbidden',
     'pg_conflict',
   ] as const)('%s is an answer', async (code) => {
     const { key, say } = await two();

@@ -21,6 +21,8 @@ export interface Scene {
     declared: Upstreams,
     more?: { url?: string; secrets?: Record<string, string>; onTransition?: (key: string, state: string) => void },
   ): Promise<OpenUpstreams>;
+  /** Closes the workers of this test; a file full of them would use up the connections of the server. */
+  closeWorkers(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,7 @@ export async function openScene(): Promise<Scene> {
   await migrate(database.url);
   const pool = openPool({ url: database.url, applicationName: 'test' }, 4);
   const ends: (() => Promise<unknown>)[] = [];
+  const closeWorkers = async (): Promise<void> => void (await Promise.allSettled(ends.splice(0).map((end) => end())));
   return {
     url: database.url,
     pool,
@@ -49,8 +52,9 @@ export async function openScene(): Promise<Scene> {
       });
       return open;
     },
+    closeWorkers,
     async close() {
-      await Promise.allSettled(ends.map((end) => end()));
+      await closeWorkers();
       await pool.end();
       await database.drop();
     },

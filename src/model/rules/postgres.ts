@@ -11,7 +11,9 @@ export const sqlRules: readonly Rule[] = [
   ...rules('pg_connection_lost', '08 57P01 57P02'),
   ...rules('pg_connection_lost', '57P05 26', { commit: 'rolled-back' }),
   ...rules('pg_commit_unknown', '08007 40003'),
-  ...rules('pg_auth', '08004 28 3D 42501 57P04'),
+  ...rules('pg_auth', '08004 28 3D 57P04'),
+  // One right on one thing, which says nothing about the login that everybody shares.
+  ...rules('pg_forbidden', '42501'),
   ...rules('pg_starting', '57P03'),
   ...rules('pg_readonly', '25006'),
   // The transaction
