@@ -1,7 +1,8 @@
 // What lives here: `mendflow breakers`: what each breaker does and why, and an operator's word above it.
 // Invariant: reads and writes the control store only, so it answers while upstream, workers and Temporal are away; who, why and how long are kept.
 // Apart from `upstreams` because that is what is declared, and this is what happens.
-import { parseDuration } from '../model/duration.ts';
+import { nextCooldownMs } from '../model/breaker-cooldown.ts';
+import { inWords, parseDuration } from '../model/duration.ts';
 import {
   breakerEvents,
   type BreakerEventRow,
@@ -145,7 +146,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     `  window    ${counted(calls)} calls by ${counted(callers)} workers, ${counted(fail)} failed, ${counted(slow)} slow; ${counted(page.consecutive)} failures in a row`,
   );
   terminal.line(
-    `  epoch     ${page.epoch}, ${page.streak === 1 ? '1 opening' : `${counted(page.streak)} openings`} without a whole recovery since`,
+    `  cooldown  ${inWords(nextCooldownMs(row, Date.now()))} if it opens now; grows with outages in a row, shrinks with calm (epoch ${page.epoch})`,
   );
   terminal.line(`  settings  ${settingsLine(page.settings)}`);
   if (page.waits.parked > 0) terminal.line('  list      mendflow runs --state parked');

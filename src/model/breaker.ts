@@ -1,6 +1,7 @@
 // What lives here: the breaker as a pure reducer: the twin of migrations/0003_breakers.sql, and the breaker of a worker whose control store is away.
 // Invariant: state, event, time and chance in, state and answer out; step for step the same as the SQL, which a test checks.
 // Apart because whoever wants to know what a breaker does should be able to read, simulate and exhaust it without a database.
+import { cooldownMsOf, streakAfter } from './breaker-cooldown.ts';
 import { add, type Bucket, sums } from './breaker-window.ts';
 import type { BreakerSettings } from './upstream.ts';
 
@@ -122,8 +123,6 @@ const JITTER = 0.1;
 const LOOK_AGAIN_MS = 1_000;
 /** And where an operator forced it open without an end: in a minute. */
 const FORCED_LOOK_AGAIN_MS = 60_000;
-/** Beyond that the factor alone exceeds every maximum. */
-const DOUBLINGS_MAX = 30;
 /** How much more than even the slots of a paced upstream lie apart: a late timer must not crowd the second after it. */
 const PACE_MS = 1_050;
 
@@ -225,11 +224,10 @@ function settle(b: BreakerState, now: number): BreakerState {
   };
 }
 
-/** The one place where a state changes. The streak is worn off by whole ramps, never forgotten after one good trial. */
+/** The one place where a state changes. */
 function move(b: BreakerState, to: StateName, now: number, random: number): BreakerState {
-  const streak = to === 'open' ? b.streak + 1 : to === 'closed' ? Math.max(b.streak - 1, 0) : b.streak;
-  const doubled = b.settings.cooldownMs * 2 ** Math.min(Math.max(streak - 1, 0), DOUBLINGS_MAX);
-  const cooldown = Math.min(doubled, b.settings.cooldownMaxMs) * (1 + random * jitterOf(b));
+  const streak = streakAfter(b, to, now);
+  const cooldown = cooldownMsOf(b.settings, streak) * (1 + random * jitterOf(b));
   return {
     ...b,
     state: to,

@@ -203,6 +203,46 @@ it('lengthens a cooldown with each opening, by chance only upwards, and never be
   );
 });
 
+it('does not remember a night of failed trials longer than the same time of calm', () => {
+  const settings = { ...breakerDefaults, consecutive: 1, cooldownJitter: 0 };
+  const fail = { type: 'report', worker: 'w', fail: 1, tail: 1 } as const;
+  let b = freshBreaker(settings, 0);
+  let now = 0;
+  const cooldowns: number[] = [];
+  const opens = (): void => {
+    b = reduceBreaker(b, { ...fail, epoch: b.epoch }, now, 0).state;
+    cooldowns.push(b.openUntil! - now);
+  };
+  const trial = (outcome: { ok?: number; fail?: number; tail?: number }): void => {
+    now = b.openUntil!;
+    const { state, answer } = reduceBreaker(b, { type: 'acquire', token: 't' }, now, 0);
+    b = reduceBreaker(
+      state,
+      { type: 'report', worker: 'w', epoch: answer.epoch, token: 't', ...outcome },
+      now,
+      0,
+    ).state;
+  };
+  const recovers = (): void => {
+    trial({ ok: 1 });
+    now += settings.rampMs;
+    b = reduceBreaker(b, { type: 'tick' }, now, 0).state;
+    expect(b.state).toBe('closed');
+  };
+  opens();
+  for (let n = 0; n < 30; n++) trial({ fail: 1, tail: 1 });
+  expect(b.openUntil! - now).toBe(settings.cooldownMaxMs);
+  recovers();
+  // A blip right after it is still the same weather; an hour of calm later it is a blip.
+  for (let n = 0; n < 3; n++) {
+    opens();
+    recovers();
+  }
+  now += 3_600_000 + settings.cooldownMaxMs;
+  opens();
+  expect(cooldowns).toEqual([60_000, 900_000, 900_000, 900_000, 60_000]);
+});
+
 it('never gives two slots of a paced upstream within a second more than it may have', () => {
   const rates = fc.oneof(fc.integer({ min: 1, max: 200 }), fc.double({ min: 0.2, max: 50, noNaN: true }));
   fc.assert(

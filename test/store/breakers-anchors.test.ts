@@ -60,6 +60,33 @@ it('a trial that is answered with a 4xx ends the trial, and well (nora #585)', a
   expect(await s.report({ epoch: trial.epoch, token: trial.token! }, { ok: 1 })).toBe('closing');
 });
 
+it('a night of failed trials is outlived by calm: each longest cooldown that it stays closed takes one opening off', async () => {
+  const s = await session(client, { consecutive: 1, cooldownMs: 60_000, cooldownMaxMs: 240_000, rampMs: 1_000 });
+  const open = async (): Promise<number> => {
+    await s.fail(1);
+    return (await s.acquire()).retryMs;
+  };
+  const trial = async (what: { ok?: number; fail?: number }): Promise<void> => {
+    await s.pass(240_000);
+    const { epoch, token } = await s.acquire();
+    await s.report({ epoch, token: token! }, what);
+  };
+  expect(await open()).toBe(60_000);
+  for (let n = 0; n < 8; n++) await trial({ fail: 1 });
+  expect(await s.row()).toMatchObject({ state: 'open', streak: 3 });
+  await trial({ ok: 1 });
+  await s.pass(1_000);
+  await s.tick();
+  expect(await s.row()).toMatchObject({ state: 'closed', streak: 2 });
+  await s.pass(240_000);
+  expect(await open()).toBe(120_000);
+  await trial({ ok: 1 });
+  await s.pass(1_000);
+  await s.tick();
+  await s.pass(480_000);
+  expect(await open()).toBe(60_000);
+});
+
 it('a trial that hangs wedges nothing: it is granted again, twice, then counts as failed (OmniRoute #13836)', async () => {
   const s = await session(client, { leaseMs: 10_000, cooldownMs: 60_000 });
   await s.fail(5);
