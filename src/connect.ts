@@ -14,7 +14,7 @@ import type { Sink } from './flow/sink.ts';
 import { CodedError } from './model/failure.ts';
 import { openPool } from './store/db.ts';
 import { createSealer, type LetterKey } from './store/seal.ts';
-import { stackAddresses } from './stack/index.ts';
+import { stackAddresses, stackStatus } from './stack/index.ts';
 
 /** Where everything is. */
 export interface Places {
@@ -24,25 +24,46 @@ export interface Places {
   readonly uiUrl: string | undefined;
 }
 
-/** Throws `config_invalid` if neither the environment nor a running stack says where. */
-export async function findPlaces(config: Config): Promise<Places> {
-  const stack = config.databaseUrl !== undefined && config.temporal ? undefined : await stackAddresses(config.dir);
-  const databaseUrl = config.databaseUrl ?? stack?.databaseUrl;
-  const temporal = config.temporal
-    ? {
-        connectionOptions: config.temporal.connectionOptions as ConnectionOptions,
-        namespace: config.temporal.namespace ?? 'default',
-      }
-    : stack?.temporalAddress === undefined
-      ? undefined
-      : { connectionOptions: { address: stack.temporalAddress }, namespace: 'default' };
-  if (databaseUrl === undefined || temporal === undefined)
+/** Where the control store is; asks nothing of Temporal. Throws `config_invalid` if neither the environment nor a stack says it, `pg_unreachable` if the stack's own has ended. */
+export async function findDatabase(config: Config): Promise<string> {
+  const url = config.databaseUrl ?? (await stackAddresses(config.dir)).databaseUrl;
+  return url ?? (await nowhere(config.dir, 'postgres'));
+}
+
+/** Where Temporal is; asks nothing of Postgres. Throws `config_invalid` if neither the environment nor a stack says it, `net_refused` if the stack's own has ended. */
+export async function findTemporal(config: Config): Promise<Pick<Places, 'temporal' | 'uiUrl'>> {
+  if (config.temporal) {
+    const { connectionOptions, namespace = 'default' } = config.temporal;
+    return { temporal: { connectionOptions: connectionOptions as ConnectionOptions, namespace }, uiUrl: undefined };
+  }
+  const { temporalAddress, temporalUiUrl } = await stackAddresses(config.dir);
+  const address = temporalAddress ?? (await nowhere(config.dir, 'temporal'));
+  return { temporal: { connectionOptions: { address }, namespace: 'default' }, uiUrl: temporalUiUrl };
+}
+
+const servers = {
+  postgres: { name: 'database', own: 'Postgres', variable: 'DATABASE_URL', code: 'pg_unreachable' },
+  temporal: { name: 'Temporal server', own: 'The Temporal server', variable: 'TEMPORAL_ADDRESS', code: 'net_refused' },
+} as const;
+
+/** Says why no address is known: there is no stack, it was brought up with a server of yours, or its own server has ended. */
+async function nowhere(dir: string, which: keyof typeof servers): Promise<never> {
+  const { name, own, variable, code } = servers[which];
+  const stack = await stackStatus({ dir });
+  if (stack.state === 'down')
     throw new CodedError(
       'config_invalid',
-      `No ${databaseUrl === undefined ? 'database' : 'Temporal server'} is configured and no stack runs in ${config.dir}. ` +
-        'Nothing was changed. Start one with `mendflow stack up`, or set DATABASE_URL and TEMPORAL_ADDRESS.',
+      `No ${name} is configured and no stack runs in ${dir}. Nothing was changed. Start one with \`mendflow stack up\`, or set DATABASE_URL and TEMPORAL_ADDRESS.`,
     );
-  return { databaseUrl, temporal, uiUrl: config.temporal ? undefined : stack?.temporalUiUrl };
+  if (stack[which].state === 'given')
+    throw new CodedError(
+      'config_invalid',
+      `The stack in ${dir} was brought up with a ${name} of yours, and ${variable} is not set here. Nothing was changed. Set it, or bring up the stack's own with \`mendflow stack up\`.`,
+    );
+  throw new CodedError(
+    code,
+    `${own} of the stack in ${dir} does not run. Nothing was changed. Bring it back, with its data, by \`mendflow stack up\`.`,
+  );
 }
 
 /** The project of the current folder (mendflow.config.ts or .js), else the pipelines of this package. */
@@ -88,14 +109,14 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Client side: Temporal and the control store. */
 export async function connectClient(config: Config, project?: Project): Promise<Connected> {
-  const places = await findPlaces(config);
+  const places: Places = { databaseUrl: await findDatabase(config), ...(await findTemporal(config)) };
   const connection = await Connection.connect({
     ...places.temporal.connectionOptions,
     connectTimeout: CONNECT_TIMEOUT_MS,
   }).catch((error: unknown) => {
     throw new CodedError(
       'net_refused',
-      `The Temporal server at ${String(places.temporal.connectionOptions.address)} does not answer. Nothing was changed. See \`mendflow stack status\`, or check TEMPORAL_ADDRESS.`,
+      `The Temporal server at ${String(places.temporal.connectionOptions.address)} does not answer. Nothing was changed. ${config.temporal ? 'Check TEMPORAL_ADDRESS' : 'Bring it back with `mendflow stack up`'}; \`mendflow doctor\` says more.`,
       { cause: error },
     );
   });

@@ -2,7 +2,6 @@
 // Invariant: it looks at everything it can reach, whatever else is broken; each wrong line names what mends it; it changes nothing.
 // Apart as every command: arguments, one call, output.
 import { Connection } from '@temporalio/client';
-import type { Places } from '../connect.ts';
 import { openPool } from '../store/db.ts';
 import {
   breakerChecks,
@@ -42,34 +41,33 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
   } catch (error) {
     checks.push(unknown('Project', error, 'Correct mendflow.config.ts; `mendflow check` says more.'));
   }
-  const places = await session.places().catch((error: unknown) => {
-    checks.push(unknown('Addresses', error, 'mendflow stack up'));
-    return undefined;
-  });
-  if (places) checks.push(...(await serverChecks(session, places)));
+  checks.push(...(await serverChecks(session)));
   const wrong = checks.filter(({ state }) => state === 'wrong');
   if (json) session.terminal.json({ healthy: wrong.length === 0, checks });
   else write(session, checks);
   return wrong.length === 0 ? 'ok' : 'failed';
 }
 
-async function serverChecks({ config }: Session, places: Places): Promise<Check[]> {
+async function serverChecks(session: Session): Promise<Check[]> {
+  const { config } = session;
   const checks: Check[] = [];
-  const pool = openPool({ url: places.databaseUrl, applicationName: 'mendflow-doctor' });
-  const connection = await Connection.connect({
-    ...places.temporal.connectionOptions,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-  }).catch((error: unknown) => {
-    checks.push(
-      unknown(
-        'Temporal',
-        error,
-        config.temporal ? 'Start the server, or correct TEMPORAL_ADDRESS.' : 'mendflow stack up',
-      ),
-    );
-    return undefined;
-  });
-  const { namespace } = places.temporal;
+  const missing =
+    (name: string, mend: string) =>
+    (error: unknown): undefined =>
+      void checks.push(unknown(name, error, mend));
+  const mendTemporal = config.temporal ? 'Start the server, or correct TEMPORAL_ADDRESS.' : 'mendflow stack up';
+  const mendPostgres =
+    config.databaseUrl === undefined ? 'mendflow stack up' : 'Start the server, or correct DATABASE_URL.';
+  // Each server for itself: while one is away, the other is looked at all the same.
+  const place = await session.temporal().catch(missing('Temporal', mendTemporal));
+  const url = await session.databaseUrl().catch(missing('Postgres', mendPostgres));
+  const connection =
+    place &&
+    (await Connection.connect({ ...place.temporal.connectionOptions, connectTimeout: CONNECT_TIMEOUT_MS }).catch(
+      missing('Temporal', mendTemporal),
+    ));
+  const pool = url === undefined ? undefined : openPool({ url, applicationName: 'mendflow-doctor' });
+  const namespace = place?.temporal.namespace ?? 'default';
   const add = async (name: string, mend: string, look: () => Promise<Check[]>): Promise<void> => {
     checks.push(...(await look().catch((error: unknown) => [unknown(name, error, mend)])));
   };
@@ -78,17 +76,13 @@ async function serverChecks({ config }: Session, places: Places): Promise<Check[
       await add('Temporal', 'mendflow stack status', () => temporalChecks(connection, namespace));
       await add('Workers', 'mendflow stack status', () => workerChecks(connection, namespace, config.prefix));
     }
-    await add(
-      'Postgres',
-      config.databaseUrl === undefined ? 'mendflow stack up' : 'Start the server, or correct DATABASE_URL.',
-      () => postgresChecks(pool),
-    );
+    if (pool) await add('Postgres', mendPostgres, () => postgresChecks(pool));
     const schema = checks.some(({ name, state }) => name === 'Schema' && state === 'ok');
-    if (schema) await add('Breakers', 'mendflow stack status', () => breakerChecks(pool));
-    if (connection && schema)
+    if (pool && schema) await add('Breakers', 'mendflow stack status', () => breakerChecks(pool));
+    if (connection && pool && schema)
       await add('Runs', 'mendflow stack status', () => runChecks(pool, connection, namespace, config.prefix));
   } finally {
-    await Promise.allSettled([pool.end(), connection?.close()]);
+    await Promise.allSettled([pool?.end(), connection?.close()]);
   }
   return checks;
 }

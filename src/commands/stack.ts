@@ -2,15 +2,7 @@
 // Invariant: up twice is up once; down ends only what this folder's stack started; the worker finds the project in the folder the command was run in.
 // Apart as every command: arguments, one call, output.
 import { fileURLToPath } from 'node:url';
-import {
-  leanNode,
-  stackAddresses,
-  stackDown,
-  stackStatus,
-  stackUp,
-  type StackStatus,
-  type WorkerCommand,
-} from '../stack/index.ts';
+import { leanNode, stackDown, stackStatus, stackUp, type StackStatus, type WorkerCommand } from '../stack/index.ts';
 import { migrate } from '../store/migrate.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
@@ -115,7 +107,7 @@ async function status(session: Session, json: boolean): Promise<Exit> {
   return found.state === 'up' ? 'ok' : 'failed';
 }
 
-async function write({ terminal, config }: Session, found: StackStatus): Promise<void> {
+async function write({ terminal }: Session, found: StackStatus): Promise<void> {
   const { postgres, temporal, workers } = found;
   terminal.line(`The stack in ${escaped(found.dir)} is ${terminal.style('bold', found.state)}.`);
   if (found.state === 'down') {
@@ -135,12 +127,11 @@ async function write({ terminal, config }: Session, found: StackStatus): Promise
     );
   if (found.state === 'partly') terminal.line('  Something is missing; `mendflow stack up` repairs it.');
   // The password belongs into a variable, never on a page; this says where the variable can be read.
-  else if (await stackAddresses(config.dir)) terminal.line('  Next      mendflow pipelines');
+  else if (postgres.state === 'up' && temporal.state === 'up') terminal.line('  Next      mendflow pipelines');
 }
 
 async function bringToSchema(session: Session, json: boolean): Promise<Exit> {
-  const url = session.config.databaseUrl ?? (await session.places()).databaseUrl;
-  const names = await migrate(url);
+  const names = await migrate(await session.databaseUrl());
   if (json) session.terminal.json({ ran: names });
   else
     session.terminal.line(

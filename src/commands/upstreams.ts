@@ -41,13 +41,14 @@ async function upstreams(session: Session, json: boolean): Promise<Exit> {
   const { project, registry } = await session.project();
   const declared = Object.entries(project.upstreams ?? {});
   const { terminal } = session;
-  const rows = await session
+  const known = await session
     .store()
     .then(listBreakers)
     .catch((error: unknown) => {
       terminal.note(`The states are unknown: ${error instanceof Error ? error.message : String(error)}`);
-      return [] as BreakerRow[];
+      return undefined;
     });
+  const rows: readonly BreakerRow[] = known ?? [];
   const readSecret = secretsFrom(session.environment());
   const shown = declared.map(([key, one]) =>
     shownOf(
@@ -58,7 +59,7 @@ async function upstreams(session: Session, json: boolean): Promise<Exit> {
       (name) => isSet(readSecret, name),
     ),
   );
-  const others = rows.filter(({ key }) => !declared.some(([known]) => known === key));
+  const others = rows.filter(({ key }) => !declared.some(([one]) => one === key));
   if (json) {
     terminal.json({ upstreams: shown, notDeclared: others.map((row) => ({ key: row.key, state: stateOf(row) })) });
     return 'ok';
@@ -70,6 +71,7 @@ async function upstreams(session: Session, json: boolean): Promise<Exit> {
       session,
       one,
       rows.find((row) => row.key === one.key),
+      known === undefined ? 'state unknown' : 'not known to any worker yet',
     );
   for (const row of others)
     terminal.note(
@@ -119,11 +121,8 @@ function shownOf(
 /** A login in an address is a secret that somebody put in the wrong place. */
 const withoutLogin = (address: string): string => address.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1…@');
 
-function write({ terminal }: Session, one: Shown, row: BreakerRow | undefined): void {
-  const state =
-    row === undefined
-      ? terminal.style('dim', 'not known to any worker yet')
-      : terminal.style(styleOf(row), stateOf(row));
+function write({ terminal }: Session, one: Shown, row: BreakerRow | undefined, without: string): void {
+  const state = row === undefined ? terminal.style('dim', without) : terminal.style(styleOf(row), stateOf(row));
   const slow = one.slowMs === one.timeoutMs ? '' : `, slow from ${inWords(one.slowMs)}`;
   const pace = one.callsPerSecond === null ? 'not paced' : `${one.callsPerSecond} calls a second over all workers`;
   terminal.line(`${terminal.style('bold', escaped(one.key))}  ${state}`);

@@ -211,16 +211,14 @@ export const stackDown = async (options: { dir: string; onProgress?: (line: stri
   );
 };
 
-/** The addresses of a stack that runs with servers of its own; undefined when one of them does not run or is not ours. */
-export const stackAddresses = async (dir: string): Promise<StackAddresses | undefined> => {
+/** The addresses of the folder's own servers; each is there for itself while its server lives, so that one stays known while the other is away. */
+export const stackAddresses = async (dir: string): Promise<Partial<StackAddresses>> => {
   const database = await runningPostgres(dir);
   const server = runningTemporal(dir);
-  if (database === undefined || server === undefined) return undefined;
   return {
-    databaseUrl: database.url,
-    adminUrl: database.adminUrl,
-    temporalAddress: server.address,
-    ...(server.uiUrl === undefined ? {} : { temporalUiUrl: server.uiUrl }),
+    ...(database === undefined ? {} : { databaseUrl: database.url, adminUrl: database.adminUrl }),
+    ...(server === undefined ? {} : { temporalAddress: server.address }),
+    ...(server?.uiUrl === undefined ? {} : { temporalUiUrl: server.uiUrl }),
   };
 };
 

@@ -236,7 +236,7 @@ describe('upstreams', () => {
       const ran = await mendflow('upstreams');
       expect(ran.code).toBe(0);
       expect(ran.err).toMatch(/^The states are unknown: The database does not answer/);
-      expect(ran.out).toMatch(/^http:api {2}not known to any worker yet/);
+      expect(ran.out).toMatch(/^http:api {2}state unknown\n/);
     } finally {
       process.env['DATABASE_URL'] = before;
     }

@@ -48,6 +48,13 @@ const mendflow = async (...argv: string[]): Promise<{ code: number | null; out: 
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   return { code, out, err };
 };
+/** As the power cut does. */
+async function kill(server: 'postgres' | 'temporal'): Promise<void> {
+  const status = json(await mendflow('stack', 'status', '--json'))[server] as { pid: number };
+  process.kill(status.pid, 'SIGKILL');
+  const gone = async () => (json(await mendflow('stack', 'status', '--json'))[server] as { state: string }).state;
+  await expect.poll(gone, { timeout: 20_000 }).toBe('down');
+}
 const json = (ran: { out: string }): Record<string, unknown> => JSON.parse(ran.out) as Record<string, unknown>;
 
 describe('mendflow stack', { timeout: 180_000 }, () => {
@@ -106,6 +113,47 @@ describe('mendflow stack', { timeout: 180_000 }, () => {
     expect((await mendflow('logs', 'log-ingest', '--worker')).out).toMatch(
       /worker-1 {2}\d{4}-.* (warn|error) .*quarantine_limit/,
     );
+  });
+
+  it('reads and steers breakers while Temporal is dead, and says of all else what brings it back', async () => {
+    await kill('temporal');
+    expect(await mendflow('runs')).toMatchObject({ code: 0, out: expect.stringContaining('log-ingest') as string });
+    expect(await mendflow('last-night')).toMatchObject({ code: 0, err: '' });
+    expect(await mendflow('breakers', 'list')).toMatchObject({ code: 0, err: '' });
+    expect(await mendflow('breakers', 'force-open', 'main_api', '--for', '5s', '--reason', 'x')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^Done: http:main_api is forced open/) as string,
+    });
+    const dead = expect.stringMatching(
+      /^The Temporal server of the stack in .* does not run\. Nothing was changed\..* `mendflow stack up`/,
+    ) as string;
+    expect(await mendflow('start', 'log-ingest', '--set', `path=${file}`, '--set', 'format=plain')).toMatchObject({
+      code: 8,
+      err: dead,
+    });
+    expect(await mendflow('retry', 'log-ingest', '--reason', 'x')).toMatchObject({ code: 8, err: dead });
+    const { checks } = json(await mendflow('doctor', '--json')) as { checks: { name: string; state: string }[] };
+    expect(checks).toContainEqual(expect.objectContaining({ name: 'Temporal', state: 'wrong', says: dead }));
+    expect(checks).toContainEqual(expect.objectContaining({ name: 'Postgres', state: 'ok' }));
+  });
+
+  it('says of a dead database what brings it back, and `up` does', async () => {
+    expect(await mendflow('stack', 'up')).toMatchObject({ code: 0 });
+    await kill('postgres');
+    const dead = expect.stringMatching(
+      /^Postgres of the stack in .* does not run\. Nothing was changed\..* `mendflow stack up`/,
+    ) as string;
+    expect(await mendflow('breakers', 'list')).toMatchObject({ code: 8, err: dead });
+    expect(await mendflow('start', 'log-ingest', '--set', `path=${file}`, '--set', 'format=plain')).toMatchObject({
+      code: 8,
+      err: dead,
+    });
+    expect(await mendflow('upstreams')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^http:main_api {2}state unknown\n/) as string,
+    });
+    expect(await mendflow('stack', 'up')).toMatchObject({ code: 0 });
+    expect(await mendflow('last-night')).toMatchObject({ code: 0, err: '' });
   });
 
   it('goes down, and says what it ended', async () => {

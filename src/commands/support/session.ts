@@ -2,7 +2,7 @@
 // Invariant: commands that only read the store never wait for Temporal; what was opened is closed, whatever happens.
 // Apart because every command begins and ends the same way.
 import { type Config, inheritedEnvironment, readConfig } from '../../config.ts';
-import { type Connected, connectClient, findPlaces, loadProject, type Places } from '../../connect.ts';
+import { type Connected, connectClient, findDatabase, findTemporal, loadProject, type Places } from '../../connect.ts';
 import type { Pool } from 'pg';
 import { classify } from '../../model/classify.ts';
 import { CodedError } from '../../model/failure.ts';
@@ -37,7 +37,10 @@ export interface Session {
   project(): ReturnType<typeof loadProject>;
   /** The pipeline of this name; throws `notFound` naming those there are. */
   spec(name: string): Promise<AnySpec>;
-  places(): Promise<Places>;
+  /** Address of the control store, whatever Temporal does. */
+  databaseUrl(): Promise<string>;
+  /** Where Temporal is, whatever Postgres does. */
+  temporal(): ReturnType<typeof findTemporal>;
   /** The control store, checked to have the schema of this release. */
   store(): Promise<Pool>;
   /** Temporal and the control store. */
@@ -51,19 +54,19 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
   const config = readConfig();
   const closers: (() => Promise<unknown>)[] = [];
   const project = once(() => loadProject(at.cwd));
-  const places = once(() => findPlaces(config));
+  const databaseUrl = once(() => findDatabase(config));
+  const temporal = once(() => findTemporal(config));
   const store = once(async () => {
-    // With DATABASE_URL set, reading the store needs no Temporal server at all.
-    const url = config.databaseUrl ?? (await places()).databaseUrl;
-    const pool = openPool({ url, applicationName: 'mendflow-client' });
+    // Reading the store needs no Temporal server at all.
+    const pool = openPool({ url: await databaseUrl(), applicationName: 'mendflow-client' });
     closers.push(() => pool.end());
-    await checked(pool);
+    await checked(pool, config);
     return pool;
   });
   const connected = once(async () => {
     const opened = await connectClient(config, (await project()).project);
     closers.push(() => opened.close());
-    await checked(opened.control);
+    await checked(opened.control, config);
     return opened;
   });
   try {
@@ -75,11 +78,12 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
       environment: inheritedEnvironment,
       project,
       spec: async (name) => specOf((await project()).registry.specs, name),
-      places,
+      databaseUrl,
+      temporal,
       store,
       connected,
       link: async (workflowId) => {
-        const found = await places().catch(() => undefined);
+        const found = await temporal().catch(() => undefined);
         return found?.uiUrl === undefined ? undefined : linkOf(found, workflowId);
       },
     });
@@ -89,7 +93,7 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
 }
 
 /** The Web UI takes the latest execution if no run ID is named. */
-const linkOf = (places: Places, workflowId: string): string =>
+const linkOf = (places: Pick<Places, 'temporal' | 'uiUrl'>, workflowId: string): string =>
   `${String(places.uiUrl).replace(/\/$/, '')}/namespaces/${encodeURIComponent(places.temporal.namespace)}/workflows/${encodeURIComponent(workflowId)}`;
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {
@@ -98,7 +102,7 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 }
 
 /** A database that does not answer is told apart from one that lacks the tables. */
-async function checked(pool: Pool): Promise<void> {
+async function checked(pool: Pool, config: Config): Promise<void> {
   try {
     await checkSchema(pool);
   } catch (error) {
@@ -106,7 +110,7 @@ async function checked(pool: Pool): Promise<void> {
     const { text, code } = classify(error);
     throw new CodedError(
       code,
-      `The database does not answer: ${text} Nothing was changed. See \`mendflow doctor\`, or check DATABASE_URL.`,
+      `The database does not answer: ${text} Nothing was changed. ${config.databaseUrl === undefined ? 'Bring it back with `mendflow stack up`' : 'Check DATABASE_URL'}; \`mendflow doctor\` says more.`,
       { cause: error },
     );
   }
