@@ -72,7 +72,7 @@ export interface Upstream {
   readonly concurrency?: number;
   /** Sent with each request; a secret is read anew at each call. Never sent to another origin. */
   readonly headers?: Readonly<Record<string, string | Secret>>;
-  /** Path of a cheap GET that proves the upstream well. Without it the oldest parked run goes first. */
+  /** Path of a cheap GET below the address that proves the upstream well, such as `/health`. Without it the oldest parked run goes first. */
   readonly probe?: string;
   /** What a code means with this upstream: `{ http_404: 'http_404_not_yet' }`. */
   readonly codes?: Partial<Readonly<Record<Code, Code>>>;
@@ -113,6 +113,8 @@ export function faultsOfUpstreams(declared: Upstreams): string[] {
       faults.push(`Upstream "${key}" has callsPerSecond ${one.callsPerSecond}; it is more than 0.`);
     if (one.concurrency !== undefined && !(Number.isInteger(one.concurrency) && one.concurrency >= 1))
       faults.push(`Upstream "${key}" has concurrency ${one.concurrency}; it is a whole number of at least 1.`);
+    if (one.probe !== undefined && !one.probe.startsWith('/'))
+      faults.push(`Upstream "${key}" has the probe "${one.probe}"; it is a path below its address, such as "/health".`);
     for (const [from, to] of Object.entries(one.codes ?? {}))
       if (!isCode(from) || !isCode(to)) faults.push(`Upstream "${key}" maps ${from} to ${to}; both have to be codes.`);
     for (const [name, value] of Object.entries(one.breaker ?? {}))
