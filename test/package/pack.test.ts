@@ -40,14 +40,16 @@ let project: string;
 let unreachable: string | undefined;
 let dev: ChildProcess | undefined;
 let site: Server;
+/** As `npx mendflow` runs it. */
 const mendflow = (...args: string[]): Promise<Ended> =>
-  run(process.execPath, [join(project, 'node_modules', 'mendflow', 'dist', 'client.js'), ...args], project, 120_000);
+  run(join(project, 'node_modules', '.bin', 'mendflow'), args, project, 120_000);
 
 /** Built and packed from a copy: what is in dist/ may be older than the sources, and other tests may use it. */
 async function pack(): Promise<string> {
   const copy = join(folder, 'repository');
   mkdirSync(copy);
   for (const part of [
+    'bin',
     'src',
     'migrations',
     'scripts',
