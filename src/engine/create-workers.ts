@@ -140,7 +140,7 @@ function together(options: WorkerOptions, workers: readonly Worker[]): Workers {
   };
   return {
     run: async () => {
-      void makeSureOfWatch(options, () => over);
+      void makeSureOfWatch(options, { ...defaultPace, ...options.pace }.sweepMs, () => over);
       const ends = await Promise.allSettled(workers.map(run));
       const failed = ends.find((end) => end.status === 'rejected');
       if (failed) throw failed.reason;
@@ -151,8 +151,8 @@ function together(options: WorkerOptions, workers: readonly Worker[]): Workers {
 
 const WATCH_RETRY_MS = 5_000;
 
-/** Watch is what finds out that something is missing, so it is asked for until it is there. */
-async function makeSureOfWatch(options: WorkerOptions, isOver: () => boolean): Promise<void> {
+/** Watch finds out what is missing, and nobody would find out that watch itself is: so each worker asks for it, again and again. */
+async function makeSureOfWatch(options: WorkerOptions, sweepMs: number, isOver: () => boolean): Promise<void> {
   const { connection, namespace, prefix, dataConverter } = options;
   const client = new Client({ connection, namespace, ...(dataConverter ? { dataConverter } : {}) });
   while (!isOver()) {
@@ -160,8 +160,7 @@ async function makeSureOfWatch(options: WorkerOptions, isOver: () => boolean): P
       () => true,
       () => false,
     );
-    if (started) return;
-    await sleep(WATCH_RETRY_MS, undefined, { ref: false });
+    await sleep(started ? 2 * sweepMs : WATCH_RETRY_MS, undefined, { ref: false });
   }
 }
 

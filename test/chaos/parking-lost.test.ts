@@ -1,7 +1,7 @@
 // What is promised here: whatever is lost on the way, every parked run goes on: wake signals, the recovery itself, the control store, the run.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { breakerId } from '../../src/model/ids.ts';
+import { breakerId, watchId } from '../../src/model/ids.ts';
 import { openOutage, type Outage } from '../support/outage.ts';
 
 let at: Outage | undefined;
@@ -59,6 +59,19 @@ describe('parked runs', () => {
     }
     // A canary that is under way has no row for a moment.
     await at.parked(8);
+    at.api.answer(200);
+    await allDone(at, handles);
+  });
+
+  it('go on when the recovery and watch were both terminated', async () => {
+    at = await openOutage();
+    await at.startWorker();
+    const { client, prefix } = at.engine;
+    at.api.answer(503);
+    const handles = await at.runs(4, 'both-');
+    await at.parked(4);
+    await client.workflow.getHandle(watchId(prefix)).terminate('test');
+    await client.workflow.getHandle(breakerId(prefix, 'http:api')).terminate('test');
     at.api.answer(200);
     await allDone(at, handles);
   });
