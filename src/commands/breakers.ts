@@ -25,6 +25,7 @@ import {
   whyOf,
 } from './support/breaker-words.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
+import { declaredUpstreams, upstreamKeyOf } from './support/find-upstream.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped, moment } from './support/terminal.ts';
@@ -197,17 +198,8 @@ async function set(session: Session, written: string, mode: BreakerMode, options
 async function theBreaker(session: Session, written: string): Promise<BreakerRow> {
   const store = await session.store();
   const rows = await listBreakers(store);
-  const declared = (await session.project().catch(() => undefined))?.project.upstreams ?? {};
-  const keys = [...new Set([...rows.map(({ key }) => key), ...Object.keys(declared)])].toSorted();
-  const found = keys.includes(written) ? [written] : keys.filter((key) => key.slice(key.indexOf(':') + 1) === written);
-  const key = found.length === 1 ? found[0]! : undefined;
-  if (key === undefined)
-    throw new CommandError(
-      found.length > 1 ? 'usage' : 'notFound',
-      found.length > 1
-        ? `"${written}" fits several upstreams: ${found.join(', ')}. Nothing was changed. Write one of them.`
-        : `There is no upstream "${written}"${keys.length === 0 ? '' : `; there is ${keys.join(', ')}`}. Nothing was changed. See \`mendflow upstreams\`.`,
-    );
+  const declared = await declaredUpstreams(session);
+  const key = upstreamKeyOf(written, [...rows.map(({ key }) => key), ...Object.keys(declared)]);
   const row = rows.find((one) => one.key === key);
   if (row) return row;
   await declareBreakers(store, { [key]: declared[key]! });

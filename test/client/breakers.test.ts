@@ -190,8 +190,13 @@ describe('a hold', () => {
     expect(out).toMatch(/next {6}Nothing by itself, because time does not heal http_401/);
     expect(out).toMatch(/waits {5}2 parked.*; 1 asks/);
     expect(out).toContain('mendflow retry --all --upstream http:api --reason "…"');
+    expect(await mendflow('retry', '--all', '--upstream', 'http:apy', '--reason', 'x', '--yes')).toMatchObject({
+      code: 6,
+      err: expect.stringMatching(/no upstream "http:apy"; there is db:other, http:api\. Nothing was changed/) as string,
+    });
     at.api.answer(200);
-    const retried = await mendflow('retry', '--all', '--upstream', 'http:api', '--reason', 'token renewed', '--yes');
+    // By its name alone, as all commands take it.
+    const retried = await mendflow('retry', '--all', '--upstream', 'api', '--reason', 'token renewed', '--yes');
     expect(retried).toMatchObject({ code: 0 });
     expect(retried.out).toMatch(/Taken 1, refused 0, not confirmed 0\.\n$/);
     await expect

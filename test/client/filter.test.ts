@@ -100,7 +100,16 @@ describe('a decision over a filter', () => {
       expect(ran.code, argv.join(' ')).toBe(2);
       expect(ran.err).toMatch(says);
     }
+    // A word that names nothing is no empty answer; one that names something may be.
     expect(await client.mendflow('retry', '--all', '--pipeline', 'none', '--reason', 'x')).toMatchObject({
+      code: 6,
+      err: expect.stringMatching(/no pipeline "none"\. It has: copy, loud\. Nothing was changed\./) as string,
+    });
+    expect(await client.mendflow('retry', '--all', '--upstream', 'none', '--reason', 'x')).toMatchObject({
+      code: 6,
+      err: expect.stringMatching(/no upstream "none"\. Nothing was changed\. See `mendflow upstreams`/) as string,
+    });
+    expect(await client.mendflow('retry', '--all', '--pipeline', 'loud', '--reason', 'x')).toMatchObject({
       code: 0,
       err: expect.stringMatching(/^No stage fits that asks/) as string,
     });

@@ -5,9 +5,12 @@ import { createInterface } from 'node:readline/promises';
 import type { Pool } from 'pg';
 import { isCode } from '../../model/failure.ts';
 import type { Decision, DecisionKind } from '../../model/messages.ts';
-import { type Wait, type WaitFilter, waitsLike } from '../../store/waits.ts';
+import { listBreakers } from '../../store/breakers.ts';
+import { listRuns } from '../../store/reads.ts';
+import { type Wait, waitsByUpstream, type WaitFilter, waitsLike } from '../../store/waits.ts';
 import { sendDecision } from './decision.ts';
 import { CommandError, type Exit } from './exit-codes.ts';
+import { declaredUpstreams, upstreamKeyOf } from './find-upstream.ts';
 import type { Session } from './session.ts';
 import { readSince } from './since.ts';
 import { counted, escaped, moment } from './terminal.ts';
@@ -41,7 +44,7 @@ interface Answer {
 /** Lists what the filter means, asks, sends, and tells every answer. */
 export async function decideAll(session: Session, decision: Decision, options: FilterOptions): Promise<Exit> {
   const { terminal } = session;
-  const meant = await targetsOf(await session.store(), decision.kind, filterOf(options));
+  const meant = await targetsOf(await session.store(), decision.kind, await filterOf(session, options));
   if (meant.length === 0 || options.dryRun === true) {
     if (options.json === true) terminal.json({ kind: decision.kind, dryRun: options.dryRun === true, matches: meant });
     else if (meant.length === 0)
@@ -60,22 +63,42 @@ export async function decideAll(session: Session, decision: Decision, options: F
   return exitOf(answers, session.signal.aborted);
 }
 
-function filterOf(options: FilterOptions): WaitFilter {
+/** Throws `usage` or `notFound` for a word that names nothing: taken in silence, it would look as if nobody asked. */
+async function filterOf(session: Session, options: FilterOptions): Promise<WaitFilter> {
   const faults: string[] = [];
   if (options.code !== undefined && !isCode(options.code)) faults.push(`There is no code "${options.code}".`);
   if (options.class !== undefined && !classes.includes(options.class))
     faults.push(`There is no class "${options.class}"; there is ${classes.join(', ')}.`);
   if (faults.length > 0) throw new CommandError('usage', `${faults.join('\n')}\nNothing was decided.`);
-  const { pipeline, code, upstream } = options;
+  const { pipeline, code } = options;
+  const since = options.since === undefined ? undefined : readSince(options.since);
+  const upstream = options.upstream === undefined ? undefined : await upstreamOf(session, options.upstream);
+  if (pipeline !== undefined) await makeSureOfPipeline(session, pipeline);
   return {
     ...(pipeline === undefined ? {} : { pipeline }),
     ...(code === undefined ? {} : { code }),
     ...(options.class === undefined ? {} : { class: options.class }),
     ...(upstream === undefined ? {} : { upstream }),
-    ...(options.since === undefined ? {} : { since: readSince(options.since) }),
+    ...(since === undefined ? {} : { since }),
     alsoParked: options.alsoParked === true,
     limit: WAITS_MAX,
   };
+}
+
+async function upstreamOf(session: Session, written: string): Promise<string> {
+  const store = await session.store();
+  const [rows, waits, declared] = await Promise.all([
+    listBreakers(store),
+    waitsByUpstream(store),
+    declaredUpstreams(session),
+  ]);
+  return upstreamKeyOf(written, [...rows.map(({ key }) => key), ...waits.keys(), ...Object.keys(declared)]);
+}
+
+/** Runs of a pipeline that is another project's, or no more in this one, may wait all the same. */
+async function makeSureOfPipeline(session: Session, name: string): Promise<void> {
+  const [known] = await listRuns(await session.store(), { pipeline: name, limit: 1 });
+  if (known === undefined) await session.spec(name);
 }
 
 /** An abort is for a run, however many of its stages wait. */
