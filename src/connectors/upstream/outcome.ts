@@ -52,11 +52,15 @@ export function outcomeOf(failed: Failure): Outcome {
   return { kind: answered.has(runbook) ? 'ok' : 'ignored' };
 }
 
-/** The failure as its caller sees it: by the upstream's own codes, and with its name. One of another upstream stays as it is. */
+/**
+ * The failure as its caller sees it: by the upstream's own codes, and with its name. One of another upstream stays as it is, and so does one
+ * of our own: no upstream is to blame for it, and what it says has to be done again must not be lost.
+ */
 export function named(error: unknown, key: string, declared: Upstream): CodedError {
   const failed = classify(error);
   if (error instanceof CodedError && failed.upstream !== undefined && failed.upstream !== key) return error;
   const code = declared.codes?.[failed.code] ?? failed.code;
+  if (error instanceof CodedError && failed.fault === 'self' && code === failed.code) return error;
   const text = code !== failed.code && failed.text === codes[failed.code].says ? codes[code].says : failed.text;
   const shown = new CodedError(code, text, {
     cause: error,
