@@ -14,7 +14,7 @@ import type { Sink } from './flow/sink.ts';
 import { CodedError } from './model/failure.ts';
 import { openPool } from './store/db.ts';
 import { createSealer, type LetterKey } from './store/seal.ts';
-import { stackAddresses, stackStatus } from './stack/index.ts';
+import { serverAddresses, stackStatus } from './stack/index.ts';
 
 /** Where everything is. */
 export interface Places {
@@ -26,7 +26,7 @@ export interface Places {
 
 /** Where the control store is; asks nothing of Temporal. Throws `config_invalid` if neither the environment nor a stack says it, `pg_unreachable` if the stack's own has ended. */
 export async function findDatabase(config: Config): Promise<string> {
-  const url = config.databaseUrl ?? (await stackAddresses(config.dir)).databaseUrl;
+  const url = config.databaseUrl ?? (await serverAddresses(config.dir)).databaseUrl;
   return url ?? (await nowhere(config.dir, 'postgres'));
 }
 
@@ -36,7 +36,7 @@ export async function findTemporal(config: Config): Promise<Pick<Places, 'tempor
     const { connectionOptions, namespace = 'default' } = config.temporal;
     return { temporal: { connectionOptions: connectionOptions as ConnectionOptions, namespace }, uiUrl: undefined };
   }
-  const { temporalAddress, temporalUiUrl } = await stackAddresses(config.dir);
+  const { temporalAddress, temporalUiUrl } = await serverAddresses(config.dir);
   const address = temporalAddress ?? (await nowhere(config.dir, 'temporal'));
   return { temporal: { connectionOptions: { address }, namespace: 'default' }, uiUrl: temporalUiUrl };
 }

@@ -2,7 +2,15 @@
 // Invariant: nothing below src/stack is imported past this file, but by its own tests.
 // Apart so that moving a file inside the room moves nothing outside.
 export { startPostgres } from './postgres.ts';
-export { stackAddresses, stackDown, stackStatus, stackUp, type StackAddresses, type StackStatus } from './stack.ts';
+export {
+  serverAddresses,
+  stackAddresses,
+  stackDown,
+  stackStatus,
+  stackUp,
+  type StackAddresses,
+  type StackStatus,
+} from './stack.ts';
 export { findTemporalCli } from './temporal-cli.ts';
 export { startTemporal } from './temporal.ts';
 export { leanNode, startWorkerProcess, type WorkerCommand, type WorkerProcess } from './worker-process.ts';

@@ -212,7 +212,7 @@ export const stackDown = async (options: { dir: string; onProgress?: (line: stri
 };
 
 /** The addresses of the folder's own servers; each is there for itself while its server lives, so that one stays known while the other is away. */
-export const stackAddresses = async (dir: string): Promise<Partial<StackAddresses>> => {
+export const serverAddresses = async (dir: string): Promise<Partial<StackAddresses>> => {
   const database = await runningPostgres(dir);
   const server = runningTemporal(dir);
   return {
@@ -220,6 +220,13 @@ export const stackAddresses = async (dir: string): Promise<Partial<StackAddresse
     ...(server === undefined ? {} : { temporalAddress: server.address }),
     ...(server?.uiUrl === undefined ? {} : { temporalUiUrl: server.uiUrl }),
   };
+};
+
+/** The addresses of a stack that runs with servers of its own; undefined when one of them does not run or is not ours. */
+export const stackAddresses = async (dir: string): Promise<StackAddresses | undefined> => {
+  const { databaseUrl, adminUrl, temporalAddress, ...more } = await serverAddresses(dir);
+  if (databaseUrl === undefined || adminUrl === undefined || temporalAddress === undefined) return undefined;
+  return { databaseUrl, adminUrl, temporalAddress, ...more };
 };
 
 /** What runs in the folder now. Starts and changes nothing. */
