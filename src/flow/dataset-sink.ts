@@ -7,9 +7,12 @@ import { CodedError } from '../model/failure.ts';
 import type { Db } from '../store/db.ts';
 import {
   bytesIn,
+  type DatasetKey,
+  type DatasetRow,
   datasetSourceId,
   findDataset,
   forgetPassed,
+  giveUpDataset,
   insertDataset,
   insertPart,
   liveDataset,
@@ -57,7 +60,7 @@ export function intoDataset(options: DatasetOptions): Into & { made(): DatasetRe
     }),
     async begin(session, source, ctx) {
       const key = keyOf(ctx, options);
-      const live = await liveDataset(session.control, key);
+      const live = await usableDataset(session, key, options.schema);
       id = live?.id;
       if (id !== undefined) return;
       id = await fenced(session, async (client) => {
@@ -89,6 +92,23 @@ export const keyOf = (
   stage: ctx.stage,
   name,
 });
+
+/**
+ * What the stage has made so far. A sealed dataset counts only if it has the schema that the stage writes now and reads back as what was sealed:
+ * else a reader that refused it would have the stage done again and be handed the same one. Such a dataset is given up, to be made anew.
+ */
+export async function usableDataset(
+  session: Session,
+  key: DatasetKey,
+  schema: string,
+): Promise<DatasetRow | undefined> {
+  const live = await liveDataset(session.control, key);
+  if (live?.state !== 'sealed') return live;
+  if (live.schema === schema && (await readBack(session.control, live.id))?.sha256.toString('hex') === live.sha256)
+    return live;
+  await fenced(session, (client) => giveUpDataset(client, live.id));
+  return undefined;
+}
 
 /** Adds parts in the caller's transaction. Fails with `dataset_too_large` naming the limit. */
 export async function addParts(
@@ -127,7 +147,10 @@ export async function seal(
   if (before?.state === 'sealed') return refOf(before);
   if (!before || before.state === 'gone')
     throw gone({ dataset: id, stage: session.lease.stage }, 'was removed while it was made');
-  const { records, bytes, sha256 } = await readBack(session.control, id);
+  const written = await readBack(session.control, id);
+  if (!written)
+    throw new CodedError('pg_corrupt', `A part of dataset ${id} is not what was written. It was not sealed.`);
+  const { records, bytes, sha256 } = written;
   hit('dataset.beforeSeal');
   await fenced(session, async (client) => {
     const label = before.name === '' ? before.stage : `${before.stage}.${before.name}`;
@@ -139,15 +162,15 @@ export async function seal(
   return refOf((await findDataset(session.control, id))!);
 }
 
-async function readBack(db: Db, id: string): Promise<{ records: number; bytes: number; sha256: Buffer }> {
+/** What all parts hold; undefined if one of them is not what was written. */
+async function readBack(db: Db, id: string): Promise<{ records: number; bytes: number; sha256: Buffer } | undefined> {
   const hash = createHash('sha256');
   let records = 0;
   let bytes = 0;
   for (const place of await partsOf(db, id)) {
     const part = await readPart(db, id, place);
     const lines = part && (await unpackPart(part, place.bytes));
-    if (!lines)
-      throw new CodedError('pg_corrupt', `A part of dataset ${id} is not what was written. It was not sealed.`);
+    if (!lines) return undefined;
     hash.update(lines);
     records += place.records;
     bytes += place.bytes;

@@ -3,14 +3,14 @@
 // Apart as the two functions that pipelines call.
 import type { FlowContext, Segment } from './context.ts';
 import { createBuffer, type Landing } from './dataset-landing.ts';
-import { addParts, type DatasetOptions, intoDataset, keyOf, seal } from './dataset-sink.ts';
+import { addParts, type DatasetOptions, intoDataset, keyOf, seal, usableDataset } from './dataset-sink.ts';
 import { type DatasetRef, refOf } from './dataset-ref.ts';
 import { runFlow } from './flow.ts';
 import { fenced, openSession } from './session.ts';
 import type { RecordSource } from './record-reader.ts';
 import { type Sink, sinkOr } from './sink.ts';
 import type { Step } from './steps.ts';
-import { emptyDataset, insertDataset, liveDataset } from '../store/datasets.ts';
+import { emptyDataset, insertDataset } from '../store/datasets.ts';
 import { ensureRun } from '../store/ensure-run.ts';
 
 /** A dataset that a flow made, and what of its source did not get into it. */
@@ -55,7 +55,8 @@ export interface LandOptions extends DatasetOptions {
 
 /**
  * Gathers records in one go, such as the pages of an HTTP answer, and seals them with the proof that `gather` returns. Nothing reads them before.
- * An attempt that did not come to its end is begun anew; one that sealed is not repeated. Fails with `dataset_too_large`, and with what `gather` throws.
+ * An attempt that did not come to its end is begun anew; one that sealed is not repeated,
+ * unless what it sealed is damaged or of another schema. Fails with `dataset_too_large`, and with what `gather` throws.
  */
 export async function landDataset(
   ctx: FlowContext,
@@ -66,7 +67,7 @@ export async function landDataset(
   const session = await openSession({ sink, ctx, lanes: 1, before: (control) => ensureRun(control, ctx) });
   try {
     const key = keyOf(ctx, options);
-    const live = await liveDataset(session.control, key);
+    const live = await usableDataset(session, key, options.schema);
     if (live?.state === 'sealed') return refOf(live);
     const { schema, asOf, derived = false } = options;
     const id = await fenced(session, async (client) => {

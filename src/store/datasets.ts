@@ -1,5 +1,5 @@
 // What lives here: statements about datasets, the records that are kept between the stages of a run.
-// Invariant: a sealed dataset never changes; its parts are removed only when no open run and no pin needs them, and its row then says so.
+// Invariant: a sealed dataset never changes; its parts are removed only when no open run and no pin needs them, or when its maker found them to be of no use, and its row then says so.
 // Apart from the flow, which decides what goes into a dataset and when it is complete.
 import type { Pool } from 'pg';
 import type pg from 'pg';
@@ -78,6 +78,12 @@ export async function insertDataset(db: Db, one: NewDataset): Promise<string> {
 export async function emptyDataset(db: Db, id: string, asOf: Date): Promise<void> {
   await db.query('delete from mendflow.dataset_part where dataset_id = $1', [id]);
   await db.query(`update mendflow.dataset set as_of = $2 where id = $1 and state = 'building'`, [id, asOf]);
+}
+
+/** Removes the records of a dataset and says so in its row, in the caller's transaction. */
+export async function giveUpDataset(db: Db, id: string): Promise<void> {
+  await db.query('delete from mendflow.dataset_part where dataset_id = $1', [id]);
+  await db.query(`update mendflow.dataset set state = 'gone', gone_at = clock_timestamp() where id = $1`, [id]);
 }
 
 /** Forgets that a source was read for a dataset whose records are lost: the stage reads it again, and nothing of it is in any table. */
@@ -262,7 +268,6 @@ async function collectOne(db: Db, keptMs: number): Promise<boolean> {
   );
   const id = rows[0]?.id;
   if (id === undefined) return false;
-  await db.query('delete from mendflow.dataset_part where dataset_id = $1', [id]);
-  await db.query(`update mendflow.dataset set state = 'gone', gone_at = clock_timestamp() where id = $1`, [id]);
+  await giveUpDataset(db, id);
   return true;
 }

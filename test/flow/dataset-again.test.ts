@@ -1,0 +1,83 @@
+// What is promised here: a stage that is told to make its dataset again does so where the sealed one is damaged or of another schema.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type DatasetRef, flowToDataset, json, landDataset, parse, readDataset } from '../../src/flow/index.ts';
+import { contextOf, lines, memorySource, testSink } from './memory.ts';
+
+let sink: Awaited<ReturnType<typeof testSink>>;
+beforeAll(async () => {
+  sink = await testSink();
+});
+afterAll(() => sink.end());
+
+let runs = 0;
+const nextRun = (): string => `test/2026-11-21/again-${++runs}`;
+const readAll = async (ref: DatasetRef, schema: string): Promise<unknown[]> => {
+  const all: unknown[] = [];
+  for await (const one of readDataset(sink.pool, ref, { schema })) all.push(one);
+  return all;
+};
+const damage = (ref: DatasetRef) =>
+  sink.pool.query(
+    `update mendflow.dataset_part set body = set_byte(body, 20, (get_byte(body, 20) + 1) % 256) where dataset_id = $1`,
+    [ref.dataset],
+  );
+const stateOf = async (ref: DatasetRef): Promise<unknown> =>
+  (
+    await sink.pool.query(
+      'select state, (select count(*)::int from mendflow.dataset_part p where p.dataset_id = d.id) as parts from mendflow.dataset d where id = $1',
+      [ref.dataset],
+    )
+  ).rows[0];
+
+type Make = (runKey: string, schema: string) => Promise<DatasetRef>;
+const makers: readonly (readonly [string, Make])[] = [
+  [
+    'gathered in one go',
+    (runKey, schema) =>
+      landDataset(contextOf({ runKey, stage: 'extract' }), { schema, asOf: new Date(), sink }, async ({ put }) => {
+        for (let n = 0; n < 3; n++) await put({ n });
+        return {};
+      }),
+  ],
+  [
+    'made by a flow',
+    async (runKey, schema) => {
+      const from = memorySource(
+        lines(3, (n) => JSON.stringify({ n })),
+        runKey,
+      );
+      const job = flowToDataset({ from, steps: [parse(json)], into: { schema }, sink });
+      const end = await job.run(contextOf({ runKey, stage: 'extract' }));
+      if (!end.done) throw new Error('The flow did not end.');
+      return end.out;
+    },
+  ],
+];
+
+describe.each(makers)('a dataset %s', (_how, make) => {
+  const want = [{ n: 0 }, { n: 1 }, { n: 2 }];
+
+  it('is made again where a part of it is damaged', async () => {
+    const runKey = nextRun();
+    const before = await make(runKey, 'n/1');
+    await damage(before);
+    const after = await make(runKey, 'n/1');
+    expect(after.dataset).not.toBe(before.dataset);
+    expect(await readAll(after, 'n/1')).toEqual(want);
+    expect(await stateOf(before)).toEqual({ state: 'gone', parts: 0 });
+  });
+
+  it('is made again where its maker now writes another schema', async () => {
+    const runKey = nextRun();
+    const before = await make(runKey, 'n/1');
+    const after = await make(runKey, 'n/2');
+    expect(after).toMatchObject({ schema: 'n/2', records: 3 });
+    expect(await readAll(after, 'n/2')).toEqual(want);
+    expect(await stateOf(before)).toEqual({ state: 'gone', parts: 0 });
+  });
+
+  it('is left as it is where it is whole', async () => {
+    const runKey = nextRun();
+    expect(await make(runKey, 'n/1')).toEqual(await make(runKey, 'n/1'));
+  });
+});
