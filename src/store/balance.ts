@@ -74,9 +74,10 @@ async function movedBins(db: Db, runKey: string): Promise<Record<Exclude<keyof B
   return moved;
 }
 
+/** Letters of bytes that were read again as others do not count: the chunks that quarantined their records are forgotten too. */
 async function lettersOf(db: Db, runKey: string): Promise<{ written: number; open: number }> {
   const { rows } = await db.query<{ written: number; open: number }>(
-    `select count(*) filter (where not l.sample)::int as written, count(*) filter (where l.state = 'open')::int as open
+    `select count(*) filter (where not l.sample and l.state <> 'superseded')::int as written, count(*) filter (where l.state = 'open')::int as open
      from mendflow.dead_letter l join mendflow.run r on r.key = l.run_key and r.generation = l.generation where r.key = $1`,
     [runKey],
   );
