@@ -3,6 +3,7 @@
 // Apart from `upstreams` because that is what is declared, and this is what happens.
 import { nextCooldownMs } from '../model/breaker-cooldown.ts';
 import { inWords, parseDuration } from '../model/duration.ts';
+import { breakerDefaults } from '../model/upstream.ts';
 import {
   breakerEvents,
   type BreakerEventRow,
@@ -123,6 +124,9 @@ async function list(session: Session, json: boolean): Promise<Exit> {
   return 'ok';
 }
 
+const cooldownOf = (row: BreakerRow): number =>
+  nextCooldownMs({ ...row, settings: { ...breakerDefaults, ...row.settings } }, Date.now());
+
 async function show(session: Session, written: string, json: boolean): Promise<Exit> {
   const store = await session.store();
   const row = await theBreaker(session, written);
@@ -147,7 +151,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     `  window    ${counted(calls)} calls by ${counted(callers)} workers, ${counted(fail)} failed, ${counted(slow)} slow; ${counted(page.consecutive)} failures in a row`,
   );
   terminal.line(
-    `  cooldown  ${inWords(nextCooldownMs(row, Date.now()))} if it opens now; grows with outages in a row, shrinks with calm (epoch ${page.epoch})`,
+    `  cooldown  ${inWords(cooldownOf(row))} if it opens now; grows with outages in a row, shrinks with calm (epoch ${page.epoch})`,
   );
   terminal.line(`  settings  ${settingsLine(page.settings)}`);
   if (page.waits.parked > 0) terminal.line('  list      mendflow runs --state parked');

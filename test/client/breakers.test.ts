@@ -189,7 +189,7 @@ describe('a hold', () => {
     expect(out).toMatch(/http:api is (open|half-open), held by http_401/);
     expect(out).toMatch(/next {6}Nothing by itself, because time does not heal http_401/);
     expect(out).toMatch(/waits {5}2 parked.*; 1 asks/);
-    expect(out).toContain('mendflow retry --all --upstream http:api --reason "…"');
+    expect(out).toContain('mendflow retry --all --upstream http:api --code http_401 --reason "…"');
     expect(await mendflow('retry', '--all', '--upstream', 'http:apy', '--reason', 'x', '--yes')).toMatchObject({
       code: 6,
       err: expect.stringMatching(/no upstream "http:apy"; there is db:other, http:api\. Nothing was changed/) as string,

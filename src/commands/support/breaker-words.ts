@@ -124,7 +124,10 @@ export function breakerCommands(row: BreakerRow): string[] {
   return [
     ...(row.hold === undefined
       ? []
-      : [`mendflow retry --all --upstream ${key} --reason "…"`, `mendflow breakers auto ${key} --reason "…"`]),
+      : [
+          `mendflow retry --all --upstream ${key} --code ${row.hold} --reason "…"`,
+          `mendflow breakers auto ${key} --reason "…"`,
+        ]),
     ...(row.admit ? [`mendflow breakers force-open ${key} --for "1 hour" --reason "…"`] : []),
     ...(row.admit || row.hold !== undefined
       ? []
