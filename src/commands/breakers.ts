@@ -177,7 +177,7 @@ async function set(session: Session, written: string, mode: BreakerMode, options
   if (options.for !== undefined && !(untilMs !== undefined && untilMs > 0 && untilMs <= FOR_MAX_MS))
     throw new CommandError(
       'usage',
-      `--for has to be a duration such as "1 hour", of a year at most, and is "${options.for}". Nothing was changed.`,
+      `--for has to be a duration such as "1 hour", of a year at most, and is "${options.for}". Nothing was changed. See \`mendflow help breakers ${modes.find(([, one]) => one === mode)![0]}\`.`,
     );
   const { key } = await theBreaker(session, written);
   const store = await session.store();

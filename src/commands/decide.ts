@@ -170,7 +170,8 @@ function extensionOf(kind: DecisionKind, { attempts, time }: Options): Pick<Deci
     faults.push(`--time has to be a duration such as "10 minutes", and is "${time}".`);
   if (attempts === undefined && time === undefined)
     faults.push('extend-budget needs something to add: --attempts 4, --time "10 minutes", or both.');
-  if (faults.length > 0) throw new CommandError('usage', `${faults.join('\n')}\nNothing was decided.`);
+  if (faults.length > 0)
+    throw new CommandError('usage', `${faults.join('\n')}\nNothing was decided. See \`mendflow help extend-budget\`.`);
   return { ...(more === undefined ? {} : { attempts: more }), ...(timeMs === undefined ? {} : { timeMs }) };
 }
 

@@ -9,6 +9,9 @@ import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import type { Terminal } from './support/terminal.ts';
 
+/** What upstreams ask for is cut to this as well (model/failure.ts); here it is refused, so that nobody reads another figure than he wrote. */
+const DURATION_MAX_MS = 366 * 86_400_000;
+
 interface Options {
   readonly when: string;
   readonly took?: string;
@@ -42,8 +45,11 @@ async function run(session: Session, name: string, written: string, options: Opt
       `Pipeline ${name} has no stage "${stage}". It has: ${Object.keys(spec.stages).join(', ')}. See \`mendflow pipelines show ${name}\`.`,
     );
   const tookMs = options.took === undefined ? 0 : parseDuration(options.took);
-  if (tookMs === undefined)
-    throw new CommandError('usage', `--took has to be a duration such as 2s, and is "${options.took}".`);
+  if (tookMs === undefined || tookMs > DURATION_MAX_MS)
+    throw new CommandError(
+      'usage',
+      `--took has to be a duration such as 2s, of a year at most, and is "${options.took}". Nothing was changed. See \`mendflow help explain\`.`,
+    );
   const heal = spec.heal ?? 'on';
   const told = explain({ policy, script: readScript(options.when), heal, tookMs });
   if (options.json === true) session.terminal.json({ pipeline: name, stage, heal, ...told });
@@ -55,11 +61,14 @@ async function run(session: Session, name: string, written: string, options: Opt
 function readScript(when: string): Scripted[] {
   const faults: string[] = [];
   const script = when.split(',').map((part): Scripted => {
-    const [code = '', asked] = part.trim().split('@');
-    if (code === 'ok' && asked === undefined) return 'ok';
+    const word = part.trim();
+    const [code = '', asked, ...more] = word.split('@');
+    if (code === 'ok' && asked !== undefined) faults.push(`"${word}": what ends well asks for no time.`);
+    if (code === 'ok') return 'ok';
+    if (more.length > 0) faults.push(`"${word}" names several times; an upstream asks for one.`);
     const askedMs = asked === undefined ? undefined : parseDuration(asked);
-    if (asked !== undefined && askedMs === undefined)
-      faults.push(`"${asked}" after @ has to be a duration such as 30s.`);
+    if (asked !== undefined && !(askedMs !== undefined && askedMs <= DURATION_MAX_MS))
+      faults.push(`"${asked}" after @ has to be a duration such as 30s, of a year at most.`);
     if (!isCode(code)) {
       faults.push(`"${code}" is no outcome${nearest(code)}.`);
       return 'ok';
@@ -69,7 +78,7 @@ function readScript(when: string): Scripted[] {
   if (faults.length > 0)
     throw new CommandError(
       'usage',
-      `${faults.join('\n')}\nAn outcome is "ok" or a code: ${Object.keys(codes).join(', ')}.`,
+      `${faults.join('\n')}\nAn outcome is "ok" or a code: ${Object.keys(codes).join(', ')}. Nothing was changed. See \`mendflow help explain\`.`,
     );
   return script;
 }

@@ -121,7 +121,11 @@ describe('an operator', () => {
       [['show', 'nothing'], 6, /no upstream "nothing"; there is db:other, http:api/],
       [['force-open', 'api', '--reason', 'x'], 2, /--for/],
       [['force-close', 'api', '--for', '1 hour'], 2, /--reason/],
-      [['force-open', 'api', '--for', 'ever', '--reason', 'x'], 2, /--for has to be a duration/],
+      [
+        ['force-open', 'api', '--for', 'ever', '--reason', 'x'],
+        2,
+        /--for has to be a duration .* `mendflow help breakers force-open`/,
+      ],
       [['force-open', 'api', '--for', '1 hour', '--reason', ' '], 2, /--reason has to say why/],
     ];
     for (const [argv, code, says] of wrong) {

@@ -89,11 +89,17 @@ describe('a decision over a filter', () => {
       [['retry', '--reason', 'x'], /Which run\?/],
       [['retry', 'copy/2026-07-01', '--all', '--reason', 'x'], /not both/],
       [['retry', 'copy/2026-07-01', '--code', 'http_401', '--reason', 'x'], /A filter needs --all/],
-      [['retry', '--all', '--code', 'http_999', '--reason', 'x'], /no code "http_999"/],
-      [['retry', '--all', '--class', 'bad', '--reason', 'x'], /no class "bad"; there is transient/],
+      [
+        ['retry', '--all', '--code', 'http_999', '--reason', 'x'],
+        /no code "http_999".*\n.* `mendflow runs --state asking`/,
+      ],
+      [
+        ['retry', '--all', '--class', 'bad', '--reason', 'x'],
+        /no class "bad"; there is transient.*\n.* `mendflow runs --state asking`/,
+      ],
       [['retry', '--all', '--since', 'tomorrow', '--reason', 'x'], /--since has to be a time that has passed/],
       [['retry', '--all'], /--reason/],
-      [['extend-budget', '--all', '--reason', 'x'], /needs something to add/],
+      [['extend-budget', '--all', '--reason', 'x'], /needs something to add.*\n.* `mendflow help extend-budget`/],
     ];
     for (const [argv, says] of wrong) {
       const ran = await client.mendflow(...argv);

@@ -215,7 +215,7 @@ describe('the morning after', () => {
       decisions: 0,
       outages: [],
     });
-    for (const since of ['tomorrow', '2999-01-01', '12', '2026-11-22T20:00:00'])
+    for (const since of ['tomorrow', '2999-01-01', '2026-02-31', '2026-02-31T10:00:00Z', '12', '2026-11-22T20:00:00'])
       expect((await mendflow('last-night', '--since', since)).code, since).toBe(2);
   });
 });

@@ -238,6 +238,18 @@ describe('pipelines and explain', () => {
         { attempt: 3, outcome: 'ok' },
       ],
     });
+    for (const [argv, says] of [
+      [['--when', 'http_429@30s@40s,ok'], /^"http_429@30s@40s" names several times/],
+      [['--when', 'ok@30s'], /^"ok@30s": what ends well asks for no time/],
+      [['--when', 'http_429@99999999999999999999d'], /^"9+d" after @ has to be a duration .* of a year at most/],
+      [['--when', 'ok', '--took', 'nonsense'], /^--took has to be a duration .* is "nonsense"/],
+      [['--when', 'ok', '--took', '9999999d'], /^--took has to be a duration .* of a year at most/],
+    ] as const) {
+      const ran = await client.mendflow('explain', 'copy', 'load', ...argv);
+      expect(ran.code, argv.join(' ')).toBe(2);
+      expect(ran.err).toMatch(says);
+      expect(ran.err).toMatch(/Nothing was changed\. See `mendflow help explain`\.\n$/);
+    }
     const wrong = await client.mendflow('explain', 'copy', 'load', '--when', 'http_50x');
     expect(wrong).toMatchObject({
       code: 2,

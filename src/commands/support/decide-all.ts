@@ -69,7 +69,11 @@ async function filterOf(session: Session, options: FilterOptions): Promise<WaitF
   if (options.code !== undefined && !isCode(options.code)) faults.push(`There is no code "${options.code}".`);
   if (options.class !== undefined && !classes.includes(options.class))
     faults.push(`There is no class "${options.class}"; there is ${classes.join(', ')}.`);
-  if (faults.length > 0) throw new CommandError('usage', `${faults.join('\n')}\nNothing was decided.`);
+  if (faults.length > 0)
+    throw new CommandError(
+      'usage',
+      `${faults.join('\n')}\nNothing was decided. See what there is to decide with \`mendflow runs --state asking\`.`,
+    );
   const { pipeline, code } = options;
   const since = options.since === undefined ? undefined : readSince(options.since);
   const upstream = options.upstream === undefined ? undefined : await upstreamOf(session, options.upstream);

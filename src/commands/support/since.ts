@@ -8,7 +8,10 @@ import { CommandError } from './exit-codes.ts';
 export function readSince(written: string, option = '--since'): Date {
   const agoMs = parseDuration(written);
   if (agoMs !== undefined && agoMs > 0 && agoMs < Date.now()) return new Date(Date.now() - agoMs);
-  const at = /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?$/.test(written) ? Date.parse(written) : NaN;
+  const at =
+    /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?$/.test(written) && isRealDay(written.slice(0, 10))
+      ? Date.parse(written)
+      : NaN;
   if (!Number.isNaN(at) && at <= Date.now()) return new Date(at);
   throw new CommandError(
     'usage',
@@ -16,4 +19,10 @@ export function readSince(written: string, option = '--since'): Date {
       Number.isNaN(at) ? '' : ` That is in ${inWords(at - Date.now())}.`
     } Nothing was changed.`,
   );
+}
+
+/** Date.parse takes the 31st of February for a day in March. */
+function isRealDay(day: string): boolean {
+  const at = new Date(day);
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(day);
 }
