@@ -19,6 +19,8 @@ export interface Limit {
   add(bins: Bins): void;
   /** True for the first who asks: one stop keeps one sample, however many connections run into the limit at once. */
   stopFirst(): boolean;
+  /** Whether the records are those of a sealed dataset: trying again reads the same ones. */
+  readonly sealed: boolean;
   /** For people: `612 of 20,000 records (3.1 %, allowed are 0.5 %)`. */
   words(read: number, bad: number): string;
 }
@@ -32,6 +34,7 @@ export function createLimit(shareMax: number, before: Bins, recordsAll?: number)
   let bad = before.quarantined;
   let stopped = false;
   return {
+    sealed: recordsAll !== undefined,
     exceeded(chunkRead, chunkBad) {
       const records = read + chunkRead;
       const wrong = bad + chunkBad;
