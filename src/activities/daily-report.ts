@@ -112,8 +112,7 @@ async function extract({ sink, pageRecords = PAGE_RECORDS }: DailyReportDeps, ht
       const others = await volumesNear(sink.pool, { ...ctx, name: '' }, DATES_COMPARED);
       guardVolume(http.key, dataDate, total, others);
     }
-    const proof = await fetchDay(http, window, total, (feature) => landing.put(feature));
-    return acceptLoss ? { ...proof, accepted: acceptLoss } : proof;
+    return await fetchDay(http, window, total, (feature) => landing.put(feature));
   });
 }
 

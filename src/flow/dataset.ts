@@ -76,7 +76,9 @@ export async function landDataset(
       return live.id;
     });
     const buffer = createBuffer((parts) => fenced(session, (client) => addParts(client, id, parts, options)));
-    const proof = await gather(buffer);
+    const found = await gather(buffer);
+    // Kept with it, because what was accepted as less than there should be must not be taken for all there is.
+    const proof = ctx.acceptLoss ? { ...found, accepted: ctx.acceptLoss } : found;
     await buffer.flush();
     return await seal(session, id, proof);
   } finally {

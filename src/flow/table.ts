@@ -39,7 +39,10 @@ export interface ByKey {
   readonly key: readonly string[];
   /** Columns, never null, that say how new a row is; an older one never overwrites a newer one. The generation decides between equals. */
   readonly version?: readonly string[];
-  /** Column that holds the data date: rows of a date that is loaded again and does not have them any more are deleted. Without it, none are. */
+  /**
+   * Column that holds the data date: rows of a date that is loaded again and does not have them any more are deleted. Without it, none are;
+   * nor are any by a generation that became letters in part or accepted a loss, because what was not read may still be true.
+   */
   readonly dateColumn?: string;
 }
 

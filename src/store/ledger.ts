@@ -135,6 +135,19 @@ export async function giveUp(
   );
 }
 
+/** Whether no stage of this generation gave anything up, set anything aside or accepted less than there should be. */
+export async function readAll(
+  db: Db,
+  { runKey, generation }: Pick<LedgerKey, 'runKey' | 'generation'>,
+): Promise<boolean> {
+  const { rows } = await db.query<{ all: boolean }>(
+    `select not exists (select from mendflow.chunk where run_key = $1 and generation = $2 and (not counted or quarantined > 0))
+       and not exists (select from mendflow.dataset where run_key = $1 and generation = $2 and proof ? 'accepted') as all`,
+    [runKey, generation],
+  );
+  return rows[0]!.all;
+}
+
 /** Bins of one source in one generation of a run, from the ledger. */
 export async function binsOf(db: Db, key: LedgerKey): Promise<Bins> {
   const { rows } = await db.query<Record<keyof Bins, number>>(

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { flow, json, parse, table } from '../../src/flow/index.ts';
+import { flow, type FlowContext, flowToDataset, json, landDataset, parse, table } from '../../src/flow/index.ts';
 import { closeRun } from '../../src/store/ledger.ts';
 import { contextOf, memorySource, testSink } from './memory.ts';
 
@@ -123,6 +123,46 @@ describe('rows by a key of their own', () => {
     await load([price('a')], { runKey: 'test/again', dataDate: '2026-01-01', generation: 2 });
     expect((await stored()).map(({ item }) => item)).toEqual(['a', 'z']);
     expect((await stored())[0]).toMatchObject({ generation: 1 });
+  });
+
+  it('are all kept where a record of the date that is loaded again became a letter', async () => {
+    await load([price('a'), price('b')], { runKey: 'test/again-bad', dataDate: '2026-01-01' });
+    const again = [price('a', { revision: 2, price: 2 }), price('b', { revision: 2, price: -1 })];
+    await load(again, { runKey: 'test/again-bad', dataDate: '2026-01-01', generation: 2 });
+    expect(await stored()).toMatchObject([
+      { item: 'a', price: '2' },
+      { item: 'b', price: '1' },
+    ]);
+  });
+
+  it('are all kept where a loss was accepted, in whichever stage', async () => {
+    const lost = { actor: 'ann', reason: 'agreed' };
+    const accepts = {
+      load: async (ctx: FlowContext) => {
+        const from = memorySource('1\n2\n');
+        await flow({ from, steps: [parse(json)], into, sink }).run({ ...ctx, acceptLoss: lost });
+      },
+      validate: async (ctx: FlowContext) => {
+        const from = memorySource('1\n2\n');
+        const options = { from, steps: [parse(json)], into: { schema: 's/1' }, sink };
+        await flowToDataset(options).run({ ...ctx, stage: 'validate', acceptLoss: lost });
+      },
+      extract: async (ctx: FlowContext) => {
+        const options = { schema: 's/1', asOf: new Date(), sink };
+        await landDataset({ ...ctx, stage: 'extract', acceptLoss: lost }, options, () => Promise.resolve({}));
+      },
+    };
+    for (const [where, accept] of Object.entries(accepts)) {
+      await sink.pool.query('truncate prices');
+      const run = { runKey: `test/again-${where}`, dataDate: '2026-01-01' };
+      await load([price('a'), price('b')], run);
+      await accept(contextOf({ ...run, generation: 2 }));
+      await load([price('a')], { ...run, generation: 2 });
+      expect(
+        (await stored()).map(({ item }) => item),
+        where,
+      ).toEqual(['a', 'b']);
+    }
   });
 
   it('need a unique index on their key, and the sentence says how to make one', async () => {
