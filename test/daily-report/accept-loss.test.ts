@@ -1,6 +1,5 @@
 // What is promised here: what the question about a small day offers, the engine takes: a day that really is so small is accepted as it is.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { dailyReport } from '../../src/workflows/daily-report.ts';
 import { type DailyEngine, openDailyEngine } from './engine-scene.ts';
 import { runOf } from './scene.ts';
 
@@ -9,10 +8,6 @@ beforeAll(async () => {
   at = await openDailyEngine();
 });
 afterAll(() => at?.close());
-
-it('may be decided so by the policy that is shipped, which the short one of the scene does not show', () => {
-  expect(dailyReport.spec.stages.extract.quarantineShareMax).toBe(1);
-});
 
 it('goes on with a day without events when an operator accepts the loss', { timeout: 25_000 }, async () => {
   const date = '2018-03-01';

@@ -11,7 +11,6 @@ const quick = {
   budget: { attemptsMax: 100, time: '1 minute' },
   backoff: { first: '50 milliseconds', factor: 2, max: '500 milliseconds' },
   slow: '1 second',
-  quarantineShareMax: 0.05,
 } as const satisfies Policy;
 
 const { spec } = shipped;
@@ -19,11 +18,11 @@ const { spec } = shipped;
 export const dailyReport = pipeline({
   ...spec,
   stages: stages<DailyReport>({
-    extract: { ...quick, upstream: 'http:main_api' },
-    validate: quick,
-    transform: quick,
-    load: { ...quick, upstream: 'db:reporting_db' },
-    report: { ...quick, onSkip: { output: null } },
+    extract: { ...spec.stages.extract, ...quick },
+    validate: { ...spec.stages.validate, ...quick },
+    transform: { ...spec.stages.transform, ...quick },
+    load: { ...spec.stages.load, ...quick },
+    report: { ...spec.stages.report, ...quick },
   }),
 });
 
