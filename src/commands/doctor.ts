@@ -6,6 +6,7 @@ import { openPool } from '../store/db.ts';
 import {
   breakerChecks,
   type Check,
+  goneWorkers,
   nodeCheck,
   postgresChecks,
   runChecks,
@@ -68,19 +69,20 @@ async function serverChecks(session: Session): Promise<Check[]> {
     ));
   const pool = url === undefined ? undefined : openPool({ url, applicationName: 'mendflow-doctor' });
   const namespace = place?.temporal.namespace ?? 'default';
+  const gone = goneWorkers(config);
   const add = async (name: string, mend: string, look: () => Promise<Check[]>): Promise<void> => {
     checks.push(...(await look().catch((error: unknown) => [unknown(name, error, mend)])));
   };
   try {
     if (connection) {
       await add('Temporal', 'mendflow stack status', () => temporalChecks(connection, namespace));
-      await add('Workers', 'mendflow stack status', () => workerChecks(connection, namespace, config.prefix));
+      await add('Workers', 'mendflow stack status', () => workerChecks({ connection, namespace, gone }, config.prefix));
     }
     if (pool) await add('Postgres', mendPostgres, () => postgresChecks(pool));
     const schema = checks.some(({ name, state }) => name === 'Schema' && state === 'ok');
     if (pool && schema) await add('Breakers', 'mendflow stack status', () => breakerChecks(pool));
     if (connection && pool && schema)
-      await add('Runs', 'mendflow stack status', () => runChecks(pool, connection, namespace, config.prefix));
+      await add('Runs', 'mendflow stack status', () => runChecks(pool, { connection, namespace, gone }, config.prefix));
   } finally {
     await Promise.allSettled([pool?.end(), connection?.close()]);
   }

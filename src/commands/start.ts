@@ -5,7 +5,7 @@ import { defaultDataDate, isComplete, readDataDate } from '../model/data-date.ts
 import { queues } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { findRun } from '../store/reads.ts';
-import { pollersOf, WORKFLOW } from './support/checks.ts';
+import { goneWorkers, pollersOf, WORKFLOW } from './support/checks.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readInputs } from './support/inputs.ts';
 import { type Launched, launch } from './support/launch.ts';
@@ -129,7 +129,8 @@ async function tell(
 async function warnWithoutWorker(session: Session): Promise<void> {
   const { connection, places } = await session.connected();
   const taskQueue = queues(session.config.prefix).work;
-  const pollers = await pollersOf(connection, places.temporal.namespace, taskQueue, WORKFLOW).catch(() => undefined);
+  const polled = { connection, namespace: places.temporal.namespace, gone: goneWorkers(session.config) };
+  const pollers = await pollersOf(polled, taskQueue, WORKFLOW).catch(() => undefined);
   if (pollers?.length === 0)
     session.terminal.note(
       `No worker polls the queue "${taskQueue}", so the run waits until one does. Start some with \`mendflow stack up\`; \`mendflow doctor\` says more.`,

@@ -8,6 +8,7 @@ export {
   stackDown,
   stackStatus,
   stackUp,
+  stackWorkers,
   type StackAddresses,
   type StackStatus,
 } from './stack.ts';

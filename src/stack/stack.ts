@@ -229,6 +229,15 @@ export const stackAddresses = async (dir: string): Promise<StackAddresses | unde
   return { databaseUrl, adminUrl, temporalAddress, ...more };
 };
 
+/** The workers that `up` left in the folder, and whether each still lives. Asks no server. */
+export const stackWorkers = (dir: string): StackStatus['workers'] =>
+  (readStack(resolve(dir))?.workers ?? []).map(({ name, process, logFile }) => ({
+    name,
+    pid: process.pid,
+    logFile,
+    alive: isAlive(process),
+  }));
+
 /** What runs in the folder now. Starts and changes nothing. */
 export const stackStatus = async (options: { dir: string }): Promise<StackStatus> => {
   const dir = resolve(options.dir);
@@ -252,12 +261,7 @@ export const stackStatus = async (options: { dir: string }): Promise<StackStatus
     ...(address === undefined ? {} : { address }),
     ...(server?.uiUrl === undefined ? {} : { uiUrl: server.uiUrl }),
   };
-  const workers = (state?.workers ?? []).map(({ name, process, logFile }) => ({
-    name,
-    pid: process.pid,
-    logFile,
-    alive: isAlive(process),
-  }));
+  const workers = stackWorkers(dir);
   const workersWanted = state?.workersWanted ?? 0;
   const living = workers.filter((worker) => worker.alive).length;
   const good = (one: ServerStatus): boolean => one.state === 'up' || one.state === 'given';

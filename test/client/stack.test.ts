@@ -137,8 +137,30 @@ describe('mendflow stack', { timeout: 180_000 }, () => {
     expect(checks).toContainEqual(expect.objectContaining({ name: 'Postgres', state: 'ok' }));
   });
 
-  it('says of a dead database what brings it back, and `up` does', async () => {
+  it('says at the start of a run that the workers are dead', async () => {
     expect(await mendflow('stack', 'up')).toMatchObject({ code: 0 });
+    const queue = async () => {
+      const { checks } = json(await mendflow('doctor', '--json')) as { checks: { name: string; state: string }[] };
+      return checks.find(({ name }) => name === 'Queue mendflow')?.state;
+    };
+    await expect.poll(queue, { timeout: 90_000 }).toBe('ok');
+    const workers = async () =>
+      (json(await mendflow('stack', 'status', '--json')) as { workers: { pid: number; alive: boolean }[] }).workers;
+    process.kill((await workers())[0]!.pid, 'SIGKILL');
+    await expect.poll(workers, { timeout: 20_000 }).toMatchObject([{ alive: false }]);
+    // The server lists the worker for minutes.
+    const argv = ['--date', '2026-11-19', '--set', `path=${file}`, '--set', 'format=plain'];
+    expect(await mendflow('start', 'log-ingest', ...argv)).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^Started log-ingest/) as string,
+      err: expect.stringMatching(
+        /^No worker polls the queue "mendflow", so the run waits .* `mendflow stack up`/,
+      ) as string,
+    });
+    expect(await queue()).toBe('wrong');
+  });
+
+  it('says of a dead database what brings it back, and `up` does', async () => {
     await kill('postgres');
     const dead = expect.stringMatching(
       /^Postgres of the stack in .* does not run\. Nothing was changed\..* `mendflow stack up`/,

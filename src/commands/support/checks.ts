@@ -1,14 +1,16 @@
 // What lives here: what `doctor` looks at: one function per thing, each with what is wrong and the command that mends it.
 // Invariant: a check changes nothing and ends within seconds; what cannot be looked at says why, never "ok".
 // Apart from the command because each check is a small client of another part of the house.
+import { hostname } from 'node:os';
 import type { Connection } from '@temporalio/client';
 import proto, { type temporal } from '@temporalio/proto';
 import type { Pool } from 'pg';
+import type { Config } from '../../config.ts';
 import { searchAttributes } from '../../engine/search-attributes.ts';
 import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import { queues } from '../../model/ids.ts';
-import { stackStatus } from '../../stack/index.ts';
+import { stackStatus, stackWorkers } from '../../stack/index.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
 import { checkSchema } from '../../store/migrate.ts';
 import { listBreakers } from '../../store/breakers.ts';
@@ -154,10 +156,21 @@ interface Poller {
   readonly buildId: string;
 }
 
+/** Whom to ask about pollers, and what is known of the workers better than the server knows it. */
+export interface Polled {
+  readonly connection: Connection;
+  readonly namespace: string;
+  /** Identities of workers that have ended. */
+  readonly gone: ReadonlySet<string>;
+}
+
+/** The server goes on listing a worker that was killed; of those that this folder's stack started here it is known that they ended. */
+export const goneWorkers = ({ dir, temporal: given }: Config): Polled['gone'] =>
+  new Set(given ? [] : stackWorkers(dir).flatMap(({ pid, alive }) => (alive ? [] : [`${pid}@${hostname()}`])));
+
 /** Workers that poll a queue now, for workflows or for activities. */
 export async function pollersOf(
-  connection: Connection,
-  namespace: string,
+  { connection, namespace, gone }: Polled,
   queue: string,
   type: temporal.api.enums.v1.TaskQueueType,
 ): Promise<Poller[]> {
@@ -168,7 +181,8 @@ export async function pollersOf(
   });
   // The server lists a poller for five minutes; a worker that lives polls again at least once a minute.
   const live = (pollers ?? []).filter(
-    ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLL_AGE_MAX_MS,
+    ({ identity, lastAccessTime }) =>
+      Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLL_AGE_MAX_MS && !gone.has(identity ?? ''),
   );
   return live.map(({ identity, workerVersionCapabilities, deploymentOptions }) => ({
     identity: identity ?? '',
@@ -176,7 +190,7 @@ export async function pollersOf(
   }));
 }
 
-export async function workerChecks(connection: Connection, namespace: string, prefix: string): Promise<Check[]> {
+export async function workerChecks(polled: Polled, prefix: string): Promise<Check[]> {
   const { work, heal } = queues(prefix);
   const wanted = [
     { queue: work, type: WORKFLOW, of: 'workflows' },
@@ -185,7 +199,7 @@ export async function workerChecks(connection: Connection, namespace: string, pr
   ] as const;
   return await Promise.all(
     wanted.map(async ({ queue, type, of }): Promise<Check> => {
-      const pollers = await pollersOf(connection, namespace, queue, type);
+      const pollers = await pollersOf(polled, queue, type);
       const workers = new Set(pollers.map(({ identity }) => identity)).size;
       const name = `Queue ${queue}`;
       return workers > 0
@@ -201,12 +215,8 @@ export async function workerChecks(connection: Connection, namespace: string, pr
 }
 
 /** What runs wait for, and whether the code that parked them is still the code that will wake them. */
-export async function runChecks(
-  pool: Pool,
-  connection: Connection,
-  namespace: string,
-  prefix: string,
-): Promise<Check[]> {
+export async function runChecks(pool: Pool, polled: Polled, prefix: string): Promise<Check[]> {
+  const { connection, namespace } = polled;
   const states = await runsByState(pool);
   const open = ['running', 'parked', 'asking', 'degraded'].flatMap((state) =>
     states[state] ? [`${states[state]} ${state}`] : [],
@@ -217,7 +227,7 @@ export async function runChecks(
       : { name: 'Runs', state: 'ok', says: open.length === 0 ? 'none open' : open.join(', ') },
   ];
   const parked = await parkedWorkflows(pool, PARKED_LOOKED_AT_MAX);
-  const pollers = await pollersOf(connection, namespace, queues(prefix).work, WORKFLOW);
+  const pollers = await pollersOf(polled, queues(prefix).work, WORKFLOW);
   const current = new Set(pollers.map(({ buildId }) => buildId).filter((id) => id !== ''));
   if (parked.length === 0 || current.size === 0) return checks;
   const other: string[] = [];
