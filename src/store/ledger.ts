@@ -142,7 +142,7 @@ export async function readAll(
 ): Promise<boolean> {
   const { rows } = await db.query<{ all: boolean }>(
     `select not exists (select from mendflow.chunk where run_key = $1 and generation = $2 and (not counted or quarantined > 0))
-       and not exists (select from mendflow.dataset where run_key = $1 and generation = $2 and proof ? 'accepted') as all`,
+       and not exists (select from mendflow.dataset where run_key = $1 and generation = $2 and state <> 'gone' and proof ? 'accepted') as all`,
     [runKey, generation],
   );
   return rows[0]!.all;
