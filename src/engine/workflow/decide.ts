@@ -139,7 +139,7 @@ function staleToken(run: RunState, decision: Decision): string | undefined {
   const before = Object.hasOwn(run.decided, decision.token) ? run.decided[decision.token] : undefined;
   return before
     ? `This question was decided already: ${before.kind} by ${before.actor}.`
-    : `Token ${decision.token} is of an earlier question; look at the run again.`;
+    : `Token ${decision.token} is of no question that is open now, perhaps of an earlier question; look at the run again.`;
 }
 
 function allowed(stage: string, waiting: Waiting, decision: Decision): Target | Refusal {
