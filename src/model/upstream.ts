@@ -115,6 +115,10 @@ export function faultsOfUpstreams(declared: Upstreams): string[] {
       faults.push(`Upstream "${key}" has concurrency ${one.concurrency}; it is a whole number of at least 1.`);
     if (one.probe !== undefined && !one.probe.startsWith('/'))
       faults.push(`Upstream "${key}" has the probe "${one.probe}"; it is a path below its address, such as "/health".`);
+    if (one.probe !== undefined && !/^https?:\/\//.test(one.address))
+      faults.push(
+        `Upstream "${key}" has the probe "${one.probe}", which is a GET, and the address "${one.address}" is none of HTTP.`,
+      );
     for (const [from, to] of Object.entries(one.codes ?? {}))
       if (!isCode(from) || !isCode(to)) faults.push(`Upstream "${key}" maps ${from} to ${to}; both have to be codes.`);
     for (const [name, value] of Object.entries(one.breaker ?? {}))

@@ -15,4 +15,10 @@ describe('a probe', () => {
       `Upstream "http:api" has the probe "${probe}"; it is a path below its address, such as "/health".`,
     ]);
   });
+
+  it('of what does not speak HTTP is refused: it would never be sent, and no run in its place', () => {
+    expect(faultsOfUpstreams({ 'db:reporting': { address: 'the sink store', probe: '/health' } })).toEqual([
+      'Upstream "db:reporting" has the probe "/health", which is a GET, and the address "the sink store" is none of HTTP.',
+    ]);
+  });
 });

@@ -27,6 +27,8 @@ const CANARY_MS = 5_000;
  * take each other's for renewed.
  */
 const CANARY_MAX_MS = 10 * 60_000;
+/** So many that decide nothing, such as one that this machine cannot even send, and a run goes in their place. */
+const PROBES_MAX = 3;
 /** Canaries that are gone are skipped, so many in one round. */
 const SKIPPED_MAX = 50;
 /** So many are told again in one round. */
@@ -89,9 +91,7 @@ async function tickTrial(
   const round = { memo, nextInMs: 1_000, over: false, probe: false };
   const held = breaker.hold !== undefined;
   const probes = tools.hasProbe(breaker.key);
-  if (probes && !held)
-    return { ...round, nextInMs: 100, probe: true, what: 'what its probe found', text: `${told} Its probe goes.` };
-  if (waiters(parks) === 0)
+  if (waiters(parks) === 0 && (held || !probes))
     return {
       ...round,
       over: true,
@@ -101,16 +101,17 @@ async function tickTrial(
     };
   const sent = held || memo.canary?.epoch === breaker.epoch ? memo.canary : undefined;
   const now = Date.now();
-  const leftMs = sent ? sent.at + canaryWaitMs(held ? sent.no : 0) - now : 0;
+  const slower = held || probes;
+  const leftMs = sent ? sent.at + canaryWaitMs(slower ? sent.no : 0) - now : 0;
   if (sent && leftMs > 0)
     return {
       ...round,
-      nextInMs: held ? Math.min(leftMs, tools.pace.tickMaxMs) : 1_000,
+      nextInMs: slower ? Math.min(leftMs, tools.pace.tickMaxMs) : 1_000,
       what: 'how the one fares that tries it',
       text: `${told} The last to try went at ${new Date(sent.at).toISOString()}. ${waiting(parks)}`,
     };
   const canary = { epoch: breaker.epoch, at: now, no: sent ? (sent.no ?? 0) + 1 : 0 };
-  if (probes)
+  if (probes && (canary.no < PROBES_MAX || waiters(parks) === 0))
     return {
       ...round,
       memo: { canary },
