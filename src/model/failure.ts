@@ -303,7 +303,7 @@ export const codes = {
     'self',
     'unknown',
     'workers',
-    'The worker died or stopped answering during the attempt.',
+    'The worker died, was stopped or gave no answer during the attempt.',
   ),
   resources_spent: row('delayed', 'self', 'unknown', 'workers', 'This machine has no memory or ports left.'),
   cancelled: row('transient', 'self', 'unknown', 'workers', 'The worker itself ended the call.'),

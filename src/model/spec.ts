@@ -37,7 +37,9 @@ export interface Policy<Output = unknown> {
   readonly upstream?: string;
   /**
    * `false` for a stage whose effect must not come twice and that has no key to tell a repetition by, such as a payment without one. It is then called
-   * again only after failures that are known to have changed nothing; where that is in doubt the run asks, and a person looks first. Default `true`.
+   * again only after failures that are known to have changed nothing; where that is in doubt the run asks, and a person looks first. What a failure is
+   * known of is its own call, so the effect has to be one call, and the last thing that the stage does. A workflow that adopted stages gets it between
+   * two executions, not in a running one. Default `true`.
    */
   readonly idempotent?: boolean;
   /** Makes the stage skippable: what the rest of the run gets instead of its output. */

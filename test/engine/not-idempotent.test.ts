@@ -5,11 +5,14 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { bundleWorkflows, createWorkers, serve, stage } from '../../src/engine/worker.ts';
 import { codes, type Code } from '../../src/model/failure.ts';
 import { type Engine, openEngine, outcomes } from '../support/engine.ts';
-import { payment } from './pipelines-rules.ts';
+import { invoice, payment } from './pipelines-rules.ts';
 
 let engine: Engine;
 beforeAll(async () => {
-  engine = await openEngine((scripted) => [serve(payment, { first: scripted('first') })]);
+  engine = await openEngine((scripted) => [
+    serve(payment, { first: scripted('first') }),
+    serve(invoice, { second: scripted('second') }),
+  ]);
 });
 afterAll(() => engine?.close());
 
@@ -60,6 +63,32 @@ describe('a stage that is not idempotent', () => {
       expect(calls).toBe(2);
     },
   );
+
+  it('asks after an attempt whose output nobody could write down, which the SDK would repeat by itself', async () => {
+    const dataDate = nextDate();
+    let calls = 0;
+    engine.script('first', () => {
+      calls++;
+      return { cents: 10n };
+    });
+    const handle = await engine.start('payment', { dataDate });
+    await asksAfterOneCall(dataDate, 'worker_lost', () => calls);
+    expect(await engine.result(handle)).toMatchObject({ state: 'done', result: 'paid' });
+  });
+
+  it('is not called by a decision to skip it', async () => {
+    const dataDate = nextDate();
+    let calls = 0;
+    engine.script('second', () => {
+      calls++;
+      return outcomes('net_reset')(1, null);
+    });
+    const handle = await engine.start('invoice', { dataDate });
+    const { token } = await engine.parked('second', `invoice/${dataDate}`);
+    await engine.decide(handle, { kind: 'skip', stage: 'second', token, actor: 'ann', reason: 'it went out' });
+    expect(await engine.result(handle)).toMatchObject({ state: 'done', result: 'sent by hand' });
+    expect(calls).toBe(1);
+  });
 
   it('asks after an attempt that took too long, which Temporal would repeat by itself', async () => {
     const dataDate = nextDate();

@@ -65,4 +65,16 @@ export const payment = pipeline({
   },
 });
 
-export default pipelines(crowd, hang, once, due, payment);
+/** The same, and it moves records and may be skipped. */
+export const invoice = pipeline({
+  name: 'invoice',
+  ...common,
+  stages: stages<Pick<Scripted, 'second'>>({
+    second: { ...quick, idempotent: false, quarantineShareMax: 0.5, onSkip: { output: 'sent by hand' } },
+  }),
+  async run({ second }) {
+    return await second('one');
+  },
+});
+
+export default pipelines(crowd, hang, once, due, payment, invoice);

@@ -50,7 +50,13 @@ export function named(error: unknown, call: Call, phase: Phase, signal: AbortSig
   const broken = phase === 'asked' || phase === 'answering' ? brokenHttp(error, call, phase) : undefined;
   if (broken) return broken;
   const known = classify(error);
-  return asKnown(known, call, `${call.key} at ${asked(call)}: ${known.text}`);
+  // A route that is lost in mid-call says nothing about what was sent before.
+  const doubtful = known.code === 'net_unreachable' && (phase === 'asked' || phase === 'answering');
+  return asKnown(
+    doubtful ? { ...known, commit: 'unknown' } : known,
+    call,
+    `${call.key} at ${asked(call)}: ${known.text}`,
+  );
 }
 
 /** What only somebody who knows how far the answer had come can tell apart. */

@@ -65,8 +65,8 @@ export function named(error: unknown, key: string, declared: Upstream): CodedErr
   const shown = new CodedError(code, text, {
     cause: error,
     upstream: key,
-    // Whether it happened was told by the phase of the call; another code has a certainty of its own.
-    ...(code === failed.code ? { commit: failed.commit } : {}),
+    // Whether it happened was told by the phase of the call. Another code has a certainty of its own, but a doubt stays a doubt.
+    ...(code === failed.code || failed.commit === 'unknown' ? { commit: failed.commit } : {}),
     ...(failed.nextDelayMs === undefined ? {} : { nextDelayMs: failed.nextDelayMs }),
   });
   return failed.rule === undefined ? shown : Object.assign(shown, { failure: { ...shown.failure, rule: failed.rule } });

@@ -1,6 +1,6 @@
 // What lives here: the guard around every stage: it keeps the budget, names the failure, sets the next delay, and keeps the attempt alive.
 // Invariant: only coded ApplicationFailures leave it, without `cause`, because Temporal writes causes into history with the driver's text;
-// cancellation and shutdown pass through untouched and cost no attempt.
+// cancellation and shutdown pass through untouched and cost no attempt, but for a shutdown in the middle of what must not come twice.
 // Apart because it is the one retry layer: no client, driver or stage retries by itself.
 import { hostname } from 'node:os';
 import { activityInfo, CompleteAsyncError, Context, getClient, log } from '@temporalio/activity';
@@ -65,6 +65,9 @@ export function guarded(code: StageCode, around: Around = {}) {
     // For people: an attempt that died with its worker was one too, though it is not charged to the budget.
     const attempt = call.grant.attemptBase + beat.tally.failures + losses + 1;
     const context = contextOf(call, attempt, losses, segmentMs, beat);
+    // An attempt whose end was not seen, such as one whose output could not be encoded, may have had its effect.
+    if (losses > 0 && call.policy.idempotent === false)
+      throw await failed(new CodedError('worker_lost'), call, attempt - 1, beat, { ...around, begun: undefined });
     const begun = stageLog?.started(call, attempt, worker);
     if (info.attempt === 2 && beat.tally.failures > 0)
       void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: Date.now() });
@@ -134,9 +137,9 @@ function keepAlive(heartbeatTimeoutMs: number | undefined, beat: Beat): () => vo
 const isDone = (output: unknown): boolean =>
   !(output !== null && typeof output === 'object' && 'done' in output && output.done === false);
 
-/** A worker that shuts down in the middle of what must not come twice cannot hand it on: somebody has to look first. */
+/** A worker that is told to stop in the middle of what must not come twice cannot hand it on: somebody has to look first. A run that is cancelled hands nothing on. */
 const wasCut = (error: unknown, { policy }: StageCall): boolean =>
-  Context.current().cancellationDetails?.workerShutdown === true && mayHaveHappened(classify(error), policy);
+  Context.current().cancellationDetails?.cancelRequested !== true && mayHaveHappened(classify(error), policy);
 
 /** A worker that shuts down hands the stage on: the attempt is counted as ended, not as failed. */
 function endedByCancellation(beat: { tally: Tally; progressed: boolean }): never {

@@ -95,7 +95,18 @@ export function sql(file: URL | string, pool: Pool): () => Promise<{ readonly ro
       try {
         await inTransaction(client, work);
       } catch (error) {
-        if (!isCommitUnknown(error) || !(await isCommitted(pool, transaction))) throw error;
+        if (!isCommitUnknown(error)) throw error;
+        const status = await settled(pool, transaction);
+        if (status === 'aborted')
+          throw new CodedError(
+            'pg_commit_unknown',
+            'The commit was lost, and the database says that nothing of it is there.',
+            {
+              cause: error,
+              commit: 'rolled-back',
+            },
+          );
+        if (status !== 'committed') throw error;
       }
       return { rows };
     });
@@ -109,16 +120,16 @@ const SETTLE_TRIES = 20;
 const SETTLE_MS = 500;
 
 /** The answer to COMMIT got lost: the database knows what became of it, as soon as it can be asked. Otherwise the next attempt would do it again. */
-async function isCommitted(pool: Pool, transaction: string): Promise<boolean> {
+async function settled(pool: Pool, transaction: string): Promise<'committed' | 'aborted' | undefined> {
   for (let tries = 0; tries < SETTLE_TRIES; tries++) {
     const status = await pool
       .query<{ status: string | null }>('select pg_xact_status($1::xid8) as status', [transaction])
       .then(({ rows }) => rows[0]!.status)
       .catch(() => 'unknown');
-    if (status === 'committed' || status === 'aborted') return status === 'committed';
+    if (status === 'committed' || status === 'aborted') return status;
     await sleep(SETTLE_MS);
   }
-  return false;
+  return undefined;
 }
 
 const literal = (value: string): string => `'${value.replaceAll("'", "''")}'`;

@@ -124,6 +124,8 @@ const REDO_MAX = 2;
  */
 async function redoWhatIsLost(run: RunState, { failure: { code, redo } }: StageFailure): Promise<void> {
   if (code !== 'dataset_gone' || redo === undefined || !run.ledger || !Object.hasOwn(run.journal, redo)) return;
+  // What must not come twice is not done again to get its answer back.
+  if (run.spec.stages[redo.split('[')[0]!]?.idempotent === false) return;
   const times = (run.redone[redo] ?? 0) + 1;
   if (times > REDO_MAX) return;
   run.redone[redo] = times;
@@ -256,7 +258,8 @@ function afterPark(
   switch (decision.kind) {
     case 'skip':
       // What a stage has planned to move has to be accounted for, or the run would never balance: give up the rest, then go on without it.
-      return policy.quarantineShareMax === undefined
+      // What must not come twice is not called for that: it may be the very reason to skip it.
+      return policy.quarantineShareMax === undefined || policy.idempotent === false
         ? { output: policy.onSkip?.output }
         : {
             scheduling: {
