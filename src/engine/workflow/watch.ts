@@ -1,5 +1,5 @@
 // What lives here: `watch`: the one workflow that repairs what was lost while nobody looked.
-// Invariant: one per installation, made sure of by each worker at its start; a round is bounded, and goes on where the last one ended.
+// Invariant: one per installation, made sure of by each worker, again and again; a round is bounded, and goes on where the last one ended.
 // Apart because recovery knows one upstream and a run knows itself; somebody has to look at what neither is there for.
 import {
   ActivityCancellationType,
