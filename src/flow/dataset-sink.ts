@@ -60,7 +60,7 @@ export function intoDataset(options: DatasetOptions): Into & { made(): DatasetRe
     }),
     async begin(session, source, ctx) {
       const key = keyOf(ctx, options);
-      const live = await usableDataset(session, key, options.schema);
+      const live = await keepOrGiveUp(session, key, options.schema);
       id = live?.id;
       if (id !== undefined) return;
       id = await fenced(session, async (client) => {
@@ -94,18 +94,14 @@ export const keyOf = (
 });
 
 /**
- * What the stage has made so far. A sealed dataset counts only if it has the schema that the stage writes now and reads back as what was sealed:
+ * What the stage has made so far, if it has the schema that the stage writes now; a sealed one has to read back as what was sealed besides:
  * else a reader that refused it would have the stage done again and be handed the same one. Such a dataset is given up, to be made anew.
  */
-export async function usableDataset(
-  session: Session,
-  key: DatasetKey,
-  schema: string,
-): Promise<DatasetRow | undefined> {
+export async function keepOrGiveUp(session: Session, key: DatasetKey, schema: string): Promise<DatasetRow | undefined> {
   const live = await liveDataset(session.control, key);
-  if (live?.state !== 'sealed') return live;
-  if (live.schema === schema && (await readBack(session.control, live.id))?.sha256.toString('hex') === live.sha256)
-    return live;
+  if (!live) return undefined;
+  const isOurs = live.schema === schema;
+  if (isOurs && (live.state !== 'sealed' || (await readsBack(session, live)))) return live;
   await fenced(session, (client) => giveUpDataset(client, live.id));
   return undefined;
 }
@@ -161,6 +157,9 @@ export async function seal(
   hit('dataset.afterSeal');
   return refOf((await findDataset(session.control, id))!);
 }
+
+const readsBack = async ({ control }: Session, { id, sha256 }: DatasetRow): Promise<boolean> =>
+  (await readBack(control, id))?.sha256.toString('hex') === sha256;
 
 /** What all parts hold; undefined if one of them is not what was written. */
 async function readBack(db: Db, id: string): Promise<{ records: number; bytes: number; sha256: Buffer } | undefined> {

@@ -3,7 +3,15 @@
 // Apart from writing, because it needs no lease.
 import { CodedError } from '../model/failure.ts';
 import type { Db } from '../store/db.ts';
-import { type DatasetRow, findDataset, type Origin, type PartPlace, partsOf, readPart } from '../store/datasets.ts';
+import {
+  type DatasetRow,
+  findDataset,
+  type Origin,
+  otherVersions,
+  type PartPlace,
+  partsOf,
+  readPart,
+} from '../store/datasets.ts';
 import { unpackPart } from './dataset-lines.ts';
 import { type DatasetRef, gone } from './dataset-ref.ts';
 import type { RecordSource, SourceRecord } from './record-reader.ts';
@@ -41,6 +49,7 @@ export const datasetSource = (ref: DatasetRef, expected: Expected): RecordSource
       sourceId: row.sourceId!,
       slice: { from: 0, to: row.bytes, sealed: true },
       asOf: row.asOf,
+      earlier: await otherVersions(sink.pool, row.sourceId!),
       ...(row.derived ? { derived: true } : { recordsAll: row.records }),
       records: (range, signal) => recordsIn(parts, lines, range, signal),
       raw: (offset, length) => rawOf(parts, lines, offset, length),

@@ -3,7 +3,7 @@
 // Apart as the two functions that pipelines call.
 import type { FlowContext, Segment } from './context.ts';
 import { createBuffer, type Landing } from './dataset-landing.ts';
-import { addParts, type DatasetOptions, intoDataset, keyOf, seal, usableDataset } from './dataset-sink.ts';
+import { addParts, type DatasetOptions, intoDataset, keyOf, seal, keepOrGiveUp } from './dataset-sink.ts';
 import { type DatasetRef, refOf } from './dataset-ref.ts';
 import { runFlow } from './flow.ts';
 import { fenced, openSession } from './session.ts';
@@ -67,7 +67,7 @@ export async function landDataset(
   const session = await openSession({ sink, ctx, lanes: 1, before: (control) => ensureRun(control, ctx) });
   try {
     const key = keyOf(ctx, options);
-    const live = await usableDataset(session, key, options.schema);
+    const live = await keepOrGiveUp(session, key, options.schema);
     if (live?.state === 'sealed') return refOf(live);
     const { schema, asOf, derived = false } = options;
     const id = await fenced(session, async (client) => {

@@ -32,6 +32,8 @@ export interface OpenSource {
   readonly recordsAll?: number;
   /** Its records are aggregates: counted as rows, not as records. */
   readonly derived?: boolean;
+  /** Sources of the same records as they were made before, such as the versions of a dataset: this one stands for them, so their rows go. */
+  readonly earlier?: readonly string[];
   /** As of when the oldest of its inputs was fetched. */
   readonly asOf?: Date;
 }

@@ -7,7 +7,7 @@ import type { FlowContext } from './context.ts';
 import type { TupleBuffer } from './encode.ts';
 import type { OpenSource } from './flow.ts';
 import { directLoader, type Loader, overlapLoader } from './loader.ts';
-import type { Session } from './session.ts';
+import { fenced, type Session } from './session.ts';
 import type { Target } from './table.ts';
 import type { Violation } from './types.ts';
 import { keyLoader, removeLeftOver } from './upsert.ts';
@@ -41,8 +41,15 @@ export function intoTable(target: Target): Into {
     async before(control, warn) {
       for (const warning of await preflight(control, target)) warn(warning);
     },
-    ...(byKey?.dateColumn === undefined
-      ? {}
-      : { end: (session, source, ctx) => removeLeftOver(session, source, target, byKey, ctx) }),
+    end: (session, source, ctx) =>
+      byKey ? removeLeftOver(session, source, target, byKey, ctx) : removeEarlier(session, source, target),
   };
+}
+
+/** Rows by position of records that were made anew as others: left there, they would be the same records twice. */
+async function removeEarlier(session: Session, { earlier = [] }: OpenSource, target: Target): Promise<void> {
+  if (earlier.length === 0) return;
+  await fenced(session, (client) =>
+    client.query(`delete from ${target.sql} where source_id = any ($1::bigint[])`, [earlier]),
+  );
 }

@@ -44,6 +44,8 @@ export interface OpenedRecords {
   readonly recordsAll?: number;
   /** Its records are aggregates: counted as rows, not as records. */
   readonly derived?: boolean;
+  /** Sources of the same records as they were made before, such as the versions of a dataset: this one stands for them, so their rows go. */
+  readonly earlier?: readonly string[];
   /** As of when the oldest of its inputs was fetched. */
   readonly asOf?: Date;
   /** Records of the range in order, covering it without gaps. */
@@ -71,13 +73,14 @@ interface Opening {
 /** Opens the source and puts the steps behind it. The caller closes the reader. */
 export async function openRecords(source: RecordSource, opening: Opening): Promise<OpenSource> {
   const opened = await source.openRecords(opening.ctx, opening.sink);
-  const { sourceId, slice, recordsAll, derived, asOf } = opened;
+  const { sourceId, slice, recordsAll, derived, earlier, asOf } = opened;
   return {
     sourceId,
     slice,
     reader: recordReader(opened, opening),
     ...(recordsAll === undefined ? {} : { recordsAll }),
     ...(derived === undefined ? {} : { derived }),
+    ...(earlier === undefined ? {} : { earlier }),
     ...(asOf === undefined ? {} : { asOf }),
   };
 }

@@ -3,7 +3,7 @@
 // Apart from rows by position, whose key says which run owns them.
 import type pg from 'pg';
 import { copyPart, type Loader } from './loader.ts';
-import { readAll } from '../store/ledger.ts';
+import { wasReadWhole } from '../store/ledger.ts';
 import { fenced } from './session.ts';
 import type { FlowContext } from './context.ts';
 import type { OpenSource } from './flow.ts';
@@ -64,7 +64,7 @@ function mergeSql(target: Target, byKey: ByKey): string {
 }
 
 /**
- * A date that is loaded again: rows of it that it does not have any more are deleted, in one transaction. Its first generation has nothing to delete.
+ * A date that is loaded again: rows of it that it does not have any more are deleted, in one transaction. The first time it has nothing to delete.
  * Where any stage of the generation gave up a range, set a record aside or took less than there should be, nothing is deleted: what was not read may still be true.
  */
 export async function removeLeftOver(
@@ -74,11 +74,12 @@ export async function removeLeftOver(
   byKey: ByKey,
   ctx: FlowContext,
 ): Promise<void> {
-  if (ctx.generation === 1 || byKey.dateColumn === undefined) return;
+  const first = ctx.generation === 1 && (source.earlier ?? []).length === 0;
+  if (first || byKey.dateColumn === undefined) return;
   const date = quoted(byKey.dateColumn);
   const same = byKey.key.map((name) => `s.${quoted(name)} = t.${quoted(name)}`).join(' and ');
   await fenced(session, async (client: pg.Client) => {
-    if (!(await readAll(client, ctx))) return;
+    if (!(await wasReadWhole(client, ctx))) return;
     const whole = [{ from: source.slice.from, to: source.slice.to }];
     const options = { recordsMax: 20_000, signal: ctx.signal };
     for await (const chunk of source.reader.chunks(whole, options)) {

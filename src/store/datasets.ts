@@ -1,5 +1,5 @@
 // What lives here: statements about datasets, the records that are kept between the stages of a run.
-// Invariant: a sealed dataset never changes; its parts are removed only when no open run and no pin needs them, or when its maker found them to be of no use, and its row then says so.
+// Invariant: a sealed dataset never changes; its parts are removed only when no open run and no pin needs them, or when its maker found them to be of no use and nothing pins them; its row then says so.
 // Apart from the flow, which decides what goes into a dataset and when it is complete.
 import type { Pool } from 'pg';
 import type pg from 'pg';
@@ -80,9 +80,12 @@ export async function emptyDataset(db: Db, id: string, asOf: Date): Promise<void
   await db.query(`update mendflow.dataset set as_of = $2 where id = $1 and state = 'building'`, [id, asOf]);
 }
 
-/** Removes the records of a dataset and says so in its row, in the caller's transaction. */
+/** Removes the records of a dataset, but for one that is pinned, and says in its row that it is not to be read, in the caller's transaction. */
 export async function giveUpDataset(db: Db, id: string): Promise<void> {
-  await db.query('delete from mendflow.dataset_part where dataset_id = $1', [id]);
+  await db.query(
+    'delete from mendflow.dataset_part where dataset_id = $1 and not exists (select from mendflow.dataset_pin where dataset_id = $1)',
+    [id],
+  );
   await db.query(`update mendflow.dataset set state = 'gone', gone_at = clock_timestamp() where id = $1`, [id]);
 }
 
@@ -205,6 +208,16 @@ export async function datasetSourceId(
     ).rows[0]!.id;
   if (others.length > 0) await forgetVersions(client, others, of);
   return id;
+}
+
+/** Sources of the same dataset of the same run with other bytes. */
+export async function otherVersions(db: Db, sourceId: string): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    `select other.id from mendflow.source own join mendflow.source other on other.pipeline = own.pipeline and other.name = own.name
+     where own.id = $1 and other.id <> own.id order by other.id`,
+    [sourceId],
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** What this generation read of bytes that were fetched again and are others now: they are accounted for anew, and only once. */

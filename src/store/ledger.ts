@@ -136,7 +136,7 @@ export async function giveUp(
 }
 
 /** Whether no stage of this generation gave anything up, set anything aside or accepted less than there should be. */
-export async function readAll(
+export async function wasReadWhole(
   db: Db,
   { runKey, generation }: Pick<LedgerKey, 'runKey' | 'generation'>,
 ): Promise<boolean> {

@@ -1,6 +1,18 @@
 // What is promised here: a stage that is told to make its dataset again does so where the sealed one is damaged or of another schema.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type DatasetRef, flowToDataset, json, landDataset, parse, readDataset } from '../../src/flow/index.ts';
+import {
+  type DatasetRef,
+  datasetSource,
+  flow,
+  flowToDataset,
+  json,
+  landDataset,
+  parse,
+  readDataset,
+  table,
+  type Target,
+} from '../../src/flow/index.ts';
+import { closeRun } from '../../src/store/ledger.ts';
 import { contextOf, lines, memorySource, testSink } from './memory.ts';
 
 let sink: Awaited<ReturnType<typeof testSink>>;
@@ -80,4 +92,58 @@ describe.each(makers)('a dataset %s', (_how, make) => {
     const runKey = nextRun();
     expect(await make(runKey, 'n/1')).toEqual(await make(runKey, 'n/1'));
   });
+});
+
+describe('records that were loaded and are then made again as others', () => {
+  const land = (runKey: string, schema: string, ids: readonly number[]): Promise<DatasetRef> =>
+    landDataset(contextOf({ runKey, stage: 'extract' }), { schema, asOf: new Date(), sink }, async ({ put }) => {
+      for (const id of ids) await put({ id, seen: schema });
+      return {};
+    });
+  const load = async (runKey: string, ref: DatasetRef, into: Target): Promise<void> => {
+    const from = datasetSource(ref, { schema: ref.schema });
+    const end = await flow({ from, steps: [parse(json)], into, sink }).run(contextOf({ runKey, stage: 'load' }));
+    if (!end.done) throw new Error('The flow did not end.');
+  };
+  const idsIn = async (name: string): Promise<unknown[]> =>
+    (await sink.pool.query<{ id: number; seen: string }>(`select id, seen from ${name} order by id, seen`)).rows.map(
+      ({ id, seen }) => `${id} ${seen}`,
+    );
+
+  it('are there once in a table by position', async () => {
+    await sink.pool.query(
+      'drop table if exists found; create table found (source_id bigint, "offset" bigint, id int, seen text, unique (source_id, "offset"))',
+    );
+    const into = table('found', { id: 'integer', seen: 'text' });
+    const runKey = nextRun();
+    await load(nextRun(), await land(nextRun(), 'n/1', [9]), into);
+    await load(runKey, await land(runKey, 'n/1', [0, 1, 2]), into);
+    await load(runKey, await land(runKey, 'n/2', [1, 2, 3]), into);
+    expect(await idsIn('found')).toEqual(['1 n/2', '2 n/2', '3 n/2', '9 n/1']);
+    expect(await closeRun(sink.pool, runKey)).toMatchObject({ balanced: true, read: 3, loaded: 3 });
+  });
+
+  it('are there once in a table by key, without those that are no more', async () => {
+    await sink.pool.query(
+      'drop table if exists kept; create table kept (id int primary key, seen text, data_date date)',
+    );
+    const columns = { id: 'integer', seen: 'text', data_date: 'date' } as const;
+    const into = table('kept', columns, { key: ['id'], dateColumn: 'data_date' });
+    const runKey = nextRun();
+    await load(runKey, await land(runKey, 'n/1', [0, 1, 2]), into);
+    await load(runKey, await land(runKey, 'n/2', [1, 2, 3]), into);
+    expect(await idsIn('kept')).toEqual(['1 n/2', '2 n/2', '3 n/2']);
+  });
+});
+
+it('a pinned dataset of another schema is not to be read any more, and its records stay', async () => {
+  const runKey = nextRun();
+  const make = makers[0]![1];
+  const before = await make(runKey, 'n/1');
+  await sink.pool.query(`insert into mendflow.dataset_pin (dataset_id, kind, ref) values ($1, 'legal', 'case 7')`, [
+    before.dataset,
+  ]);
+  await make(runKey, 'n/2');
+  const { parts } = (await stateOf(before)) as { parts: number };
+  expect(parts).toBeGreaterThan(0);
 });
