@@ -116,7 +116,8 @@ async function runSession(
 ): Promise<Segment<Bins>> {
   const { runKey, generation, stage } = ctx;
   const key: LedgerKey = { runKey, generation, stage, sourceId: source.sourceId };
-  const loader = into.loader(generation);
+  // Rows of it may be there: from an earlier generation, or from this one before the records were made anew.
+  const loader = into.loader(generation > 1 || (source.earlier ?? []).length > 0);
   let slice: Slice = source.slice;
   const session = await openSession({
     sink,

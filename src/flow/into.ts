@@ -2,6 +2,8 @@
 // Invariant: the flow, its chunks and its ledger are the same for both; only loading, beginning and ending differ.
 // Apart so that neither kind of place is known to the loop.
 import type pg from 'pg';
+import { CodedError } from '../model/failure.ts';
+import { wasReadWhole } from '../store/ledger.ts';
 import { preflight } from '../store/preflight.ts';
 import type { FlowContext } from './context.ts';
 import type { TupleBuffer } from './encode.ts';
@@ -19,7 +21,8 @@ export interface Into {
   readonly passes: boolean;
   /** Parallel connections at most. */
   readonly lanesMax?: number;
-  loader(generation: number): Loader;
+  /** `overlaps`: rows of the ranges may be there already. */
+  loader(overlaps: boolean): Loader;
   /** Writes a value behind the others of its chunk; without it, as a tuple of the target. */
   readonly encode?: (out: TupleBuffer, value: unknown) => Violation[];
   /** With the control connection, before the lease is taken. */
@@ -36,20 +39,35 @@ export function intoTable(target: Target): Into {
   return {
     target,
     passes: false,
-    loader: (generation) =>
-      byKey ? keyLoader(target, byKey) : generation > 1 ? overlapLoader(target) : directLoader(target),
+    loader: (overlaps) => (byKey ? keyLoader(target, byKey) : overlaps ? overlapLoader(target) : directLoader(target)),
     async before(control, warn) {
       for (const warning of await preflight(control, target)) warn(warning);
     },
     end: (session, source, ctx) =>
-      byKey ? removeLeftOver(session, source, target, byKey, ctx) : removeEarlier(session, source, target),
+      byKey ? removeLeftOver(session, source, target, byKey, ctx) : removeEarlier(session, source, target, ctx),
   };
 }
 
-/** Rows by position of records that were made anew as others: left there, they would be the same records twice. */
-async function removeEarlier(session: Session, { earlier = [] }: OpenSource, target: Target): Promise<void> {
+/**
+ * Rows by position of records that were made anew as others: left there, they would be the same records twice. Where less than all was read this
+ * time, they may be the better ones, so a person says which: `accept-loss` takes what is read now.
+ */
+async function removeEarlier(
+  session: Session,
+  { earlier = [] }: OpenSource,
+  target: Target,
+  ctx: FlowContext,
+): Promise<void> {
   if (earlier.length === 0) return;
-  await fenced(session, (client) =>
-    client.query(`delete from ${target.sql} where source_id = any ($1::bigint[])`, [earlier]),
-  );
+  await fenced(session, async (client) => {
+    const { rowCount } = await client.query(`delete from ${target.sql} where source_id = any ($1::bigint[])`, [
+      earlier,
+    ]);
+    if (!rowCount || ctx.acceptLoss || (await wasReadWhole(client, ctx))) return;
+    throw new CodedError(
+      'source_rewritten',
+      `${rowCount.toLocaleString('en-US')} rows in ${target.name} are of records that were made anew since, and this time not all of them could be read. Both are there now; nothing was deleted. ` +
+        `See what is missing: mendflow letters list --run ${ctx.runKey}. To keep what was read now: mendflow accept-loss ${ctx.runKey} ${ctx.stage} --reason "…"`,
+    );
+  });
 }

@@ -123,6 +123,31 @@ describe('records that were loaded and are then made again as others', () => {
     expect(await closeRun(sink.pool, runKey)).toMatchObject({ balanced: true, read: 3, loaded: 3 });
   });
 
+  it('are there once in a table by position, also when they are as they were first', async () => {
+    await sink.pool.query('truncate found');
+    const into = table('found', { id: 'integer', seen: 'text' });
+    const runKey = nextRun();
+    await load(runKey, await land(runKey, 'n/1', [0, 1]), into);
+    await land(runKey, 'n/2', [1, 2]);
+    await load(runKey, await land(runKey, 'n/1', [0, 1]), into);
+    expect(await idsIn('found')).toEqual(['0 n/1', '1 n/1']);
+    expect(await closeRun(sink.pool, runKey)).toMatchObject({ balanced: true, read: 2, quarantined: 0 });
+  });
+
+  it('ask before they replace others where not all of them could be read', async () => {
+    await sink.pool.query('truncate found');
+    const into = table('found', { id: 'integer', seen: 'text' });
+    const runKey = nextRun();
+    await load(runKey, await land(runKey, 'n/1', [0, 1]), into);
+    const poorer = await land(runKey, 'n/2', [1, 2 ** 40]);
+    await expect(load(runKey, poorer, into)).rejects.toMatchObject({ failure: { code: 'source_rewritten' } });
+    expect(await idsIn('found')).toEqual(['0 n/1', '1 n/1', '1 n/2']);
+    const from = datasetSource(poorer, { schema: poorer.schema });
+    const acceptLoss = { actor: 'ann', reason: 'agreed' };
+    await flow({ from, steps: [parse(json)], into, sink }).run(contextOf({ runKey, stage: 'load', acceptLoss }));
+    expect(await idsIn('found')).toEqual(['1 n/2']);
+  });
+
   it('are there once in a table by key, without those that are no more', async () => {
     await sink.pool.query(
       'drop table if exists kept; create table kept (id int primary key, seen text, data_date date)',
