@@ -28,5 +28,6 @@ export const longTests = [
   'test/chaos/daily-kill.test.ts',
   'test/chaos/parking-*.test.ts',
   'test/chaos/recovery-*.test.ts',
-  'test/chaos/run-kill.test.ts',
+  'test/chaos/run-*.test.ts',
+  'test/chaos/data-plane-zombie.test.ts',
 ];
