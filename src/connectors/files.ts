@@ -6,6 +6,7 @@ import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { type Code, CodedError } from '../model/failure.ts';
 import type { Codec } from '../flow/parse/bytes.ts';
+import { KIND_BYTES, kindOf } from './file-kind.ts';
 
 /** A file as it travels between stages: safe in JSON whatever its name's bytes are. */
 export interface FileRef {
@@ -105,17 +106,17 @@ async function leadsToFile(path: Buffer): Promise<boolean> {
   }
 }
 
-/** Suffix by which a stored codec is known. */
+/** Suffix that compressing adds to a name. It says nothing about the bytes; without it the name is that of the log. */
 const GZIP_SUFFIX = Buffer.from('.gz');
-const isGzip = (path: Buffer): boolean => path.subarray(-GZIP_SUFFIX.length).equals(GZIP_SUFFIX);
+const hasSuffix = (path: Buffer): boolean => path.subarray(-GZIP_SUFFIX.length).equals(GZIP_SUFFIX);
 
 /** The name by which the ledger knows a listed file, whether the file is still there or not. */
 export function sourceNameOf(ref: FileRef): Buffer {
   const path = pathOf(ref);
-  return path.subarray(path[0] === 47 ? 1 : 0, isGzip(path) ? path.length - GZIP_SUFFIX.length : path.length);
+  return path.subarray(path[0] === 47 ? 1 : 0, hasSuffix(path) ? path.length - GZIP_SUFFIX.length : path.length);
 }
 
-/** Opens a listed file. Throws `file_vanished` if it is gone since, `file_forbidden`, `file_not_regular`. */
+/** Opens a listed file. Throws `file_vanished` if it is gone since, `file_forbidden`, `file_not_regular`, `file_not_text`. */
 export async function openFile(ref: FileRef): Promise<OpenFile> {
   let handle: FileHandle;
   try {
@@ -142,7 +143,7 @@ async function opened(ref: FileRef, handle: FileHandle): Promise<OpenFile> {
   return {
     ref,
     fd: handle.fd,
-    codec: isGzip(pathOf(ref)) ? 'gzip' : 'none',
+    codec: await codecOf(ref, handle),
     storedBytes,
     modifiedMs,
     sourceName: sourceNameOf(ref),
@@ -153,4 +154,15 @@ async function opened(ref: FileRef, handle: FileHandle): Promise<OpenFile> {
     },
     close: () => handle.close(),
   };
+}
+
+/** How the file is stored, by its first bytes. Throws `file_not_text` for what cannot be read record by record. */
+async function codecOf(ref: FileRef, handle: FileHandle): Promise<Codec> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(KIND_BYTES), 0, KIND_BYTES, 0);
+  const kind = kindOf(buffer.subarray(0, bytesRead));
+  if ('codec' in kind) return kind.codec;
+  throw new CodedError(
+    'file_not_text',
+    `${ref.name} is ${kind.what}; what can be read is text in UTF-8, plain or as gzip. Nothing of it was loaded. ${kind.remedy} and retry, or skip the file.`,
+  );
 }

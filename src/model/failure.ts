@@ -37,6 +37,13 @@ export const codes = {
   file_vanished: row('permanent', 'call', 'no', 'files', 'The file was there when the run listed it and is gone now.'),
   file_forbidden: row('permanent', 'config', 'no', 'files', 'The worker may not read the file or folder.'),
   file_not_regular: row('permanent', 'config', 'no', 'files', 'The path is not a regular file or a folder.'),
+  file_not_text: row(
+    'permanent',
+    'call',
+    'no',
+    'files',
+    'The file is an archive, is compressed or encoded in a way that is not read, or is no text.',
+  ),
   file_busy: row('transient', 'self', 'no', 'files', 'The file is busy or was moved under the reader.'),
   file_exists: row('permanent', 'call', 'no', 'files', 'A file or folder of that name is there already.'),
   file_io: { ...row('transient', 'self', 'unknown', 'files', 'The disk reported an error.'), triesMax: 2 },
