@@ -2,11 +2,12 @@
 // Invariant: at most one part's worth of records is held; a record that cannot be kept fails the landing, because nobody could account for it.
 // Apart from the session around it, so that what gathers knows nothing of databases.
 import { CodedError } from '../model/failure.ts';
+import { sourceOf } from '../model/json-source.ts';
 import type { Part } from '../store/datasets.ts';
 import { lineOf, PART_BYTES_MAX, partsFrom } from './dataset-lines.ts';
 
 export interface Landing {
-  /** Adds a record, behind the others. */
+  /** Adds a record, behind the others. One of an answer's own is kept as the answer wrote it. */
   readonly put: (value: unknown) => Promise<void>;
 }
 
@@ -24,7 +25,7 @@ export function createBuffer(write: (parts: readonly Part[]) => Promise<void>): 
   };
   return {
     async put(value) {
-      const line = lineOf(value);
+      const line = lineOf(value, sourceOf(value));
       if (!Buffer.isBuffer(line))
         throw new CodedError(
           'answer_too_large',

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
+import { writeJson } from '../model/exact-json.ts';
 import type { Part } from '../store/datasets.ts';
 import type { TupleBuffer } from './encode.ts';
 import type { Violation } from './types.ts';
@@ -30,11 +31,11 @@ export function writeLine(out: TupleBuffer, value: unknown): Violation[] {
   return [];
 }
 
-/** A value as a line of JSON, its newline included, or what is wrong with it. */
-export function lineOf(value: unknown): Buffer | Violation {
+/** A value as a line of JSON, its newline included, or what is wrong with it. `written`: its text, where its source has one. */
+export function lineOf(value: unknown, written?: string): Buffer | Violation {
   let text: string | undefined;
   try {
-    text = JSON.stringify(value);
+    text = written ?? writeJson(value);
   } catch {
     text = undefined;
   }

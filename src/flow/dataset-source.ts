@@ -1,6 +1,7 @@
 // What lives here: reading a sealed dataset: as the source of a flow, or record by record.
 // Invariant: what is read is what was sealed, by the hash of each part; anything else is `dataset_gone`, never fewer records.
 // Apart from writing, because it needs no lease.
+import { readJson } from '../model/exact-json.ts';
 import { CodedError } from '../model/failure.ts';
 import type { Db } from '../store/db.ts';
 import {
@@ -65,7 +66,7 @@ export async function* readDataset<T>(db: Db, ref: DatasetRef, expected: Expecte
   const lines = linesOf(db, ref, parts);
   for (const part of parts) {
     const text = (await lines(part)).toString('utf8');
-    for (const line of text.split('\n')) if (line !== '') yield JSON.parse(line) as T;
+    for (const line of text.split('\n')) if (line !== '') yield readJson(line) as T;
   }
 }
 

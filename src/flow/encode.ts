@@ -1,6 +1,7 @@
 // What lives here: values of a row as fields of COPY BINARY.
 // Invariant: a value is encoded exactly or refused with a reason; nothing is rounded, cut or guessed.
 // Apart from the reader of log lines, whose encoder works on bytes and knows its columns beforehand.
+import { isExactNumber, writeJson } from '../model/exact-json.ts';
 import type { Column, ColumnType } from './table.ts';
 import type { Violation } from './types.ts';
 
@@ -73,16 +74,19 @@ const fixed = (bytes: number, write: (buffer: Buffer) => void): Buffer => {
 
 const shown = (value: unknown): string => {
   if (typeof value === 'string') return `"${value.slice(0, 100).toWellFormed()}"`;
-  return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'
-    ? String(value)
-    : `A value of type ${typeof value}`;
+  return plainOf(value)?.slice(0, 100) ?? `A value of type ${typeof value}`;
 };
 
+/** The text of what is one value, without a digit lost: String(-0) is "0". */
+function plainOf(value: unknown): string | undefined {
+  if (Object.is(value, -0)) return '-0';
+  return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean' || isExactNumber(value)
+    ? String(value)
+    : undefined;
+}
+
 function textOf(value: unknown): string {
-  const text = typeof value === 'string' ? value : undefined;
-  const plain =
-    text ??
-    (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean' ? String(value) : undefined);
+  const plain = typeof value === 'string' ? value : plainOf(value);
   if (plain === undefined) throw new Unfit('not_text', `${shown(value)} is no text.`);
   if (plain.includes('\0')) throw new Unfit('text_nul', 'The text holds a NUL character, which Postgres cannot store.');
   if (!plain.isWellFormed())
@@ -90,7 +94,8 @@ function textOf(value: unknown): string {
   return plain;
 }
 
-function integerOf(value: unknown, min: bigint, max: bigint): bigint {
+function integerOf(given: unknown, min: bigint, max: bigint): bigint {
+  const value = isExactNumber(given) ? given.digits : given;
   const whole =
     typeof value === 'bigint'
       ? value
@@ -105,11 +110,15 @@ function integerOf(value: unknown, min: bigint, max: bigint): bigint {
   return whole;
 }
 
-function doubleOf(value: unknown): number {
-  const number =
-    typeof value === 'string' && /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(value) ? Number(value) : value;
+/** A column of doubles takes the nearest to a decimal, as declared. A whole number is refused where that is another one, and so is what would be 0 or infinite. */
+function doubleOf(given: unknown): number {
+  const value = isExactNumber(given) ? given.digits : given;
+  const decimal = typeof value === 'string' ? /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.exec(value) : null;
+  const number = decimal || typeof value === 'bigint' ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isFinite(number))
-    throw new Unfit('not_number', `${shown(value)} is no finite number.`);
+    throw new Unfit('not_number', `${shown(given)} is no finite number.`);
+  const lost = typeof value === 'bigint' ? BigInt(number) !== value : number === 0 && /[1-9]/.test(decimal?.[1] ?? '');
+  if (lost) throw new Unfit('not_exact', `${shown(given)} cannot be kept in a double; declare the column as numeric.`);
   return number;
 }
 
@@ -158,7 +167,7 @@ function offsetOf(zone: string): number {
 function jsonbOf(value: unknown): Buffer {
   let text: string | undefined;
   try {
-    text = JSON.stringify(value);
+    text = writeJson(value);
   } catch (error) {
     throw new Unfit(
       'not_json',
@@ -175,11 +184,9 @@ function jsonbOf(value: unknown): Buffer {
 /** numeric from its decimal digits, so that no digit is lost on the way through a double. */
 function numericOf(value: unknown): Buffer {
   const text =
-    typeof value === 'number' && Number.isFinite(value)
+    (typeof value === 'number' && Number.isFinite(value)) || typeof value === 'bigint' || isExactNumber(value)
       ? String(value)
-      : typeof value === 'bigint'
-        ? String(value)
-        : value;
+      : value;
   const match = typeof text === 'string' ? /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?$/.exec(text) : null;
   if (!match || (match[2] === '' && (match[3] ?? '') === ''))
     throw new Unfit('not_number', `${shown(value)} is no decimal number.`);

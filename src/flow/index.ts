@@ -19,6 +19,15 @@ export {
   validate,
 } from './steps.ts';
 export { type OpenedRecords, recordReader, type RecordSource, type SourceRecord } from './record-reader.ts';
+export {
+  type ExactNumber,
+  isExactNumber,
+  isNumeric,
+  nearest,
+  type Numeric,
+  readJson,
+  writeJson,
+} from '../model/exact-json.ts';
 export { lines } from '../connectors/lines.ts';
 export {
   type HttpAnswer,

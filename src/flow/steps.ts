@@ -1,6 +1,7 @@
 // What lives here: parse, validate and transform: what a user writes between a source and a table.
 // Invariant: a step never throws for data: it passes a value on, leaves the record out, or says everything that is wrong with it.
 // Apart from the reader, so that a step can be tested by calling it.
+import { isExactNumber, readJson } from '../model/exact-json.ts';
 import type { Violation } from './types.ts';
 
 /** What a step is told beside the value. Never a clock: the data date is the only time a transform knows. */
@@ -68,7 +69,7 @@ export const validate = (schema: Schema): Step => ({
       const violations = result.error.issues.map(({ path, code, message }) => ({
         field: path.map(String).join('.').toWellFormed(),
         code: code ?? 'invalid',
-        message: message.slice(0, MESSAGE_MAX).toWellFormed(),
+        message: `${message.slice(0, MESSAGE_MAX).toWellFormed()}${adviceFor(value, path)}`,
       }));
       return { code: 'record_invalid', violations };
     } catch (error) {
@@ -76,6 +77,14 @@ export const validate = (schema: Schema): Step => ({
     }
   },
 });
+
+/** A schema that wants a double says of a longer number that it is none; what to write instead, it cannot know. */
+function adviceFor(value: unknown, path: readonly PropertyKey[]): string {
+  const found = path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
+  return typeof found === 'bigint' || isExactNumber(found)
+    ? ' It is a number with more digits than a double holds: take z.custom(isNumeric) to keep them, or z.preprocess(nearest, z.number()).'
+    : '';
+}
 
 /** From a valid value to a row of the table. `undefined` or `null` leaves the record out (it counts as skipped); what it throws makes a letter. */
 export const transform = (fn: (value: never, about: RecordAbout) => object | null | undefined): Step => ({
@@ -90,24 +99,8 @@ export const transform = (fn: (value: never, about: RecordAbout) => object | nul
   },
 });
 
-/** For `parse(json)`: JSON whose numbers survive. A number that JavaScript cannot hold exactly is a violation, not another number. */
-export function json(text: string): unknown {
-  const value: unknown = JSON.parse(text);
-  // Strings are blanked first, so that digits in them are not taken for numbers.
-  for (const [literal] of text.replace(/"(?:[^"\\]|\\.)*"/g, '""').matchAll(/-?\d[\d.eE+-]*/g))
-    if (!survives(literal))
-      throw new RangeError(`The number ${literal.slice(0, 60)} cannot be kept exactly; send it as a string.`);
-  return value;
-}
-
-/** Fifteen significant digits always survive; longer ones are compared. */
-function survives(literal: string): boolean {
-  const digits = literal
-    .replace(/[eE].*$/, '')
-    .replace(/[^\d]/g, '')
-    .replace(/^0+/, '');
-  const number = Number(literal);
-  if (!Number.isFinite(number)) return false;
-  if (digits.length <= 15) return number !== 0 || !/[1-9]/.test(digits);
-  return /^-?\d+$/.test(literal) ? BigInt(literal) === BigInt(number) : digits.length <= 17;
-}
+/**
+ * For `parse(json)`: JSON whose numbers keep every digit. A whole number beyond 2^53 is a bigint, any other that a double does not hold an
+ * `ExactNumber`; both go into columns of numbers, texts and jsonb as they are.
+ */
+export const json = (text: string): unknown => readJson(text);

@@ -1,6 +1,7 @@
 // What lives here: what an earthquake looks like where it comes from, in our table, and in the figures of a day.
 // Invariant: pure: the data date is the only time it knows; the same features give the same rows and figures.
 // Apart from the stages, so that each of these can be tested by calling it.
+import { nearest } from 'mendflow/flow';
 import { z } from 'zod';
 
 /** Names what records of each dataset look like; a change of shape takes the next number. */
@@ -16,7 +17,8 @@ const DAY_MS = 86_400_000;
 const MOMENT_MAX = 8.64e15;
 
 const moment = z.number().int().min(-MOMENT_MAX).max(MOMENT_MAX);
-const number = z.number();
+/** Into columns of doubles: what is written with more digits than one holds counts as the nearest. */
+const double = (min: number, max: number) => z.preprocess(nearest, z.number().min(min).max(max));
 
 /** First and last millisecond of a UTC day. */
 export function dayOf(dataDate: string): { readonly from: number; readonly to: number } {
@@ -31,20 +33,20 @@ export function featureOn(dataDate: string) {
     type: z.literal('Feature'),
     id: z.string().min(1).max(100),
     properties: z.object({
-      mag: number.min(-10).max(12).nullable(),
+      mag: double(-10, 12).nullable(),
       place: z.string().nullable(),
       time: moment.min(from, 'before the data date').max(to, 'after the data date'),
       updated: moment,
       url: z.string().nullish(),
       status: z.string().nullish(),
-      tsunami: number.nullish(),
-      sig: number.int().nullish(),
+      tsunami: z.number().nullish(),
+      sig: z.number().int().nullish(),
       magType: z.string().nullish(),
       type: z.string().min(1),
     }),
     geometry: z.object({
       type: z.literal('Point'),
-      coordinates: z.tuple([number.min(-180).max(180), number.min(-90).max(90), number.nullable()]),
+      coordinates: z.tuple([double(-180, 180), double(-90, 90), double(-Infinity, Infinity).nullable()]),
     }),
   });
 }

@@ -16,7 +16,10 @@ export interface HttpAnswer {
   readonly url: string;
   /** The content as text, in the character set it names. */
   text(): string;
-  /** The content as JSON; undefined where the answer has none by its status (204, 304) or method (HEAD). */
+  /**
+   * The content as JSON, with every digit: a whole number beyond 2^53 is a bigint, any other that a double does not hold an `ExactNumber`.
+   * Undefined where the answer has none by its status (204, 304) or method (HEAD).
+   */
   json(): unknown;
 }
 

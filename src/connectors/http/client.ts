@@ -1,6 +1,7 @@
 // What lives here: `openHttp`: calls to one HTTP upstream, through its breaker, each a complete answer or a coded error.
 // Invariant: one call to the other side for each call of ours (redirects aside): retrying is Temporal's alone.
 // Apart because it puts origins, addresses, sockets, decoding and codes together, and does none of their work.
+import { writeJson } from '../../model/exact-json.ts';
 import { CodedError } from '../../model/failure.ts';
 import { CONCURRENCY, type Secret, type Upstream } from '../../model/upstream.ts';
 import { type Lookup, type Pins, resolver } from '../resolve.ts';
@@ -223,7 +224,7 @@ function outgoing(call: Call, own: Readonly<Record<string, string>>, more: SendO
   return {
     method: call.method,
     url: call.url,
-    body: raw ? body : JSON.stringify(body),
+    body: raw ? body : writeJson(body, { forOthers: true }),
     fresh: !repeatable.has(call.method) && more.idempotencyKey === undefined,
     headers: {
       accept: accepts[more.accept ?? 'bytes'],

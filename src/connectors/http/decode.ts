@@ -4,7 +4,9 @@
 import { Transform } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip } from 'node:zlib';
 import { untilAborted } from '../abort.ts';
+import { isNumeric, JSON_DEPTH_MAX } from '../../model/exact-json.ts';
 import type { Code, CodedError } from '../../model/failure.ts';
+import { readDocument } from '../../model/json-source.ts';
 
 /** Makes the error of an answer: `what` goes on after "<upstream> answered <status> to <call>". */
 export type Fault = (code: Code, what: string) => CodedError;
@@ -103,8 +105,10 @@ export function jsonOf(bytes: Buffer, headers: Headers, unproved: boolean, fault
   const text = textOf(bytes, 'utf-8', fault);
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
+    value = readDocument(text);
+  } catch (error) {
+    if (error instanceof RangeError)
+      throw fault('answer_unreadable', `with JSON that is nested deeper than ${JSON_DEPTH_MAX} levels`);
     // The parser's own message quotes the text, so it is not kept as a cause.
     if (unproved) throw fault('answer_cut', 'and the connection closed before its JSON did');
     const [type] = (headerOf(headers, 'content-type') ?? '').toLowerCase().split(';');
@@ -114,6 +118,6 @@ export function jsonOf(bytes: Buffer, headers: Headers, unproved: boolean, fault
     );
   }
   // Of all JSON only a number can be cut and still be one.
-  if (unproved && typeof value === 'number') throw fault('answer_cut', 'with a number whose end nothing proves');
+  if (unproved && isNumeric(value)) throw fault('answer_cut', 'with a number whose end nothing proves');
   return value;
 }
