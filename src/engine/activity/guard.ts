@@ -19,6 +19,8 @@ import {
 } from '../../model/retry-clock.ts';
 import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { withStage, type StageContext } from './context.ts';
+import { placesOf } from './places.ts';
+import { withStrays } from './strays.ts';
 
 /** Where the guard leaves its rows; every method is best effort, and none may reject. */
 export interface StageLog {
@@ -64,7 +66,9 @@ export function guarded(code: StageCode, around: Around = {}) {
     const losses = Math.max(0, info.attempt - 1 - beat.tally.ended);
     // For people: an attempt that died with its worker was one too, though it is not charged to the budget.
     const attempt = call.grant.attemptBase + beat.tally.failures + losses + 1;
-    const context = contextOf(call, attempt, losses, segmentMs, beat);
+    const fell = new AbortController();
+    const context = contextOf(call, { attempt, losses, segmentMs, fell: fell.signal }, beat);
+    const { cancellationSignal: cancelled } = Context.current();
     // An attempt whose end was not seen, such as one whose output could not be encoded, may have had its effect.
     if (losses > 0 && call.policy.idempotent === false)
       throw await failed(new CodedError('worker_lost'), call, attempt - 1, beat, { ...around, begun: undefined });
@@ -73,18 +77,20 @@ export function guarded(code: StageCode, around: Around = {}) {
       void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: Date.now() });
     const stop = keepAlive(info.heartbeatTimeoutMs, beat);
     try {
-      const output = await withStage(context, () => code(input));
+      const output = await withStrays({ run: call.runKey, stage: call.stage, fell }, () =>
+        withStage(context, () => code(input)),
+      );
       // A flow that was told to stop hands back an unfinished segment: after a shutdown that is an orderly end, after a cancellation it is none.
       if (!isDone(output)) {
-        if (context.signal.aborted && !Context.current().cancellationDetails?.workerShutdown) endedByCancellation(beat);
+        if (cancelled.aborted && !Context.current().cancellationDetails?.workerShutdown) endedByCancellation(beat);
         return output;
       }
       await stageLog?.done(call, attempt, worker);
       return output;
     } catch (error) {
       if (error instanceof CompleteAsyncError) throw error;
-      const cut = context.signal.aborted && wasCut(error, call);
-      if (context.signal.aborted && !cut) endedByCancellation(beat);
+      const cut = cancelled.aborted && wasCut(error, call);
+      if (cancelled.aborted && !cut) endedByCancellation(beat);
       throw await failed(cut ? new CodedError('worker_lost') : error, call, attempt, beat, { ...around, begun });
     } finally {
       stop();
@@ -94,9 +100,7 @@ export function guarded(code: StageCode, around: Around = {}) {
 
 function contextOf(
   call: StageCall,
-  attempt: number,
-  losses: number,
-  segmentMs: number,
+  { attempt, losses, segmentMs, fell }: { attempt: number; losses: number; segmentMs: number; fell: AbortSignal },
   beat: { tally: Tally; progressed: boolean },
 ): StageContext {
   const context = Context.current();
@@ -108,7 +112,7 @@ function contextOf(
     generation: call.generation,
     attempt,
     idempotencyKey: `${call.runKey}/${call.stage}/${call.generation}`,
-    signal: context.cancellationSignal,
+    signal: AbortSignal.any([context.cancellationSignal, fell]),
     onChunk: () => {
       beat.progressed = true;
       context.heartbeat({ tally: beat.tally, progressed: true } satisfies Beat);
@@ -251,22 +255,12 @@ function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageF
     else log.warn(`Attempt ${attempt} of ${attemptsMax} failed: ${failure.text} Waiting for the upstream.`, about);
     return;
   }
-  const where = failure.code === 'code_bug' || failure.code === 'unknown' ? { at: framesOf(error) } : {};
+  const where = failure.code === 'code_bug' || failure.code === 'unknown' ? { at: placesOf(error) } : {};
   log.error(
     `Stage ${call.stage} gave up after ${attempt} attempt${attempt === 1 ? '' : 's'} over ${inWords(elapsedMs)}: ${failure.text}`,
     { ...fields, why: next.why, ...where },
   );
 }
-
-/** Own frames only: they hold names of functions, never values. */
-const framesOf = (error: unknown): string[] =>
-  error instanceof Error
-    ? (error.stack ?? '')
-        .split('\n')
-        .filter((line) => /^\s+at /.test(line))
-        .slice(0, 5)
-        .map((line) => line.trim())
-    : [];
 
 /** Lets the run show that it retries: workflow code cannot see attempts. Failing to tell costs a line in the Web UI, nothing else. */
 async function tell(call: StageCall, trouble: Pick<Trouble, 'attempt' | 'code' | 'nextTryAt'>): Promise<void> {

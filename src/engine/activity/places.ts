@@ -1,0 +1,27 @@
+// What lives here: the places in code that an error names, as a log and a person may see them.
+// Invariant: only files that exist on this machine, short where they belong to the folder the worker runs in; never a word of a message.
+// Apart from the pure reading of a stack because it asks the file system.
+import { existsSync } from 'node:fs';
+import { relative } from 'node:path';
+import { framesOf } from '../../model/frame.ts';
+
+/** `src/activities/orders.ts:31:9`, the place of the throw first. */
+export function placesOf(error: unknown): string[] {
+  const folder = process.cwd();
+  return framesOf(error).flatMap(({ file, line, column }) => {
+    if (file.startsWith('node:')) return [];
+    const path = decoded(file);
+    if (!existsSync(path)) return [];
+    const near = relative(folder, path);
+    return [`${near.startsWith('..') ? path : near}:${line}:${column}`];
+  });
+}
+
+/** Frames of ES modules are URLs, whose blanks are written as `%20`. */
+function decoded(file: string): string {
+  try {
+    return decodeURIComponent(file);
+  } catch {
+    return file; // A path with a percent sign of its own.
+  }
+}

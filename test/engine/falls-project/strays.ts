@@ -1,0 +1,50 @@
+// What lives here: the ways in which the code of a stage lets an error fall.
+// Invariant: each error quotes the canary, once as a line that looks like a frame.
+// Apart from the project because a test names the ways one by one.
+import { EventEmitter } from 'node:events';
+import { readFile } from 'node:fs';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export const CANARY = 'kanarienvogel';
+
+const error = (): Error =>
+  new TypeError(`${CANARY} of a record\n    at ${CANARY} (file:///srv/${CANARY}.ts:1:1)\n    at /${CANARY}/x.js:2:2`);
+const fallIn = (): never => {
+  throw error();
+};
+
+/** Errors of these are heard of while the stage waits, and are its own. */
+export const strays: Readonly<Record<string, () => void>> = {
+  rejection: () => void Promise.reject(error()),
+  'async function': () => void sleep(5).then(fallIn),
+  constructor: () => void new Promise((_resolve, reject) => setTimeout(() => reject(error()), 5)),
+  'rejected with a text': () => void Promise.reject(CANARY as unknown as Error),
+  'rejected with nothing': () => void Promise.reject(undefined as unknown as Error),
+  'rejected with what cannot be read': () =>
+    void Promise.reject(
+      Object.defineProperty({}, 'message', {
+        get: () => {
+          throw error();
+        },
+      }) as Error,
+    ),
+  timer: () => void setTimeout(fallIn, 5),
+  immediate: () => void setImmediate(fallIn),
+  'next tick': () => process.nextTick(fallIn),
+  interval: () => {
+    const timer = setInterval(() => {
+      clearInterval(timer);
+      fallIn();
+    }, 5);
+  },
+  emitter: () => void setTimeout(() => new EventEmitter().emit('error', error()), 5),
+  'callback of a file': () => readFile('/dev/null', fallIn),
+  socket: () => void connect({ host: '127.0.0.1', port: 1 }),
+};
+
+/** Heard of when the stage is over. */
+export const late = (): void => void setTimeout(() => void Promise.reject(error()), 300);
+
+/** What Node tells without saying whose it is. */
+export const nobodys = (): void => queueMicrotask(fallIn);

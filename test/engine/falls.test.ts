@@ -1,0 +1,172 @@
+// What is promised here: what the code of a stage lets fall ends that stage and nothing beside it, and no word of it is told anywhere.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import type { Pool } from 'pg';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { reconcileSearchAttributes } from '../../src/engine/worker.ts';
+import { queues, runKey, scopeOf, workflowId } from '../../src/model/ids.ts';
+import { leanNode } from '../../src/stack/index.ts';
+import { openPool } from '../../src/store/db.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { freshDatabase } from '../support/database.ts';
+import { falls } from './falls-project/pipelines.ts';
+import { CANARY, strays } from './falls-project/strays.ts';
+
+const repository = join(import.meta.dirname, '..', '..');
+const prefix = `falls${process.pid}`;
+const dir = mkdtempSync(join(tmpdir(), 'mendflow-falls-'));
+const logFile = join(dir, 'worker.log');
+const log = (): string => readFileSync(logFile, 'utf8');
+
+let database: Awaited<ReturnType<typeof freshDatabase>>;
+let pool: Pool;
+let connection: Connection;
+let client: Client;
+let worker: ChildProcess;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  await migrate(database.url);
+  pool = openPool({ url: database.url, applicationName: 'test' });
+  connection = await Connection.connect({ address: inject('temporalAddress') });
+  await reconcileSearchAttributes(connection, 'default');
+  client = new Client({ connection });
+  worker = startWorker();
+}, 90_000);
+
+afterAll(async () => {
+  worker.kill('SIGKILL');
+  await connection.close();
+  await pool.end();
+  await database.drop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+function startWorker(out: number | 'pipe' = openSync(logFile, 'a')): ChildProcess {
+  return spawn(
+    process.execPath,
+    ['--conditions=mendflow-src', '--import', 'tsx', join(repository, 'src', 'worker.ts')],
+    {
+      cwd: join(import.meta.dirname, 'falls-project'),
+      env: {
+        ...leanNode.env,
+        PATH: process.env['PATH'],
+        HOME: dir,
+        MENDFLOW_DIR: dir,
+        DATABASE_URL: database.url,
+        TEMPORAL_ADDRESS: inject('temporalAddress'),
+        MENDFLOW_PREFIX: prefix,
+        MENDFLOW_SLOTS: '20',
+      },
+      stdio: ['ignore', out, openSync(logFile, 'a')],
+    },
+  );
+}
+
+const keyOf = (how: string): string => runKey('falls', '2026-11-21', scopeOf(falls.spec, { how }));
+const start = async (how: string): Promise<string> => {
+  await client.workflow.start('falls', {
+    taskQueue: queues(prefix).work,
+    workflowId: workflowId(prefix, keyOf(how)),
+    args: [{ dataDate: '2026-11-21', input: { how }, scope: scopeOf(falls.spec, { how }) }],
+  });
+  return keyOf(how);
+};
+const parked = async (): Promise<Map<string, { code: string; text: string; until: string }>> => {
+  const { rows } = await pool.query<{ run_key: string; code: string; text: string; until: string }>(
+    'select run_key, code, text, until from mendflow.parked_run',
+  );
+  return new Map(rows.map((row) => [row.run_key, row]));
+};
+const historyOf = async (how: string): Promise<string> =>
+  JSON.stringify(await client.workflow.getHandle(workflowId(prefix, keyOf(how))).fetchHistory());
+
+describe('an error that a stage lets fall', { timeout: 120_000 }, () => {
+  it('ends this stage with code_bug, once, and no other one; the worker goes on', async () => {
+    await expect.poll(log, { timeout: 60_000, interval: 100 }).toContain('Worker is up.');
+    const calm = await start('calm');
+    const runs = await Promise.all([...Object.keys(strays), 'late'].map(start));
+    await expect.poll(async () => (await parked()).size, { timeout: 60_000 }).toBe(Object.keys(strays).length);
+    for (const [how, run] of Object.keys(strays).map((name, at) => [name, runs[at]!] as const)) {
+      expect((await parked()).get(run), how).toMatchObject({ code: 'code_bug', until: 'decision' });
+      // Errors of Node's own callbacks and of values that are no errors have no place of ours.
+      if (!/text|nothing|read|socket/.test(how))
+        expect((await parked()).get(run)!.text, how).toMatch(/\bstrays\.ts:\d+:\d+/);
+    }
+    const states = async () =>
+      (await pool.query<{ n: number }>("select count(*)::int as n from mendflow.run where state = 'done'")).rows[0]!.n;
+    await expect.poll(states, { timeout: 30_000 }).toBe(2);
+    expect((await pool.query('select attempt from mendflow.attempt where run_key = $1', [calm])).rows).toHaveLength(0);
+    expect(worker.exitCode).toBeNull();
+    expect(log()).toContain('Stage fall was over already');
+  });
+
+  it('is told without a word of its own, in the log as in the histories', async () => {
+    expect(log()).not.toContain(CANARY);
+    for (const how of [...Object.keys(strays), 'late']) expect(await historyOf(how), how).not.toContain(CANARY);
+  });
+
+  it('ends the worker with a named reason where nobody knows whose it is', async () => {
+    const ended = once(worker, 'exit') as Promise<[number | null]>;
+    await start('nobodys');
+    expect((await ended)[0]).toBe(1);
+    expect(log()).toMatch(/This worker ended by itself\. An error was thrown outside of every stage/);
+    expect(log()).toMatch(/takes no more work and ends: .*strays\.ts:\d+/);
+    expect(log()).not.toContain(CANARY);
+  });
+});
+
+describe('a worker whose surroundings fail', { timeout: 120_000 }, () => {
+  const done = (run: string) => async () =>
+    (
+      await pool.query<{ n: number }>("select count(*)::int as n from mendflow.run where key = $1 and state = 'done'", [
+        run,
+      ])
+    ).rows[0]!.n;
+
+  it('works on while its log cannot be written, and ends with a sentence when hardly any file can be opened', async ({
+    skip,
+  }) => {
+    if (process.platform !== 'linux') skip('Needs /dev/full and prlimit of Linux.');
+    worker = startWorker(openSync('/dev/full', 'w'));
+    const run = await start('fine');
+    await expect.poll(done(run), { timeout: 60_000 }).toBe(1);
+    const ended = once(worker, 'exit') as Promise<[number | null]>;
+    execFileSync('prlimit', ['--pid', String(worker.pid), '--nofile=20:20']);
+    expect((await ended)[0]).toBe(1);
+    expect(log()).toMatch(/This worker ended by itself\. Only \d more files can be opened/);
+  });
+
+  it('works on when whoever read its log has gone', async () => {
+    worker = startWorker('pipe');
+    worker.stdout!.destroy();
+    const run = await start('well');
+    await expect.poll(done(run), { timeout: 60_000 }).toBe(1);
+    expect(worker.exitCode).toBeNull();
+  });
+
+  it.each([12, 24, 60])(
+    'takes no work with %i files, and says what it lacks if Node itself can start',
+    async (files) => {
+      const poor = spawn(
+        'prlimit',
+        [`--nofile=${files}:${files}`, process.execPath, join(repository, 'dist', 'worker.js')],
+        {
+          env: { PATH: process.env['PATH'], UV_THREADPOOL_SIZE: '64', MENDFLOW_DIR: dir },
+          stdio: ['ignore', 'ignore', 'pipe'],
+        },
+      );
+      let said = '';
+      poor.stderr.on('data', (bytes: Buffer) => (said += bytes.toString()));
+      const [code] = (await once(poor, 'close')) as [number | null];
+      expect(code).not.toBe(0);
+      if (files > 20)
+        expect(said).toMatch(/^This worker can open \d+ more files and needs \d+: .* It took no work\. .*ulimit -n/);
+    },
+  );
+});
