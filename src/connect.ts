@@ -5,13 +5,15 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import type { Pool } from 'pg';
 import type { Config } from './config.ts';
 import type { Project } from './engine/worker.ts';
 import type { Registry } from './engine/workflow/registry.ts';
 import type { Sink } from './flow/sink.ts';
 import { CodedError } from './model/failure.ts';
+import type { Upstreams } from './model/upstream.ts';
 import { openPool } from './store/db.ts';
 import { createSealer, type LetterKey } from './store/seal.ts';
 import { serverAddresses, stackStatus } from './stack/index.ts';
@@ -66,9 +68,32 @@ async function nowhere(dir: string, which: keyof typeof servers): Promise<never>
   );
 }
 
+/** What a project says of itself, without the code of its stages. */
+export interface Declared {
+  readonly registry: Registry;
+  readonly upstreams: Upstreams;
+  readonly dataConverter: DataConverter | undefined;
+}
+
+const ownFile = (folder: string): string | undefined =>
+  ['mendflow.config.ts', 'mendflow.config.js'].map((name) => join(folder, name)).find(existsSync);
+
+/** What the project of this folder declares, else this package. Of this package nothing is loaded that only runs in a worker. */
+export async function loadDeclared(folder: string, config: Config): Promise<Declared> {
+  if (ownFile(folder) === undefined) {
+    const [{ default: registry }, { ownUpstreams }] = await Promise.all([
+      import('./workflows/index.ts'),
+      import('./upstreams.ts'),
+    ]);
+    return { registry, upstreams: ownUpstreams(config), dataConverter: undefined };
+  }
+  const { project, registry } = await loadProject(folder);
+  return { registry, upstreams: project.upstreams ?? {}, dataConverter: project.dataConverter };
+}
+
 /** The project of the current folder (mendflow.config.ts or .js), else the pipelines of this package. */
 export async function loadProject(folder: string): Promise<{ project: Project; registry: Registry; own: boolean }> {
-  const file = ['mendflow.config.ts', 'mendflow.config.js'].map((name) => join(folder, name)).find(existsSync);
+  const file = ownFile(folder);
   if (file === undefined) {
     const { default: project } = await import('./project.ts');
     return { project, registry: await registryOf(project), own: false };
@@ -108,7 +133,12 @@ export interface Connected {
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Client side: Temporal and the control store. */
-export async function connectClient(config: Config, project?: Project): Promise<Connected> {
+export async function connectClient(
+  config: Config,
+  project?: { dataConverter?: DataConverter | undefined },
+): Promise<Connected> {
+  // Commands that read the store alone must not pay for Temporal's client.
+  const { Client, Connection } = await import('@temporalio/client');
   const places: Places = { databaseUrl: await findDatabase(config), ...(await findTemporal(config)) };
   const connection = await Connection.connect({
     ...places.temporal.connectionOptions,

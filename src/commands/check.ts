@@ -3,19 +3,9 @@
 // Apart as every command: arguments, one call, output.
 import { queues } from '../model/ids.ts';
 import { CodedError } from '../model/failure.ts';
-import {
-  checkBundle,
-  checkSpecs,
-  checkStages,
-  checkTypes,
-  messageOf,
-  type Part,
-  part,
-  skipped,
-} from './support/check-parts.ts';
+import type { Part } from './support/check-parts.ts';
 import { type Exit, exitOf } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
-import { checkHistories } from './support/replay.ts';
 import type { Session } from './support/session.ts';
 
 interface Options {
@@ -55,6 +45,8 @@ export const registerCheck: Register = (program, act) => {
 };
 
 async function checkAll(session: Session, options: Options): Promise<Part[]> {
+  const { checkBundle, checkSpecs, checkStages, checkTypes, messageOf, part, skipped } =
+    await import('./support/check-parts.ts');
   const types = checkTypes(session.cwd);
   let loaded: Awaited<ReturnType<Session['project']>>;
   try {
@@ -72,6 +64,7 @@ async function checkAll(session: Session, options: Options): Promise<Part[]> {
 }
 
 async function historiesOf(session: Session, code: string | undefined, { runsMax }: Options): Promise<Part> {
+  const { messageOf, skipped } = await import('./support/check-parts.ts');
   if (code === undefined) return skipped('histories', 'Without a bundle no run can be replayed.');
   const { project, registry } = await session.project();
   let connected: Awaited<ReturnType<Session['connected']>>;
@@ -83,6 +76,7 @@ async function historiesOf(session: Session, code: string | undefined, { runsMax
       return skipped('histories', `No cluster was reached, so runs under way were not replayed. ${messageOf(error)}`);
     throw error;
   }
+  const { checkHistories } = await import('./support/replay.ts');
   return await checkHistories({
     client: connected.client,
     quiet: true,

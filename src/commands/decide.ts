@@ -6,8 +6,7 @@ import { parseDuration } from '../model/duration.ts';
 import { workflowId } from '../model/ids.ts';
 import type { Decision, DecisionKind } from '../model/messages.ts';
 import { findRun, parksOf } from '../store/reads.ts';
-import { decideAll, type FilterOptions } from './support/decide-all.ts';
-import { sendDecision } from './support/decision.ts';
+import type { FilterOptions } from './support/decide-all.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { theRun, withoutPrefix } from './support/find-run.ts';
 import type { Register } from './support/program.ts';
@@ -85,12 +84,11 @@ async function decide(
     throw new CommandError('usage', 'Name a run, or give --all with a filter; not both. Nothing was decided.');
   if (!all && filters.some((name) => options[name] !== undefined))
     throw new CommandError('usage', 'A filter needs --all. Nothing was decided.');
-  if (all)
-    return await decideAll(
-      session,
-      { kind, reason: options.reason, actor: session.config.actor, ...extension },
-      options,
-    );
+  if (all) {
+    const { decideAll } = await import('./support/decide-all.ts');
+    const decision = { kind, reason: options.reason, actor: session.config.actor, ...extension };
+    return await decideAll(session, decision, options);
+  }
   if (run === undefined)
     throw new CommandError(
       'usage',
@@ -122,6 +120,7 @@ async function decideOne(
   const run = row?.run ?? withoutPrefix(prefix, written);
   const target = kind === 'abort' ? {} : await questionOf(session, run, stage, options.token);
   const decision: Decision = { kind, ...target, reason: options.reason, actor, ...extension };
+  const { sendDecision } = await import('./support/decision.ts');
   const answer = await sendDecision(connected, {
     run,
     workflowId: row?.workflowId ?? workflowId(prefix, run),

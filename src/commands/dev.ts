@@ -4,7 +4,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { stackDown, stackUp, type StackAddresses } from '../stack/index.ts';
-import { migrate } from '../store/migrate.ts';
 import { workerCommand } from './stack.ts';
 import { type DevWorker, startDevWorker } from './support/dev-worker.ts';
 import { CommandError } from './support/exit-codes.ts';
@@ -54,6 +53,7 @@ const up = ({ config, terminal }: Session): Promise<StackAddresses> =>
     temporalAddress: config.temporal?.connectionOptions.address,
     workers: 0,
     beforeWorkers: async ({ databaseUrl }) => {
+      const { migrate } = await import('../store/migrate.ts');
       await migrate(databaseUrl);
     },
     onProgress: (line) => terminal.note(line),

@@ -1,20 +1,8 @@
 // What lives here: `mendflow doctor`.
 // Invariant: it looks at everything it can reach, whatever else is broken; each wrong line names what mends it; it changes nothing.
 // Apart as every command: arguments, one call, output.
-import { Connection } from '@temporalio/client';
 import { openPool } from '../store/db.ts';
-import {
-  breakerChecks,
-  type Check,
-  goneWorkers,
-  nodeCheck,
-  postgresChecks,
-  runChecks,
-  stackCheck,
-  temporalChecks,
-  unknown,
-  workerChecks,
-} from './support/checks.ts';
+import type { Check } from './support/checks.ts';
 import type { Exit } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
@@ -31,9 +19,10 @@ export const registerDoctor: Register = (program, act) => {
 };
 
 async function doctor(session: Session, json: boolean): Promise<Exit> {
+  const { nodeCheck, stackCheck, unknown } = await import('./support/checks.ts');
   const checks: Check[] = [nodeCheck(), await stackCheck(session.config.dir)];
   try {
-    const { registry } = await session.project();
+    const { registry } = await session.declared();
     checks.push({
       name: 'Project',
       state: 'ok',
@@ -51,6 +40,8 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
 
 async function serverChecks(session: Session): Promise<Check[]> {
   const { config } = session;
+  const [{ Connection }, looks] = await Promise.all([import('@temporalio/client'), import('./support/checks.ts')]);
+  const { breakerChecks, goneWorkers, postgresChecks, runChecks, temporalChecks, unknown, workerChecks } = looks;
   const checks: Check[] = [];
   const missing =
     (name: string, mend: string) =>

@@ -50,7 +50,7 @@ function publicSpec(spec: AnySpec) {
 }
 
 async function list(session: Session, json: boolean): Promise<Exit> {
-  const { specs } = (await session.project()).registry;
+  const { specs } = (await session.declared()).registry;
   const { terminal } = session;
   if (json) terminal.json(specs.map(publicSpec));
   else

@@ -41,9 +41,6 @@ export const registerShow: Register = (program, act) => {
 async function show(session: Session, written: string, json: boolean): Promise<Exit> {
   const store = await session.store();
   const row = await theRun(store, session.config.prefix, written);
-  const spec = (await session.project().catch(() => undefined))?.registry.specs.find(
-    (one) => one.name === row.pipeline,
-  );
   const [stages, parks, decisions, sums, letters, ui] = await Promise.all([
     stagesOf(store, row.run, row.generation),
     parksOf(store, row.run),
@@ -52,6 +49,9 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     lettersByState(store, row.run),
     session.link(row.workflowId ?? workflowId(session.config.prefix, row.run)),
   ]);
+  // Only a question needs what the project declares; to load it costs more than all the rest of this page.
+  const declared = parks.length === 0 ? undefined : await session.declared().catch(() => undefined);
+  const spec = declared?.registry.specs.find((one) => one.name === row.pipeline);
   const { closed: _closed, workflowId: id, ...shown } = row;
   const { read, loaded, duplicate, quarantined, skipped, uncountedBytes } = sums;
   // Of an open run it is no fault that not all is read yet.

@@ -3,7 +3,6 @@
 // Apart as every command: arguments, one call, output.
 import { fileURLToPath } from 'node:url';
 import { leanNode, stackDown, stackStatus, stackUp, type StackStatus, type WorkerCommand } from '../stack/index.ts';
-import { migrate } from '../store/migrate.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
@@ -61,7 +60,10 @@ async function up(session: Session, options: Options): Promise<Exit> {
     temporalAddress: config.temporal?.connectionOptions.address,
     workers,
     worker: workerCommand(session),
-    beforeWorkers: async ({ databaseUrl }) => void (await migrate(databaseUrl)),
+    beforeWorkers: async ({ databaseUrl }) => {
+      const { migrate } = await import('../store/migrate.ts');
+      await migrate(databaseUrl);
+    },
     onProgress: (line) => terminal.note(line),
   });
   return await status(session, options.json === true);
@@ -131,6 +133,7 @@ async function write({ terminal }: Session, found: StackStatus): Promise<void> {
 }
 
 async function bringToSchema(session: Session, json: boolean): Promise<Exit> {
+  const { migrate } = await import('../store/migrate.ts');
   const names = await migrate(await session.databaseUrl());
   if (json) session.terminal.json({ ran: names });
   else

@@ -5,15 +5,14 @@ import { defaultDataDate, isComplete, readDataDate } from '../model/data-date.ts
 import { queues } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { findRun } from '../store/reads.ts';
-import { goneWorkers, pollersOf, WORKFLOW } from './support/checks.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readInputs } from './support/inputs.ts';
-import { type Launched, launch } from './support/launch.ts';
+import type { Launched } from './support/launch.ts';
 import type { Register } from './support/program.ts';
 import { balanceLine, questionsOf, reportOf, type RunReport } from './support/report.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped } from './support/terminal.ts';
-import { waitForRun, type Ended } from './support/wait.ts';
+import type { Ended } from './support/wait.ts';
 
 interface Options {
   readonly date?: string;
@@ -44,6 +43,7 @@ async function start(session: Session, name: string, options: Options): Promise<
   const input = readInputs(spec, options.set);
   const dataDate = dateOf(spec, options.date);
   const connected = await session.connected();
+  const { launch } = await import('./support/launch.ts');
   const launched = await launch(connected, {
     spec,
     dataDate,
@@ -65,6 +65,7 @@ async function start(session: Session, name: string, options: Options): Promise<
   }
   const store = connected.control;
   const { run, handle, startedAt } = launched;
+  const { waitForRun } = await import('./support/wait.ts');
   const ended = await waitForRun({
     run,
     handle,
@@ -128,6 +129,7 @@ async function tell(
 /** Nothing fails without a worker, and nothing happens: the one case in which waiting alone would be silence. */
 async function warnWithoutWorker(session: Session): Promise<void> {
   const { connection, places } = await session.connected();
+  const { goneWorkers, pollersOf, WORKFLOW } = await import('./support/checks.ts');
   const taskQueue = queues(session.config.prefix).work;
   const polled = { connection, namespace: places.temporal.namespace, gone: goneWorkers(session.config) };
   const pollers = await pollersOf(polled, taskQueue, WORKFLOW).catch(() => undefined);

@@ -38,8 +38,8 @@ interface Shown {
 }
 
 async function upstreams(session: Session, json: boolean): Promise<Exit> {
-  const { project, registry } = await session.project();
-  const declared = Object.entries(project.upstreams ?? {});
+  const { upstreams: all, registry } = await session.declared();
+  const declared = Object.entries(all);
   const { terminal } = session;
   const known = await session
     .store()

@@ -1,30 +1,30 @@
 // What lives here: the search attributes runs carry, and making sure that the cluster knows them.
 // Invariant: a worker never polls a cluster that lacks one, because every run would then stall silently in its first task.
 // Apart because it is the only thing Mendflow changes on a Temporal cluster.
-import proto, { type temporal } from '@temporalio/proto';
 import type { Connection } from '@temporalio/client';
+import type { temporal } from '@temporalio/proto';
 import { CodedError } from '../model/failure.ts';
 
-const { IndexedValueType } = proto.temporal.api.enums.v1;
 type ValueType = temporal.api.enums.v1.IndexedValueType;
+
+/** By their numbers in Temporal's protocol, which never change; the package that names them takes longer to load than a whole command. */
+const words = ['', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'] as const;
+// oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the names are those of the enum, at its numbers
+const typeOf = (word: (typeof words)[number]): ValueType => words.indexOf(word) as ValueType;
 
 /** DataDate is a Keyword: a Datetime at midnight UTC reads as the day before in western browsers. */
 export const searchAttributes: Readonly<Record<string, ValueType>> = {
-  PipelineName: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-  PipelineHealth: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-  FailureClass: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-  Upstream: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
-  DataDate: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-  DataSource: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-  DeadLetters: IndexedValueType.INDEXED_VALUE_TYPE_INT,
+  PipelineName: typeOf('Keyword'),
+  PipelineHealth: typeOf('Keyword'),
+  FailureClass: typeOf('Keyword'),
+  Upstream: typeOf('KeywordList'),
+  DataDate: typeOf('Keyword'),
+  DataSource: typeOf('Keyword'),
+  DeadLetters: typeOf('Int'),
 };
 
 /** `Keyword`, `KeywordList`, `Int`: as flags and commands of the CLI write it. */
-export const typeWord = (type: ValueType | null | undefined): string =>
-  (IndexedValueType[type ?? 0] ?? '')
-    .replace('INDEXED_VALUE_TYPE_', '')
-    .toLowerCase()
-    .replace(/(^|_)(\w)/g, (_all, _line, letter: string) => letter.toUpperCase());
+export const typeWord = (type: ValueType | null | undefined): string => words[type ?? 0] ?? '';
 
 /** Adds what is missing. Throws `config_invalid` with the command to type where it may not, or where a type is wrong. */
 export async function reconcileSearchAttributes(connection: Connection, namespace: string): Promise<readonly string[]> {

@@ -4,7 +4,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Connection } from '@temporalio/client';
+import type { Connection } from '@temporalio/client';
 import { searchAttributes, typeWord } from '../engine/search-attributes.ts';
 import { CodedError } from '../model/failure.ts';
 import { withLock } from './system/lock.ts';
@@ -92,6 +92,8 @@ const reconcile = async (connection: Connection): Promise<void> => {
 
 /** One look: throws unless the namespace answers within 5 s; `then` may ask more within the same time. */
 const answersOnce = async (address: string, then?: (connection: Connection) => Promise<void>): Promise<void> => {
+  // Whoever only wants to know where the server is must not pay for Temporal's client.
+  const { Connection } = await import('@temporalio/client');
   const connection = await Connection.connect({ address, connectTimeout: 2000 });
   try {
     await connection.withDeadline(Date.now() + 5000, async () => {

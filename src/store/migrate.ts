@@ -1,37 +1,25 @@
-// What lives here: bringing a database to the schema of this release, and refusing to work on any other.
+// What lives here: bringing a database to the schema of this release.
 // Invariant: migrations run once, in order, under a lock; a file that changed after it ran is refused.
 // Apart because it needs more rights and more time than anything else that talks to the database.
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
 import { runner } from 'node-pg-migrate';
 import { CodedError } from '../model/failure.ts';
 import { connect, type Db, disconnect } from './db.ts';
-
-const folder = fileURLToPath(new URL('../../migrations', import.meta.url));
-
-/** Migrations this release can work with: at least `min` have run, and none that it does not know. */
-export const schemaRange = (): { readonly min: number; readonly max: number } => {
-  const max = files().length;
-  return { min: max, max };
-};
+import { migrationNames, migrationsFolder } from './schema.ts';
 
 interface MigrationFile {
   readonly name: string;
   readonly sha256: string;
 }
 
-function files(): MigrationFile[] {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.sql'))
-    .sort()
-    .map((name) => ({
-      name: name.slice(0, -'.sql'.length),
-      sha256: createHash('sha256')
-        .update(readFileSync(`${folder}/${name}`))
-        .digest('hex'),
-    }));
-}
+const files = (): MigrationFile[] =>
+  migrationNames().map((name) => ({
+    name,
+    sha256: createHash('sha256')
+      .update(readFileSync(`${migrationsFolder}/${name}.sql`))
+      .digest('hex'),
+  }));
 
 /**
  * Runs what has not run yet and returns its names. Waits for another migrator, at most as long as `statement_timeout` allows.
@@ -44,7 +32,7 @@ export async function migrate(url: string): Promise<string[]> {
     await checkChecksums(client);
     const ran = await runner({
       dbClient: client,
-      dir: folder,
+      dir: migrationsFolder,
       direction: 'up',
       migrationsTable: 'migration',
       migrationsSchema: 'mendflow',
@@ -103,27 +91,4 @@ async function keepChecksums(db: Db, names: readonly string[]): Promise<void> {
     'insert into mendflow.migration_checksum select * from unnest($1::text[], $2::text[]) on conflict do nothing',
     [ran.map(({ name }) => name), ran.map(({ sha256 }) => sha256)],
   );
-}
-
-/** Fails with `pg_schema` unless the database is at a schema this release can work with; the text names the command that mends it. */
-export async function checkSchema(db: Db): Promise<void> {
-  const { min, max } = schemaRange();
-  const { rows: found } = await db.query<{ there: boolean }>(
-    `select to_regclass('mendflow.migration') is not null as there`,
-  );
-  const names = found[0]!.there
-    ? (await db.query<{ name: string }>('select name from mendflow.migration')).rows.map(({ name }) => name)
-    : [];
-  const known = new Set(files().map(({ name }) => name));
-  const foreign = names.filter((name) => !known.has(name));
-  if (foreign.length > 0)
-    throw new CodedError(
-      'pg_schema',
-      `The database is ahead of this release: it has ${foreign.join(', ')}. Nothing was read or written. Update Mendflow on this machine.`,
-    );
-  if (names.length < min || names.length > max)
-    throw new CodedError(
-      'pg_schema',
-      `The database has ${names.length} of ${max} migrations. Nothing was read or written. Run: npx mendflow migrate`,
-    );
 }

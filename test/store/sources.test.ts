@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { migrate, checkSchema } from '../../src/store/migrate.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { checkSchema } from '../../src/store/schema.ts';
 import { openPool } from '../../src/store/db.ts';
 import { ensureRun } from '../../src/store/ensure-run.ts';
 import { giveUp } from '../../src/store/ledger.ts';

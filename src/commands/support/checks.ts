@@ -12,7 +12,7 @@ import { inWords } from '../../model/duration.ts';
 import { queues } from '../../model/ids.ts';
 import { stackStatus, stackWorkers } from '../../stack/index.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
-import { checkSchema } from '../../store/migrate.ts';
+import { checkSchema } from '../../store/schema.ts';
 import { listBreakers } from '../../store/breakers.ts';
 import { parkedWorkflows, runsByState } from '../../store/reads.ts';
 import { nobodyWaits, waitsByUpstream } from '../../store/waits.ts';

@@ -7,7 +7,7 @@ import type { Session } from './session.ts';
 
 /** Those of this folder's project; none where it cannot be read, which other commands say. */
 export const declaredUpstreams = async (session: Session): Promise<Upstreams> =>
-  (await session.project().catch(() => undefined))?.project.upstreams ?? {};
+  (await session.declared().catch(() => undefined))?.upstreams ?? {};
 
 /** The key of this name among those that are known. Throws `notFound` naming them, or `usage` naming several. */
 export function upstreamKeyOf(written: string, known: Iterable<string>): string {

@@ -4,24 +4,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { readConfig } from '../../config.ts';
-import { registerBreakers } from '../breakers.ts';
-import { registerCheck } from '../check.ts';
-import { registerDecide } from '../decide.ts';
-import { registerDev } from '../dev.ts';
-import { registerDoctor } from '../doctor.ts';
-import { registerExplain } from '../explain.ts';
-import { registerHelp } from '../help.ts';
-import { registerInit } from '../init.ts';
-import { registerLastNight } from '../last-night.ts';
-import { registerLetters } from '../letters.ts';
-import { registerLogs } from '../logs.ts';
-import { registerNew } from '../new.ts';
-import { registerPipelines } from '../pipelines.ts';
-import { registerRuns } from '../runs.ts';
-import { registerShow } from '../show.ts';
-import { registerStack } from '../stack.ts';
-import { registerStart } from '../start.ts';
-import { registerUpstreams } from '../upstreams.ts';
 import { type Exit, exitCodes, exitOf } from './exit-codes.ts';
 import { type Session, type Surroundings, withSession } from './session.ts';
 
@@ -31,16 +13,73 @@ export type Act = <A extends unknown[]>(
 ) => (...args: A) => Promise<void>;
 export type Register = (program: Command, act: Act) => void;
 
-/** As `mendflow help` shows them. */
-const groups: readonly (readonly [string, readonly Register[]])[] = [
-  ['Runs:', [registerStart, registerRuns, registerShow, registerLogs, registerLetters, registerLastNight]],
-  ['Decisions:', [registerDecide]],
-  ['Upstreams:', [registerUpstreams, registerBreakers]],
-  ['Pipelines:', [registerPipelines, registerExplain]],
-  ['Project:', [registerInit, registerNew, registerDev, registerCheck]],
-  ['Stack:', [registerStack, registerDoctor]],
-  ['Help:', [registerHelp]],
+/** Words that a file of commands answers to, and how to load it. */
+type Part = readonly [words: readonly string[], load: () => Promise<Register>];
+
+/** As `mendflow help` shows them. A command line loads only the file that answers to its first word. */
+const groups: readonly (readonly [string, readonly Part[]])[] = [
+  [
+    'Runs:',
+    [
+      [['start'], async () => (await import('../start.ts')).registerStart],
+      [['runs'], async () => (await import('../runs.ts')).registerRuns],
+      [['show'], async () => (await import('../show.ts')).registerShow],
+      [['logs'], async () => (await import('../logs.ts')).registerLogs],
+      [['letters'], async () => (await import('../letters.ts')).registerLetters],
+      [['last-night'], async () => (await import('../last-night.ts')).registerLastNight],
+    ],
+  ],
+  [
+    'Decisions:',
+    [
+      [
+        ['retry', 'skip', 'extend-budget', 'accept-loss', 'abort'],
+        async () => (await import('../decide.ts')).registerDecide,
+      ],
+    ],
+  ],
+  [
+    'Upstreams:',
+    [
+      [['upstreams'], async () => (await import('../upstreams.ts')).registerUpstreams],
+      [['breakers'], async () => (await import('../breakers.ts')).registerBreakers],
+    ],
+  ],
+  [
+    'Pipelines:',
+    [
+      [['pipelines'], async () => (await import('../pipelines.ts')).registerPipelines],
+      [['explain'], async () => (await import('../explain.ts')).registerExplain],
+    ],
+  ],
+  [
+    'Project:',
+    [
+      [['init'], async () => (await import('../init.ts')).registerInit],
+      [['new'], async () => (await import('../new.ts')).registerNew],
+      [['dev'], async () => (await import('../dev.ts')).registerDev],
+      [['check'], async () => (await import('../check.ts')).registerCheck],
+    ],
+  ],
+  [
+    'Stack:',
+    [
+      [['stack', 'migrate'], async () => (await import('../stack.ts')).registerStack],
+      [['doctor'], async () => (await import('../doctor.ts')).registerDoctor],
+    ],
+  ],
+  ['Help:', [[['help'], async () => (await import('../help.ts')).registerHelp]]],
 ];
+
+/** All commands, unless the first word names one: then those of its file. */
+async function registerInto(program: Command, act: Act, word: string | undefined): Promise<void> {
+  const named = groups.flatMap(([, parts]) => parts).filter(([words]) => word !== 'help' && words.includes(word ?? ''));
+  for (const [group, parts] of groups) {
+    program.commandsGroup(group);
+    for (const part of named.length > 0 ? parts.filter((one) => named.includes(one)) : parts)
+      (await part[1]())(program, act);
+  }
+}
 
 /** Runs one command line (without program and script). Returns the number to end with. */
 export async function runCommandLine(argv: readonly string[], at: Surroundings): Promise<number> {
@@ -61,10 +100,7 @@ export async function runCommandLine(argv: readonly string[], at: Surroundings):
       '\nBegin with `mendflow stack up`, then `mendflow pipelines`. Exit codes: `mendflow help exit-codes`.',
     )
     .exitOverride();
-  for (const [group, registers] of groups) {
-    program.commandsGroup(group);
-    for (const register of registers) register(program, act);
-  }
+  await registerInto(program, act, argv[0]);
   if (argv.length === 0) {
     program.outputHelp();
     return exitCodes.ok.number;

@@ -2,13 +2,20 @@
 // Invariant: commands that only read the store never wait for Temporal; what was opened is closed, whatever happens.
 // Apart because every command begins and ends the same way.
 import { type Config, inheritedEnvironment, readConfig } from '../../config.ts';
-import { type Connected, connectClient, findDatabase, findTemporal, loadProject, type Places } from '../../connect.ts';
+import {
+  type Connected,
+  connectClient,
+  findDatabase,
+  findTemporal,
+  loadDeclared,
+  loadProject,
+  type Places,
+} from '../../connect.ts';
 import type { Pool } from 'pg';
-import { classify } from '../../model/classify.ts';
 import { CodedError } from '../../model/failure.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { openPool } from '../../store/db.ts';
-import { checkSchema } from '../../store/migrate.ts';
+import { checkSchema } from '../../store/schema.ts';
 import { CommandError, type Exit } from './exit-codes.ts';
 import { openTerminal, type Stream, type Terminal } from './terminal.ts';
 
@@ -34,6 +41,9 @@ export interface Session {
   readonly terminal: Terminal;
   readonly config: Config;
   environment(): Record<string, string>;
+  /** What the project declares: pipelines and upstreams. */
+  declared(): ReturnType<typeof loadDeclared>;
+  /** The same with the code of its stages. */
   project(): ReturnType<typeof loadProject>;
   /** The pipeline of this name; throws `notFound` naming those there are. */
   spec(name: string): Promise<AnySpec>;
@@ -53,6 +63,7 @@ export interface Session {
 export async function withSession(at: Surroundings, work: (session: Session) => Promise<Exit>): Promise<Exit> {
   const config = readConfig();
   const closers: (() => Promise<unknown>)[] = [];
+  const declared = once(() => loadDeclared(at.cwd, config));
   const project = once(() => loadProject(at.cwd));
   const databaseUrl = once(() => findDatabase(config));
   const temporal = once(() => findTemporal(config));
@@ -64,7 +75,7 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
     return pool;
   });
   const connected = once(async () => {
-    const opened = await connectClient(config, (await project()).project);
+    const opened = await connectClient(config, await declared());
     closers.push(() => opened.close());
     await checked(opened.control, config);
     return opened;
@@ -76,8 +87,9 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
       terminal: openTerminal(at.out, at.err),
       config,
       environment: inheritedEnvironment,
+      declared,
       project,
-      spec: async (name) => specOf((await project()).registry.specs, name),
+      spec: async (name) => specOf((await declared()).registry.specs, name),
       databaseUrl,
       temporal,
       store,
@@ -107,6 +119,7 @@ async function checked(pool: Pool, config: Config): Promise<void> {
     await checkSchema(pool);
   } catch (error) {
     if (error instanceof CodedError) throw error;
+    const { classify } = await import('../../model/classify.ts');
     const { text, code } = classify(error);
     throw new CodedError(
       code,

@@ -1,10 +1,15 @@
 // What lives here: the sockets of one upstream: dialled to a pinned address, kept a while for the next call, ended at once when a call fails.
 // Invariant: a connection serves one call at a time, so whatever happens on it belongs to that call, and ending it harms no other.
 // Apart because undici's pools decide by origin alone; here the address decides too, and a socket that is still connecting can be ended.
+import { createRequire } from 'node:module';
 import { connect as dialPlain, isIP, type LookupFunction, type Socket } from 'node:net';
 import { connect as dialTls, type TLSSocket } from 'node:tls';
-import { Client } from 'undici';
+import type { Client } from 'undici';
 import type { Address, Pins } from '../resolve.ts';
+
+/** Loaded by whoever opens connections: a command that only reads a project imports this file as well. */
+const require = createRequire(import.meta.url);
+const undici = (): typeof import('undici') => require('undici') as typeof import('undici');
 
 export interface Connection {
   readonly client: Client;
@@ -44,6 +49,7 @@ export interface ConnectionOptions {
 }
 
 export function connections(options: ConnectionOptions = {}): Connections {
+  undici(); // Now, and not within the time of the first call.
   const all = new Set<Connection>();
   const resting: { readonly connection: Connection; readonly until: number }[] = [];
   const bornAt = new WeakMap<Connection, number>();
@@ -100,7 +106,7 @@ function open(
   let address: string | undefined;
   let ended = false;
   let beyond = 0;
-  const client = new Client(url.origin, {
+  const client = new (undici().Client)(url.origin, {
     // Each call has one hard end, which our own signal keeps; a second clock in here would only make two errors of one.
     headersTimeout: 0,
     bodyTimeout: 0,
