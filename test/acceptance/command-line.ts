@@ -10,9 +10,7 @@ import { join } from 'node:path';
 import { inject } from 'vitest';
 import { startWorkerProcess, type WorkerProcess } from '../../src/stack/index.ts';
 import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { buildFirst } from '../chaos/run-scene.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 /** Real input that nobody of this project wrote; not in the repository. */
@@ -35,11 +33,9 @@ export interface Place {
 }
 
 export async function openPlace(): Promise<Place> {
-  buildFirst();
-  const database = await freshDatabase();
+  const database = await migratedDatabase();
   const dir = mkdtempSync(join(tmpdir(), 'mendflow-acceptance-'));
   const pool = openPool({ url: database.url, applicationName: 'acceptance' }, 2);
-  await migrate(database.url);
   const env = {
     PATH: process.env['PATH'] ?? '',
     HOME: dir,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { WorkerProcess } from '../../src/stack/index.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 import { type DailyChaos, openDaily } from './daily-scene.ts';
 
 /** Where the worker dies: the stage, the point, and which passing of it in that stage. */
@@ -20,12 +20,12 @@ const deaths = [
 const date = '2018-02-03';
 const records = 259;
 
-let database: Awaited<ReturnType<typeof freshDatabase>>;
+let database: Awaited<ReturnType<typeof migratedDatabase>>;
 let at: DailyChaos;
 /** Healed the run before; dies in the next one. */
 let current: WorkerProcess;
 beforeAll(async () => {
-  database = await freshDatabase();
+  database = await migratedDatabase();
   at = await openDaily({ databaseUrl: database.url, temporalAddress: inject('temporalAddress') });
   current = await at.worker('worker-0');
 }, 120_000);

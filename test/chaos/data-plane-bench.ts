@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPool } from '../../src/store/db.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 import { type Child, startChild } from '../support/zombie.ts';
 import { violations } from './data-plane-checker.ts';
 import type { Orders } from './data-plane-loader.ts';
@@ -44,13 +44,13 @@ export interface Scene {
 
 /** `url` for a server of the test's own; else a fresh database on the shared one. */
 export async function scene(url?: string): Promise<Scene> {
-  const database = url === undefined ? await freshDatabase() : { url, drop: async () => undefined };
+  const database = url === undefined ? await migratedDatabase() : { url, drop: async () => undefined };
   const dir = mkdtempSync(join(tmpdir(), 'mendflow-chaos-'));
   const file = join(dir, 'records.ndjson');
   const logFile = join(dir, 'log');
   writeFileSync(file, truth.text);
   writeFileSync(logFile, '');
-  await migrate(database.url);
+  if (url !== undefined) await migrate(url);
   const pool = openPool({ url: database.url, applicationName: 'checker' }, 2);
   await pool.query(tables);
   const start: Scene['start'] = (orders) => startChild(program, { url: database.url, file, log: logFile, ...orders });

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import { breakerEvents } from '../../src/store/breakers.ts';
 import { peakOf } from '../support/api.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 import { type Herd, names, openHerd, until } from './herd-scene.ts';
 
 /** Of each kind: with a near and with a far deadline. */
@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 async function open(): Promise<Herd> {
-  const database = await freshDatabase();
+  const database = await migratedDatabase();
   drop = database.drop;
   herd = await openHerd({ databaseUrl: database.url, temporalAddress: inject('temporalAddress') }, CALLS_PER_SECOND);
   return herd;

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { failpoints } from '../../src/store/failpoint.ts';
 import type { WorkerProcess } from '../../src/stack/index.ts';
-import { freshDatabase } from '../support/database.ts';
-import { buildFirst, makeTruth, openScene, type Scene, type Truth } from './run-scene.ts';
+import { migratedDatabase } from '../support/database.ts';
+import { makeTruth, openScene, type Scene, type Truth } from './run-scene.ts';
 
 /** Points passed once in a run act at the first passing, the others in mid-load. */
 const nth = (point: string): number => (/^(lease|run|flow)\./.test(point) ? 1 : 3);
@@ -12,14 +12,13 @@ const LANES = 2;
 const LINES = 60_000;
 
 let truth: Truth;
-let database: Awaited<ReturnType<typeof freshDatabase>>;
+let database: Awaited<ReturnType<typeof migratedDatabase>>;
 let at: Scene;
 /** Healed the run before; dies in the next one. */
 let current: WorkerProcess;
 beforeAll(async () => {
-  buildFirst();
   truth = makeTruth(LINES);
-  database = await freshDatabase();
+  database = await migratedDatabase();
   at = await openScene(truth, { databaseUrl: database.url, temporalAddress: inject('temporalAddress') });
   current = await at.worker('worker-0');
 }, 300_000);

@@ -1,7 +1,6 @@
 // What lives here: the scene of the chaos tests at the level of runs: a database, worker processes, a generated file and its oracle.
 // Invariant: the oracle is the generator's own file of clean rows; the table has to yield it byte for byte, so nothing can be lost, doubled or altered.
 // Apart from the tests so that each reads as the story of its fault.
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -21,11 +20,6 @@ import { logIngest } from './run-project/pipelines.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 const dataDate = '2026-01-01';
-
-/** Builds dist/ if the sources have changed: the same set-up that runs before `npm test`. */
-export const buildFirst = (): void => {
-  execFileSync(process.execPath, [join(repository, 'scripts', 'setup.mjs')], { cwd: repository, timeout: 240_000 });
-};
 
 /** The file that all scenarios of a test file load, under another name each. */
 export interface Truth extends Generated {

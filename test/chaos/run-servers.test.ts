@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findTemporalCli, startPostgres, startTemporal, type WorkerProcess } from '../../src/stack/index.ts';
-import { buildFirst, type Ingest, makeTruth, openScene, type Scene, type Truth } from './run-scene.ts';
+import { type Ingest, makeTruth, openScene, type Scene, type Truth } from './run-scene.ts';
 
 type RunningPostgres = Awaited<ReturnType<typeof startPostgres>>;
 type RunningTemporal = Awaited<ReturnType<typeof startTemporal>>;
@@ -30,7 +30,6 @@ const startServer = async (): Promise<RunningTemporal> => {
 };
 
 beforeAll(async () => {
-  buildFirst();
   truth = makeTruth(120_000);
   dir = mkdtempSync(join(tmpdir(), 'mendflow-servers-'));
   chmodSync(dir, 0o755); // As root Postgres runs as another user, who has to get in.

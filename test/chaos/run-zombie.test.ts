@@ -1,21 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { WorkerProcess } from '../../src/stack/index.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 import { untilStopped } from '../support/zombie.ts';
-import { buildFirst, makeTruth, openScene, type Scene, type Truth } from './run-scene.ts';
+import { makeTruth, openScene, type Scene, type Truth } from './run-scene.ts';
 
 const LANES = 2;
 
 let truth: Truth;
-let database: Awaited<ReturnType<typeof freshDatabase>>;
+let database: Awaited<ReturnType<typeof migratedDatabase>>;
 let at: Scene;
 /** Healed the run before; is stopped in the next one. */
 let current: WorkerProcess;
 beforeAll(async () => {
-  buildFirst();
   truth = makeTruth(60_000);
-  database = await freshDatabase();
+  database = await migratedDatabase();
   at = await openScene(truth, { databaseUrl: database.url, temporalAddress: inject('temporalAddress') });
   current = await at.worker('worker-0');
 }, 300_000);

@@ -23,25 +23,15 @@ const mendflow = async (...argv: string[]): Promise<{ code: number | null; out: 
   const env = { PATH: process.env['PATH'] ?? '', MENDFLOW_DIR: join(dir, '.mendflow'), MENDFLOW_ACTOR: 'anna' };
   const cache = process.env['MENDFLOW_CACHE'];
   const cli = process.env['TEMPORAL_CLI'];
-  const child = spawn(
-    process.execPath,
-    [
-      '--conditions=mendflow-src',
-      '--import',
-      import.meta.resolve('tsx'),
-      join(repository, 'src', 'client.ts'),
-      ...argv,
-    ],
-    {
-      cwd: dir,
-      env: {
-        ...env,
-        ...(cache === undefined ? {} : { MENDFLOW_CACHE: cache }),
-        ...(cli === undefined ? {} : { TEMPORAL_CLI: cli }),
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, [join(repository, 'dist', 'client.js'), ...argv], {
+    cwd: dir,
+    env: {
+      ...env,
+      ...(cache === undefined ? {} : { MENDFLOW_CACHE: cache }),
+      ...(cli === undefined ? {} : { TEMPORAL_CLI: cli }),
     },
-  );
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let [out, err] = ['', ''];
   child.stdout.on('data', (part: Buffer) => (out += part.toString()));
   child.stderr.on('data', (part: Buffer) => (err += part.toString()));

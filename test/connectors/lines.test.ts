@@ -9,18 +9,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSealer, flow, json, lines, parse, table, transform } from '../../src/flow/index.ts';
 import type { Bins, FlowContext } from '../../src/flow/context.ts';
 import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 
-let database: Awaited<ReturnType<typeof freshDatabase>>;
+let database: Awaited<ReturnType<typeof migratedDatabase>>;
 let pool: Pool;
 let folder: string;
 const seal = createSealer([{ id: 'test', key: Buffer.alloc(32, 7) }]);
 const target = table('items', { n: 'bigint', line_no: 'bigint', data_date: 'date' });
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url);
+  database = await migratedDatabase();
   pool = openPool({ url: database.url, applicationName: 'test' });
   await pool.query(
     'create table items (source_id bigint, "offset" bigint, n bigint, line_no bigint, data_date date, primary key (source_id, "offset"))',

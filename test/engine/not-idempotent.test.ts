@@ -2,10 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { bundleWorkflows, createWorkers, serve, stage } from '../../src/engine/worker.ts';
+import { createWorkers, serve, stage } from '../../src/engine/worker.ts';
 import { codes, type Code } from '../../src/model/failure.ts';
 import { type Engine, openEngine, outcomes } from '../support/engine.ts';
 import { invoice, payment } from './pipelines-rules.ts';
+import { bundleOnce } from '../support/bundle.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -109,7 +110,7 @@ it('asks when a deployment ends the worker in mid-call, and another worker does 
   let began = (): void => undefined;
   const begun = new Promise<void>((resolve) => (began = resolve));
   const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
-  const bundle = await bundleWorkflows(new URL('./pipelines-rules.ts', import.meta.url));
+  const bundle = await bundleOnce(new URL('./pipelines-rules.ts', import.meta.url));
   const deployed = await createWorkers({
     connection,
     namespace: 'default',

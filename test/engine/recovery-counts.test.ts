@@ -3,15 +3,13 @@ import type { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Code, failure } from '../../src/model/failure.ts';
 import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
 import { countParks, releasedAgain, releaseWave, writePark } from '../../src/store/parks.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 
 let pool: Pool;
 let close: () => Promise<void>;
 beforeAll(async () => {
-  const database = await freshDatabase();
-  await migrate(database.url);
+  const database = await migratedDatabase();
   pool = openPool({ url: database.url, applicationName: 'test' }, 2);
   close = async () => {
     await pool.end();

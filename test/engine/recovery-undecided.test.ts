@@ -8,15 +8,13 @@ import type { RecoveryMemo } from '../../src/engine/workflow/recovery.ts';
 import { failure } from '../../src/model/failure.ts';
 import { declareBreakers } from '../../src/store/breakers.ts';
 import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
 import { writePark } from '../../src/store/parks.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 
 let pool: Pool;
 let close: () => Promise<void>;
 beforeAll(async () => {
-  const database = await freshDatabase();
-  await migrate(database.url);
+  const database = await migratedDatabase();
   pool = openPool({ url: database.url, applicationName: 'test' }, 2);
   close = async () => {
     await pool.end();

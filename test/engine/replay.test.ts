@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import proto from '@temporalio/proto';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
 import { describe, expect, it } from 'vitest';
-import { bundleWorkflows } from '../../src/engine/worker.ts';
 import { decisionKinds } from '../../src/model/messages.ts';
+import { bundleOnce } from '../support/bundle.ts';
 
 const { History } = proto.temporal.api.history.v1;
 const folder = join(import.meta.dirname, '..', 'histories');
@@ -23,7 +23,7 @@ interface Replayed {
 }
 
 async function replay(file: string, wanted: readonly string[]): Promise<Replayed[]> {
-  const workflowBundle = await bundleWorkflows(new URL(file, import.meta.url));
+  const workflowBundle = await bundleOnce(new URL(file, import.meta.url));
   const histories = wanted.map((name) => ({
     workflowId: name,
     history: History.fromObject(JSON.parse(readFileSync(join(folder, name), 'utf8')) as object),

@@ -4,9 +4,10 @@ import proto from '@temporalio/proto';
 import type { WorkflowHandle } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { bundleWorkflows, createWorkers, serve, stage } from '../../src/engine/worker.ts';
+import { createWorkers, serve, stage } from '../../src/engine/worker.ts';
 import { type Engine, openEngine } from '../support/engine.ts';
 import { once } from './pipelines-rules.ts';
+import { bundleOnce } from '../support/bundle.ts';
 
 let engine: Engine;
 let bundle: { code: string };
@@ -15,7 +16,7 @@ const served = (scripted: (name: string) => (input: never) => Promise<never>) =>
 ];
 beforeAll(async () => {
   engine = await openEngine(served);
-  bundle = await bundleWorkflows(new URL('./pipelines-rules.ts', import.meta.url));
+  bundle = await bundleOnce(new URL('./pipelines-rules.ts', import.meta.url));
 });
 afterAll(() => engine?.close());
 

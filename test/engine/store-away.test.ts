@@ -2,11 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { bundleWorkflows, createWorkers, serve } from '../../src/engine/worker.ts';
+import { createWorkers, serve } from '../../src/engine/worker.ts';
 import { openPool } from '../../src/store/db.ts';
 import { type Engine, openEngine, throwCode } from '../support/engine.ts';
 import { type Gate, gateTo } from '../support/gate.ts';
 import { line } from './pipelines.ts';
+import { bundleOnce } from '../support/bundle.ts';
 
 let engine: Engine;
 let gate: Gate;
@@ -23,7 +24,7 @@ beforeAll(async () => {
     namespace: 'default',
     prefix: engine.prefix,
     served: [serve(line, { first: scripted('first'), second: scripted('second'), third: scripted('third') })],
-    workflows: await bundleWorkflows(new URL('./pipelines.ts', import.meta.url)),
+    workflows: await bundleOnce(new URL('./pipelines.ts', import.meta.url)),
     control,
     shutdownGrace: '100 milliseconds',
   });

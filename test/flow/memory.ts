@@ -10,16 +10,14 @@ import {
   type Sink,
 } from '../../src/flow/index.ts';
 import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
 import { insertSource } from '../../src/store/sources.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 
 export const sealer = createSealer([{ id: 'test', key: Buffer.alloc(32, 9) }]);
 
 /** A migrated database of its own, as a sink. */
 export async function testSink(): Promise<Sink & { url: string; end(): Promise<void> }> {
-  const { url, drop } = await freshDatabase();
-  await migrate(url);
+  const { url, drop } = await migratedDatabase();
   const pool = openPool({ url, applicationName: 'test' });
   return { url, pool, seal: sealer, end: () => pool.end().then(drop) };
 }

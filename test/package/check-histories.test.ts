@@ -1,11 +1,12 @@
 // What is promised here: before a deployment, `mendflow check` names the runs under way that the code of the folder would break, and no others.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkHistories } from '../../src/commands/support/replay.ts';
-import { bundleWorkflows, serve } from '../../src/engine/worker.ts';
+import { serve } from '../../src/engine/worker.ts';
 import { queues } from '../../src/model/ids.ts';
 import { line } from '../engine/pipelines.ts';
 import { type Engine, openEngine, outcomes } from '../support/engine.ts';
 import reordered from './reordered.ts';
+import { bundleOnce } from '../support/bundle.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -20,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => engine?.close());
 
 const check = async (file: string, pipelines: readonly string[], runsMax = 10) => {
-  const { code } = await bundleWorkflows(new URL(file, import.meta.url));
+  const { code } = await bundleOnce(new URL(file, import.meta.url));
   const { client, prefix } = engine;
   return await checkHistories({
     client,

@@ -3,17 +3,15 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openUpstreams } from '../../src/connectors/upstream.ts';
 import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
 import { session } from '../support/breaker-clock.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 
 let client: pg.Client;
 let url: string;
 let end: () => Promise<void>;
 beforeAll(async () => {
-  const database = await freshDatabase();
+  const database = await migratedDatabase();
   ({ url } = database);
-  await migrate(url);
   client = new pg.Client({ connectionString: url });
   await client.connect();
   end = async () => {

@@ -5,9 +5,8 @@ import { readFileSync } from 'node:fs';
 import { breakerDefaults } from '../../src/model/upstream.ts';
 import { acquireBreaker, reportBreaker } from '../../src/store/breaker-calls.ts';
 import { declareBreakers, setMode, tickBreaker, wouldAdmit } from '../../src/store/breakers.ts';
-import { migrate } from '../../src/store/migrate.ts';
 import { session, unlawful } from '../support/breaker-clock.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 
 let url: string;
 let client: pg.Client;
@@ -21,9 +20,8 @@ const connect = async (skew?: string): Promise<pg.Client> => {
   return one;
 };
 beforeAll(async () => {
-  const database = await freshDatabase();
+  const database = await migratedDatabase();
   ({ url } = database);
-  await migrate(url);
   pool = new pg.Pool({ connectionString: url, max: 2 });
   ends.push(
     () => pool.end(),

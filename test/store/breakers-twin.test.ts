@@ -11,14 +11,12 @@ import {
   type Report,
 } from '../../src/model/breaker.ts';
 import { sums } from '../../src/model/breaker-window.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { freshDatabase } from '../support/database.ts';
+import { migratedDatabase } from '../support/database.ts';
 
 let client: pg.Client;
 let end: () => Promise<void>;
 beforeAll(async () => {
-  const database = await freshDatabase();
-  await migrate(database.url);
+  const database = await migratedDatabase();
   client = new pg.Client({ connectionString: database.url });
   await client.connect();
   await client.query('set synchronous_commit = off');

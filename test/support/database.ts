@@ -5,8 +5,20 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
 
-/** Creates an empty database and returns its address as `mendflow`, and a function that drops it, connections and all. */
-export const freshDatabase = async (): Promise<{ url: string; drop: () => Promise<void> }> => {
+export interface Database {
+  /** As `mendflow`. */
+  readonly url: string;
+  /** Drops it, connections and all. */
+  readonly drop: () => Promise<void>;
+}
+
+/** An empty database. */
+export const freshDatabase = (): Promise<Database> => make('template1');
+
+/** A database with the schema of this release, in a fraction of the time that migrating takes. */
+export const migratedDatabase = (): Promise<Database> => make(inject('templateDatabase'));
+
+const make = async (template: string): Promise<Database> => {
   const name = `test_${randomBytes(6).toString('hex')}`;
   const asAdmin = async (statement: string): Promise<void> => {
     const client = new pg.Client({ connectionString: inject('adminUrl') });
@@ -17,7 +29,7 @@ export const freshDatabase = async (): Promise<{ url: string; drop: () => Promis
       await client.end();
     }
   };
-  await asAdmin(`create database ${name} owner mendflow`);
+  await asAdmin(`create database ${name} owner mendflow template ${template}`);
   const url = new URL(inject('databaseUrl'));
   url.pathname = `/${name}`;
   return { url: url.href, drop: () => asAdmin(`drop database if exists ${name} with (force)`) };

@@ -11,14 +11,14 @@ import { inject } from 'vitest';
 import { type OpenUpstreams, openUpstreams } from '../../src/connectors/upstream.ts';
 import type { Pace } from '../../src/engine/pace.ts';
 import { pokeRecovery } from '../../src/engine/recoveries.ts';
-import { bundleWorkflows, createWorkers, reconcileSearchAttributes, type Served } from '../../src/engine/worker.ts';
+import { createWorkers, reconcileSearchAttributes, type Served } from '../../src/engine/worker.ts';
 import { CodedError, isCode } from '../../src/model/failure.ts';
 import { queues, runKey, workflowId } from '../../src/model/ids.ts';
 import type { Decision, Outcome, RunArgs, RunSummary } from '../../src/model/messages.ts';
 import type { Upstreams } from '../../src/model/upstream.ts';
 import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { freshDatabase } from './database.ts';
+import { bundleOnce } from './bundle.ts';
+import { migratedDatabase } from './database.ts';
 
 /** What a stage does at its nth call, from 1: a code to throw, or a value to return. */
 export type Script = (call: number, input: unknown) => unknown;
@@ -68,7 +68,6 @@ export const outcomes =
     return typeof one === 'string' && isCode(one) ? throwCode(one) : one;
   };
 
-const bundles = new Map<string, ReturnType<typeof bundleWorkflows>>();
 let installed = false;
 
 export async function openEngine(
@@ -79,8 +78,7 @@ export async function openEngine(
   const declared = options.upstreams ?? {};
   if (!installed) Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
   installed = true;
-  const database = await freshDatabase();
-  await migrate(database.url);
+  const database = await migratedDatabase();
   const pool = openPool({ url: database.url, applicationName: 'test' }, 10);
   const address = inject('temporalAddress');
   const connection = await Connection.connect({ address });
@@ -105,7 +103,6 @@ export async function openEngine(
 
   const startWorker = async (workflows = './test/engine/pipelines.ts'): Promise<{ stop(): Promise<void> }> => {
     const file = new URL(`../../${workflows}`, import.meta.url);
-    if (!bundles.has(file.href)) bundles.set(file.href, bundleWorkflows(file));
     const native = await NativeConnection.connect({ address });
     const open = await openUpstreams(declared, {
       control,
@@ -122,7 +119,7 @@ export async function openEngine(
       upstreams: { declared, open },
       ...(pace ? { pace } : {}),
       ...(interceptors ? { interceptors } : {}),
-      workflows: await bundles.get(file.href)!,
+      workflows: await bundleOnce(file),
       control,
       ...(dataConverter ? { dataConverter } : {}),
     });

@@ -6,8 +6,7 @@ import { openUpstreams, type OpenUpstreams } from '../../src/connectors/upstream
 import { CodedError, type Code } from '../../src/model/failure.ts';
 import type { BreakerSettings, Upstreams } from '../../src/model/upstream.ts';
 import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { freshDatabase } from './database.ts';
+import { migratedDatabase } from './database.ts';
 
 /** Breakers that trip and come back within moments. */
 export const quick: Partial<BreakerSettings> = { consecutive: 3, cooldownMs: 400, rampMs: 400 };
@@ -27,8 +26,7 @@ export interface Scene {
 }
 
 export async function openScene(): Promise<Scene> {
-  const database = await freshDatabase();
-  await migrate(database.url);
+  const database = await migratedDatabase();
   const pool = openPool({ url: database.url, applicationName: 'test' }, 4);
   const ends: (() => Promise<unknown>)[] = [];
   const closeWorkers = async (): Promise<void> => void (await Promise.allSettled(ends.splice(0).map((end) => end())));

@@ -11,8 +11,7 @@ import { openFile, listFiles } from '../../../src/connectors/files.ts';
 import { formats } from '../../../src/flow/formats/index.ts';
 import { LOG_COLUMNS, openLogReader } from '../../../src/flow/log-reader.ts';
 import { copyTuples } from '../../../src/store/copy-in.ts';
-import { migrate } from '../../../src/store/migrate.ts';
-import { freshDatabase } from '../../support/database.ts';
+import { migratedDatabase } from '../../support/database.ts';
 import { readAll, type Row, rowsOf } from './read.ts';
 
 let folder: string;
@@ -20,9 +19,8 @@ let drop: () => Promise<void>;
 let client: pg.Client;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mendflow-tuples-'));
-  const database = await freshDatabase();
+  const database = await migratedDatabase();
   drop = database.drop;
-  await migrate(database.url);
   client = new pg.Client({ connectionString: database.url });
   await client.connect();
 }, 60_000);
