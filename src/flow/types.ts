@@ -50,6 +50,8 @@ export interface Chunk {
   /** Records left out on purpose (blank lines, for example). */
   readonly skipped: number;
   readonly rejects: readonly Reject[];
+  /** How many of the rows there is something to tell of, by what. */
+  readonly notes?: Readonly<Record<string, number>>;
   /** Over all bytes of the range. */
   readonly rawSha256: Uint8Array;
   /** Over `tuples`. */

@@ -1,83 +1,159 @@
-// What lives here: JSON lines: one object a line, as pino, zap, logback and most others write them.
-// Invariant: what is not taken for a column stays, digit for digit, in the attributes.
+// What lives here: JSON lines: one object a line, as the loggers of all languages, containers, journals and clouds write them.
+// Invariant: what is not taken for a column stays, digit for digit, in the attributes; what a record says is never replaced by a fallback.
 // Apart because each line format is one file.
-import { daysFrom2000 } from '../parse/time.ts';
+import { zoneSeconds } from '../parse/time.ts';
 import type { JsonlFormat } from '../parse/format.ts';
-import { badTime, type Instant, instantReader, rowOrViolations, type TextReader } from './text-row.ts';
-import { JsonUnfit, membersOf, objectOf } from './json-text.ts';
+import type { Instant } from '../parse/moment.ts';
+import type { Note } from '../parse/tuple.ts';
 import type { Violation } from '../types.ts';
+import { type Fields, fieldsOf, type Scalar } from './json-fields.ts';
+import { severityIn } from './json-severity.ts';
+import { JsonUnfit, membersOf } from './json-text.ts';
+import { SEVERITY_NONE } from './severities.ts';
+import { instantReader, rowOrViolations, type TextReader } from './text-row.ts';
+
+/** Objects in which some keep what others have at the top; names within them count after all others. */
+const containers = [
+  '@fields',
+  'fields',
+  'jsonPayload',
+  'log',
+  'record',
+  'data',
+  'meta',
+  'metadata',
+  'context',
+  'extra',
+];
+const names = (own: string, within: string): string[] => [
+  ...own.split(' '),
+  ...containers.flatMap((container) => within.split(' ').map((name) => `${container}.${name}`)),
+];
 
 export const jsonl: JsonlFormat = {
   kind: 'jsonl',
   name: 'jsonl',
-  says: 'JSON lines: one object a line',
+  says: 'JSON lines: one object a line, by the field names of the usual loggers, containers and clouds',
   fields: {
-    time: ['@timestamp', 'timestamp', 'time', 'ts', 'datetime'],
-    severity: ['severity', 'level', 'lvl', 'log.level'],
-    module: ['module', 'logger', 'name', 'service', 'component', 'log.logger'],
-    message: ['message', 'msg', 'event'],
+    time: names(
+      '@timestamp timestamp time ts datetime @t eventTime Timestamp timeStamp timestamp_ns __REALTIME_TIMESTAMP _SOURCE_REALTIME_TIMESTAMP timeUnixNano ' +
+        'observedTimeUnixNano ObservedTimestamp asctime t.$date t date Date Time TimeGenerated timeMillis start_time time_iso8601 time_local StartUTC ' +
+        'requestReceivedTimestamp created_at created record.time.timestamp record.time.repr event.created utc_time logged_at log_time msec',
+      '@timestamp timestamp time ts',
+    ),
+    message: names(
+      'message msg MESSAGE event short_message @m RenderedMessage Message textPayload body.stringValue body log @mt MessageTemplate Body text',
+      'message msg',
+    ),
+    severity: names(
+      'severity level lvl log.level levelname level_name severityText severity_text SeverityText @l Level log_level loglevel logLevel LogLevel Severity ' +
+        'log.syslog.severity.name record.level.name s syslog.severity.name levelno severityNumber severity_number SeverityNumber ' +
+        'PRIORITY priority log.syslog.severity.code syslog_severity level_value severityLevel',
+      'severity level lvl levelname log_level',
+    ),
+    module: names(
+      'module logger name service component log.logger loggerName logger_name LoggerName Logger SourceContext Properties.SourceContext channel ' +
+        'SYSLOG_IDENTIFIER _COMM _SYSTEMD_UNIT service.name logName c app program container_name kubernetes.container_name',
+      'logger logger_name loggerName name',
+    ),
   },
-  severities: ['TRACE', 'DEBUG', 'INFO', 'NOTICE', 'WARN', 'WARNING', 'ERROR', 'CRITICAL', 'FATAL', 'PANIC'],
-  severityDefault: 'INFO',
+  severities: [],
+  severityDefault: SEVERITY_NONE,
   moduleDefault: '-',
 };
 
-/** Numbers that pino and bunyan write for severities. */
-const numbered = new Map([
-  ['10', 'TRACE'],
-  ['20', 'DEBUG'],
-  ['30', 'INFO'],
-  ['40', 'WARN'],
-  ['50', 'ERROR'],
-  ['60', 'FATAL'],
-]);
+/** How the runtime of Kubernetes wraps each line that a container wrote: time, stream, whether the line is whole, and what was written. */
+const wrapped = /^(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([FP])(?::[^ ]*)? (.*)$/s;
 
-const EPOCH_SECONDS = -daysFrom2000(1970, 1, 1) * 86_400;
-
-/** Seconds, milliseconds, microseconds or nanoseconds since 1970, told by their size: good for the years 1973 to 5138. */
-function instantOfNumber(text: string): Instant | Violation {
-  const [, whole, fraction = ''] = /^(\d{1,19})(?:\.(\d+))?$/.exec(text) ?? [];
-  if (whole === undefined) return badTime(text);
-  const places = whole.length <= 11 ? 0 : whole.length <= 14 ? 3 : whole.length <= 17 ? 6 : 9;
-  const digits = `${whole}${places === 0 ? fraction : ''}`;
-  const point = whole.length - places;
-  return {
-    seconds: Number(digits.slice(0, point)) - EPOCH_SECONDS,
-    micros: Number(digits.slice(point).padEnd(6, '0').slice(0, 6)),
+/** Makes the reader of a declaration for a data date, given as days from 2000-01-01. */
+export function jsonlReader(format: JsonlFormat, dataDay: number): TextReader {
+  const zone = format.zone ?? 'Z';
+  const instant = instantReader({ east: zoneSeconds(zone), dataDay }, zone);
+  /** The first field that can be read as a time: `time` may be a duration where `ts` is the time. What is wrong with the first is told if none can. */
+  const timeIn = (fields: Fields): Instant | Violation => {
+    let first: Violation | undefined;
+    for (const name of format.fields.time) {
+      const found = fields.find(name);
+      if (found === undefined) continue;
+      const time = instant(found.text);
+      if ('seconds' in time) {
+        fields.take(name);
+        return time;
+      }
+      first ??= time;
+    }
+    return epochPair(fields, instant) ?? first ?? instant('');
   };
-}
-
-/** Makes the reader of a declaration. */
-export function jsonlReader(format: JsonlFormat): TextReader {
-  const instant = instantReader('iso', format.zone ?? 'Z');
-  return (text) => {
-    let members: Map<string, string>;
+  return (line) => {
+    const outer = wrapped.exec(line);
+    let fields: Fields;
     try {
-      members = membersOf(text);
+      fields = outer === null ? fieldsOf(membersOf(line)) : unwrapped(outer);
     } catch (error) {
       if (error instanceof JsonUnfit) return [{ field: 'line', code: error.code, message: error.message }];
       throw error;
     }
-    /** Takes the first of these that is a text or a number, as text. */
-    const take = (names: readonly string[]): { text: string; number: boolean } | undefined => {
-      const name = names.find((each) => /^["\d-]/.test(members.get(each) ?? ''));
-      if (name === undefined) return undefined;
-      const json = members.get(name)!;
-      members.delete(name);
-      return json.startsWith('"') ? { text: JSON.parse(json) as string, number: false } : { text: json, number: true };
-    };
-    const time = take(format.fields.time);
-    const severity = take(format.fields.severity);
-    const module = take(format.fields.module);
-    const message = take(format.fields.message);
+    const severity = severityIn(fields, format);
+    const time = timeIn(fields);
+    const module = first(fields, format.fields.module);
+    const message = first(fields, format.fields.message) ?? bytesAsText(fields, 'MESSAGE');
     const parts = {
-      time: time === undefined ? badTime('') : time.number ? instantOfNumber(time.text) : instant(time.text),
-      severity:
-        severity === undefined ? format.severityDefault : (numbered.get(severity.text) ?? severity.text.toUpperCase()),
-      module: module?.text ?? format.moduleDefault,
-      message: message?.text ?? '',
-      attributes: members.size === 0 ? undefined : objectOf(members),
+      time,
+      severity: severity.word,
+      module: module?.text || format.moduleDefault,
+      // Docker and Kubernetes keep the line end that the program wrote.
+      message: message === undefined ? '' : message.text.replace(/\r?\n$/, ''),
+      attributes: fields.rest(),
     };
-    return rowOrViolations(parts, format.severities);
+    const notes: Note[] = severity.note === undefined ? [] : [severity.note];
+    if (message === undefined) notes.push('message_none');
+    return rowOrViolations(parts, undefined, notes);
   };
+}
+
+/** Takes the first of these that is a text or a number; an empty one only if there is no other. */
+function first(fields: Fields, names: readonly string[]): Scalar | undefined {
+  const there = names.filter((each) => fields.find(each) !== undefined);
+  const name = there.find((each) => fields.find(each)!.text !== '') ?? there[0];
+  return name === undefined ? undefined : fields.take(name);
+}
+
+/** The object that a container wrote, or the text as its message; where the object states no time, that of the runtime counts. */
+function unwrapped([, time, stream, whole, text]: RegExpExecArray): Fields {
+  const members = text!.startsWith('{') ? membersOf(text!) : new Map([['log', JSON.stringify(text)]]);
+  const add = (name: string, value: string): void => {
+    if (!members.has(name)) members.set(name, JSON.stringify(value));
+  };
+  add('stream', stream!);
+  if (whole === 'P') add('partial', 'P');
+  add(members.has('time') ? 'logged_at' : 'time', time!);
+  return fieldsOf(members);
+}
+
+/** Seconds and nanoseconds apart, as log4j2 and Google's clients write them. */
+function epochPair(fields: Fields, instant: (text: string) => Instant | Violation): Instant | undefined {
+  for (const [seconds, nanos] of [
+    ['instant.epochSecond', 'instant.nanoOfSecond'],
+    ['timestamp.seconds', 'timestamp.nanos'],
+    ['timestampSeconds', 'timestampNanos'],
+    ['time.seconds', 'time.nanos'],
+  ] as const) {
+    const whole = fields.find(seconds);
+    if (whole === undefined) continue;
+    const part = fields.find(nanos)?.text ?? '0';
+    const time = /^\d{1,9}$/.test(part) ? instant(`${whole.text}.${part.padStart(9, '0')}`) : undefined;
+    if (time === undefined || !('seconds' in time)) continue;
+    fields.take(seconds);
+    fields.take(nanos);
+    return time;
+  }
+  return undefined;
+}
+
+/** journald writes a message that is no UTF-8 as a list of its bytes. */
+function bytesAsText(fields: Fields, name: string): Scalar | undefined {
+  const list = fields.raw(name);
+  if (list === undefined || !/^\[(?:\d{1,3}(?:, )?)+\]$/.test(list)) return undefined;
+  const bytes = Buffer.from(JSON.parse(list) as number[]);
+  return { text: bytes.toString('utf8').replaceAll('\0', '\ufffd'), number: false };
 }

@@ -4,12 +4,13 @@
 import { RE2JS } from 're2js';
 import type { PatternFormat } from '../parse/format.ts';
 import { jsonbText } from '../parse/jsonb.ts';
+import { zoneSeconds } from '../parse/time.ts';
 import { instantReader, rowOrViolations, type TextReader } from './text-row.ts';
 
 const columns = ['time', 'severity', 'module', 'message'];
 
 /** Makes the reader of a declared pattern. Throws RangeError if RE2 cannot read it or it has no group `time` or `message`. */
-export function patternReader(format: PatternFormat): TextReader {
+export function patternReader(format: PatternFormat, dataDay: number): TextReader {
   let pattern: RE2JS;
   try {
     pattern = RE2JS.compile(format.pattern, RE2JS.DOTALL);
@@ -21,7 +22,8 @@ export function patternReader(format: PatternFormat): TextReader {
     if (!names.includes(needed))
       throw new RangeError(`Format "${format.name}" has no group (?P<${needed}>…) in its pattern.`);
   const attributeNames = names.filter((name) => !columns.includes(name));
-  const instant = instantReader(format.time, format.zone ?? 'Z');
+  const zone = format.zone ?? 'Z';
+  const instant = instantReader({ east: zoneSeconds(zone), dataDay }, zone);
   return (text) => {
     const found = pattern.matcher(text);
     if (!found.matches())

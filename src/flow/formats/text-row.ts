@@ -2,39 +2,25 @@
 // Invariant: a row that leaves here can be stored: severities are declared ones, no text holds NUL or half a character.
 // Apart because syslog, JSON lines and declared patterns differ only in how they find their fields.
 import { quote } from '../parse/diagnose.ts';
-import { newCursor, SLOT, type TimeLayout } from '../parse/format.ts';
-import { timeReader, timeShape } from '../parse/time.ts';
-import type { TextRow } from '../parse/tuple.ts';
+import { newCursor, SLOT } from '../parse/format.ts';
+import { type Instant, momentIn, type MomentOptions } from '../parse/moment.ts';
+import { timeReader } from '../parse/time.ts';
+import type { Note, TextRow } from '../parse/tuple.ts';
 import type { Violation } from '../types.ts';
 
 /** Reads the text of one record. */
 export type TextReader = (text: string) => TextRow | readonly Violation[];
 
-/** A point in time, as tuples have it. */
-export interface Instant {
-  readonly seconds: number;
-  readonly micros: number;
-}
-
-/** Makes a reader of timestamps in strings; it gives a violation for what is none. */
-export function instantReader(layout: TimeLayout, zone: string): (text: string) => Instant | Violation {
-  const read = timeReader(layout, zone);
+/** Makes a reader of timestamps in strings; it gives a violation for what is none. The usual layout is read byte by byte, all others as a whole. */
+export function instantReader(options: MomentOptions, zone: string): (text: string) => Instant | Violation {
+  const read = timeReader('iso', zone);
   const cursor = newCursor(SLOT.attributes);
   return (text) => {
     const bytes = Buffer.from(text);
     Object.assign(cursor, { bytes, pos: 0, end: bytes.length });
     if (read(cursor) && cursor.pos === cursor.end) return { seconds: cursor.seconds, micros: cursor.micros };
-    return badTime(text, layout);
+    return momentIn(text, options);
   };
-}
-
-export function badTime(text: string, layout: TimeLayout = 'iso'): Violation {
-  if (text === '') return { field: 'timestamp', code: 'timestamp_missing', message: 'There is no timestamp.' };
-  const shape = timeShape[layout];
-  shape.lastIndex = 0;
-  if (shape.exec(text)?.[0] === text)
-    return { field: 'timestamp', code: 'timestamp_impossible', message: `${quote(text)} is no point in time.` };
-  return { field: 'timestamp', code: 'timestamp_invalid', message: `${quote(text)} is not a timestamp.` };
 }
 
 const unstorable = /\0|\p{Surrogate}/u;
@@ -48,18 +34,27 @@ export interface Parts {
   readonly attributes: string | undefined;
 }
 
-/** The row, or all that is wrong with it. */
-export function rowOrViolations(parts: Parts, severities: readonly string[]): TextRow | readonly Violation[] {
+/** The row, or all that is wrong with it. `severities`: those that there are; left out, any goes. */
+export function rowOrViolations(
+  parts: Parts,
+  severities: readonly string[] | undefined,
+  notes: readonly Note[] = [],
+): TextRow | readonly Violation[] {
   const { time, severity, module, message, attributes } = parts;
   const violations: Violation[] = [];
   const add = (field: string, code: string, what: string): number => violations.push({ field, code, message: what });
   if ('code' in time) violations.push(time);
   if (severity === '') add('severity', 'severity_missing', 'There is no severity.');
-  else if (!severities.includes(severity))
+  else if (severities?.includes(severity) === false)
     add('severity', 'severity_unknown', `${quote(severity)} is none of ${severities.join(', ')}.`);
   if (module === '') add('module', 'module_empty', 'The module is empty.');
   if (message === undefined) add('message', 'message_missing', 'There is no message.');
-  for (const [field, text] of Object.entries({ module, message: message ?? '', attributes: attributes ?? '' }))
+  for (const [field, text] of Object.entries({
+    severity,
+    module,
+    message: message ?? '',
+    attributes: attributes ?? '',
+  }))
     if (unstorable.test(text))
       add(
         field,
@@ -67,5 +62,12 @@ export function rowOrViolations(parts: Parts, severities: readonly string[]): Te
         `The ${field} holds NUL or half of a character, which a text of Postgres cannot hold.`,
       );
   if (violations.length > 0) return violations;
-  return { ...(time as Instant), severity, module, message: message!, attributes };
+  return {
+    ...(time as Instant),
+    severity,
+    module,
+    message: message!,
+    attributes,
+    ...(notes.length === 0 ? {} : { notes }),
+  };
 }

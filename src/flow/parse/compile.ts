@@ -7,7 +7,7 @@ import { type Cursor, type Format, type GrammarFormat, newCursor, SLOT } from '.
 import { grammarOf } from './grammar.ts';
 import { attributeWriter, JSONB_EXPANSION_MAX } from './jsonb.ts';
 import { compileText } from './text.ts';
-import { type RowConstants, TUPLE_OVERHEAD_BYTES, type TupleWriter, tupleWriter } from './tuple.ts';
+import { type Note, type RowConstants, TUPLE_OVERHEAD_BYTES, type TupleWriter, tupleWriter } from './tuple.ts';
 
 /** How the first line of a record is told from a line that continues one; absent where every line is a record. */
 export interface Head {
@@ -25,6 +25,8 @@ export interface Compiled {
   need(length: number): number;
   /** Writes the record just read. */
   write(offset: number, line: number): void;
+  /** What is worth telling of the record just written; absent where nothing ever is. */
+  notes?(): readonly Note[] | undefined;
   /** All violations of a record that was refused. The cursor stands where the record begins. */
   explain(cursor: Cursor): Violation[];
 }

@@ -17,7 +17,7 @@ type TextFormat = Exclude<Format, GrammarFormat>;
 
 function readerOf(format: TextFormat, { dataDay }: RowConstants): TextReader {
   if (format.kind === 'syslog') return syslogReader(format, dataDay);
-  return format.kind === 'jsonl' ? jsonlReader(format) : patternReader(format);
+  return format.kind === 'jsonl' ? jsonlReader(format, dataDay) : patternReader(format, dataDay);
 }
 
 /** Makes a format that is read as text ready. Throws RangeError if the declaration is wrong. */
@@ -45,6 +45,7 @@ export function compileText(format: TextFormat, constants: RowConstants): Compil
       );
     },
     write: (offset, line) => writer.fromText(row!, offset, line),
+    notes: () => row!.notes,
     explain(at) {
       const found = read(at);
       return 'seconds' in found ? [] : [...found];

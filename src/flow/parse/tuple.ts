@@ -26,6 +26,9 @@ export interface RowConstants {
   readonly generation: number;
 }
 
+/** What is worth telling of a row that is loaded all the same: its severity is kept as it is written, or it states none, or it has no message. */
+export type Note = 'severity_unmapped' | 'severity_none' | 'message_none';
+
 /** A row that was read as text: what formats without a byte tokeniser make. */
 export interface TextRow {
   readonly seconds: number;
@@ -35,6 +38,8 @@ export interface TextRow {
   readonly message: string;
   /** jsonb as Postgres writes it, or none. */
   readonly attributes: string | undefined;
+  /** Counted, and told in the run. */
+  readonly notes?: readonly Note[];
 }
 
 /** Bytes of a tuple beside its texts: count, ten lengths, four bigints, a date, an integer, the version of jsonb, and slack for word-wise copying. */

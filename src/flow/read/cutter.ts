@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { type Chunk, RAW_BYTES_MAX, type Reject, type Violation } from '../types.ts';
 import { type Compiled, compile } from '../parse/compile.ts';
 import type { Format } from '../parse/format.ts';
-import type { RowConstants } from '../parse/tuple.ts';
+import type { Note, RowConstants } from '../parse/tuple.ts';
 import { bomAt, enter, filledBy, isClean, newWindow, nextRecord, recordEnd, space, type Window } from './window.ts';
 
 export interface CutterSettings {
@@ -58,6 +58,7 @@ export interface Cutter {
   skipped: number;
   rejects: Reject[];
   evidence: number;
+  notes: Partial<Record<Note, number>>;
   /** Where the chunk that is being made begins, and the line there. */
   from: number;
   firstLine: number;
@@ -88,6 +89,7 @@ export function newCutter(given: CutterSettings): Cutter {
     skipped: 0,
     rejects: [],
     evidence: 0,
+    notes: {},
     from: 0,
     firstLine: 1,
     line: 1,
@@ -168,6 +170,7 @@ function takeRecord(cutter: Cutter, end: number): boolean {
     cutter.lengths[cutter.rows] = length;
     compiled.write(window.base + start, cutter.line);
     cutter.rows++;
+    for (const note of compiled.notes?.() ?? []) cutter.notes[note] = (cutter.notes[note] ?? 0) + 1;
   } else {
     setCursor(cutter, end - newline);
     reject(cutter, start, end - newline, length, violationsOf(cutter, fault));
@@ -299,6 +302,7 @@ function finish(cutter: Cutter): Chunk {
     lengths: cutter.lengths.slice(0, rows),
     skipped: cutter.skipped,
     rejects: cutter.rejects,
+    ...(Object.keys(cutter.notes).length === 0 ? {} : { notes: cutter.notes }),
     rawSha256: Uint8Array.from(cutter.raw.digest()),
     rowsSha256: Uint8Array.from(hash('sha256', tuples, 'buffer')),
   };
@@ -309,6 +313,7 @@ function finish(cutter: Cutter): Chunk {
   cutter.skipped = 0;
   cutter.rejects = [];
   cutter.evidence = 0;
+  cutter.notes = {};
   takeBuffer(cutter, 0);
   return chunk;
 }
