@@ -22,7 +22,7 @@ import { nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
 import type { Register } from './support/program.ts';
-import { balanceLine, commandsOf, waitLine } from './support/report.ts';
+import { balanceLine, commandsOf, lossLine, waitLine } from './support/report.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped, moment, type Terminal } from './support/terminal.ts';
 import { inWords } from '../model/duration.ts';
@@ -54,6 +54,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   const spec = declared?.registry.specs.find((one) => one.name === row.pipeline);
   const { closed: _closed, workflowId: id, ...shown } = row;
   const { read, loaded, duplicate, quarantined, skipped, uncountedBytes } = sums;
+  const lost = row.closed?.balance?.lost ?? sums.lost;
   // Of an open run it is no fault that not all is read yet.
   const faults = row.closedAt === null ? [] : sums.faults;
   const page: Page = {
@@ -64,6 +65,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     quarantined,
     skipped,
     uncountedBytes,
+    lost,
     balanced: row.closedAt === null ? null : sums.balanced,
     faults,
     letters,
@@ -101,6 +103,7 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly quarantined: number;
   readonly skipped: number;
   readonly uncountedBytes: number;
+  readonly lost: number;
   readonly balanced: boolean | null;
   readonly faults: readonly string[];
   readonly letters: Readonly<Record<string, number>>;
@@ -128,8 +131,8 @@ function write(terminal: Terminal, page: Page, spec: AnySpec | undefined): void 
   if (inputs.length > 0) terminal.line(`  inputs   ${inputs.join('  ')}`);
   terminal.line(`  balance  ${balanceLine(page)}${page.balanced === true ? ' (it adds up)' : ''}`);
   for (const fault of page.faults) terminal.line(`  ${terminal.style('red', 'fault')}    ${escaped(fault)}`);
-  if (page.uncountedBytes > 0)
-    terminal.line(`  given up ${counted(page.uncountedBytes)} bytes unread; how many records they hold is unknown`);
+  if (page.state === 'degraded' || page.uncountedBytes > 0)
+    terminal.line(`  given up ${lossLine({ records: page.lost, bytes: page.uncountedBytes })}`);
   const letters = Object.entries(page.letters).map(([state, count]) => `${counted(count)} ${state}`);
   if (letters.length > 0) terminal.line(`  letters  ${letters.join(', ')}: mendflow letters list --run ${page.run}`);
   if (page.links.ui !== undefined) terminal.line(`  watch    ${page.links.ui}`);

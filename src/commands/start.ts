@@ -9,7 +9,7 @@ import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readInputs } from './support/inputs.ts';
 import type { Launched } from './support/launch.ts';
 import type { Register } from './support/program.ts';
-import { balanceLine, questionsOf, reportOf, type RunReport } from './support/report.ts';
+import { balanceLine, lossLine, questionsOf, reportOf, type RunReport } from './support/report.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped } from './support/terminal.ts';
 import type { Ended } from './support/wait.ts';
@@ -84,6 +84,7 @@ async function start(session: Session, name: string, options: Options): Promise<
 
 const exits: Record<Ended['state'], Exit> = {
   done: 'ok',
+  degraded: 'ok',
   'already-done': 'ok',
   failed: 'failed',
   aborted: 'aborted',
@@ -143,6 +144,7 @@ function tellEnd({ terminal }: Session, report: RunReport, ended: Ended): void {
   const run = terminal.style('bold', report.run);
   const words = {
     done: terminal.style('green', 'is done'),
+    degraded: terminal.style('yellow', 'is done, degraded'),
     'already-done': 'was done already; nothing was changed',
     failed: terminal.style('red', 'failed'),
     aborted: terminal.style('yellow', 'was aborted'),
@@ -150,6 +152,7 @@ function tellEnd({ terminal }: Session, report: RunReport, ended: Ended): void {
   } as const;
   terminal.line(`${run} ${words[ended.state]}${ended.text === undefined ? '.' : `: ${escaped(ended.text)}`}`);
   terminal.line(`  ${balanceLine(report)}`);
+  if (report.lost) terminal.line(`  ${lossLine(report.lost)}`);
   if (report.quarantined > 0) terminal.line(`  letters  mendflow letters list --run ${report.run}`);
   for (const question of report.asks ?? []) {
     terminal.line();

@@ -7,10 +7,11 @@ import { CodedError } from '../model/failure.ts';
 import { commit, rollback } from '../store/db.ts';
 import { hit } from '../store/failpoint.ts';
 import { fence, type Lease } from '../store/lease.ts';
-import { correctChunk, insertChunk, isCommitted, type LedgerKey } from '../store/ledger.ts';
+import { correctChunk, insertChunk, isCommitted, type LedgerKey, writeLost } from '../store/ledger.ts';
 import { insertLetters, supersedeLetters } from '../store/letters.ts';
 import type { Sealer } from '../store/seal.ts';
-import type { Bins } from './context.ts';
+import type { AcceptedLoss, Bins } from './context.ts';
+import { acceptedFewer, rowsFewer } from './fewer.ts';
 import { type Limit, SAMPLE_LETTERS } from './limit.ts';
 import { type Loader, startsOf } from './loader.ts';
 import { isRecordError, loadAround, type Run } from './poison.ts';
@@ -32,6 +33,8 @@ export interface Work {
   readonly limit: Limit;
   readonly seal: Sealer;
   readonly reader: ChunkReader;
+  /** Somebody said that this reading may leave fewer rows than there were. */
+  readonly acceptLoss?: AcceptedLoss;
   /** Part of the chunk's transaction, before the fence; for what has to change together with it. */
   readonly alongside?: (client: pg.ClientBase, chunk: Chunk) => Promise<void>;
 }
@@ -116,7 +119,9 @@ async function transact(work: Work, lane: Lane, chunk: Chunk, poison?: unknown):
   } catch (error) {
     await rollback(client);
     if (error instanceof TooManyRefused) return await stop(work, lane, chunk, [...chunk.rejects, ...error.refused]);
-    throw error;
+    if (!(error instanceof RowsFewer)) throw error;
+    if (work.limit.stopFirst()) await keepSample(work, lane, error.rejects.slice(0, SAMPLE_LETTERS));
+    throw error.failure;
   }
   await commit(client, () => hit('chunk.inCommit'));
   hit('chunk.afterCommit');
@@ -132,9 +137,12 @@ async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Pro
   const hashes = { rawSha256: Buffer.from(chunk.rawSha256), rowsSha256: Buffer.from(chunk.rowsSha256) };
   if (!(await insertChunk(client, key, { ...row, ...hashes, rowsOut: chunk.rows }))) return undefined;
   hit('chunk.afterLedger');
+  const rowsBefore = (await work.loader.rowsIn?.(client, chunk, key.sourceId)) ?? 0;
   const { arrived, refused } = await load(work, client, chunk, poison);
   hit('chunk.afterCopy');
   const rejects = [...chunk.rejects, ...refused.values()];
+  const fewer = rowsBefore - (chunk.rows - refused.size);
+  if (fewer > 0) await leaveFewer(work, client, chunk, { rowsBefore, fewer, rejects });
   await work.loader.tidy?.(client, chunk, key.sourceId, new Set(refused.keys()));
   refuseBadAggregate(work, rejects);
   const bins = countsFor(work, chunk, arrived, rejects.length);
@@ -145,6 +153,36 @@ async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Pro
   hit('chunk.afterLetters');
   await work.alongside?.(client, chunk);
   return bins;
+}
+
+/** A reading would take rows away that an earlier generation had. */
+class RowsFewer extends Error {
+  readonly failure: CodedError;
+  readonly rejects: readonly Reject[];
+  constructor(failure: CodedError, rejects: readonly Reject[]) {
+    super();
+    this.failure = failure;
+    this.rejects = rejects;
+  }
+}
+
+async function leaveFewer(
+  { key, target, acceptLoss }: Work,
+  client: pg.ClientBase,
+  chunk: Chunk,
+  { rowsBefore, fewer, rejects }: { rowsBefore: number; fewer: number; rejects: readonly Reject[] },
+): Promise<void> {
+  if (acceptLoss) return writeLost(client, key, fewer, acceptedFewer(acceptLoss), chunk.from);
+  const counts = { before: rowsBefore, after: rowsBefore - fewer };
+  const why = `of ${recordsOf(chunk)} records ${rejects.length} were quarantined and ${chunk.skipped} skipped`;
+  throw new RowsFewer(
+    rowsFewer(key, {
+      table: `${target?.name ?? key.stage} (bytes ${chunk.from} to ${chunk.to} of the source)`,
+      ...counts,
+      why,
+    }),
+    rejects,
+  );
 }
 
 /** All rows at once; or, if that failed before, all but those that are refused one by one. */
@@ -185,12 +223,10 @@ async function rejectOf(work: Work, chunk: Chunk, row: number, error: unknown): 
   const length = chunk.lengths[row]!;
   const bytes = Buffer.from(await work.reader.raw(offset, length));
   const record = bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes;
-  const lineField = work.target?.columns.findIndex(({ name }) => name === 'line_no') ?? -1;
-  const line = lineField < 0 ? undefined : bigintField(chunk.tuples, startsOf(chunk)[row]!, lineField);
   return {
     offset,
     length,
-    line: line ?? 0,
+    line: lineOf(work, chunk, row),
     raw: record.subarray(0, RAW_BYTES_MAX),
     rawWhole: record.byteLength <= RAW_BYTES_MAX,
     rawSha256: createHash('sha256').update(record).digest(),
@@ -203,6 +239,13 @@ async function rejectOf(work: Work, chunk: Chunk, row: number, error: unknown): 
       },
     ],
   };
+}
+
+/** As the reader counted it, else as the row itself says; 0 where nobody knows. */
+function lineOf({ target }: Work, chunk: Chunk, row: number): number {
+  if (chunk.lineNumbers) return chunk.lineNumbers[row]!;
+  const field = target?.columns.findIndex(({ name }) => name === 'line_no') ?? -1;
+  return (field < 0 ? undefined : bigintField(chunk.tuples, startsOf(chunk)[row]!, field)) ?? 0;
 }
 
 /** A range that is in the ledger is done only if it is the very same range with the very same bytes. */

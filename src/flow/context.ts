@@ -33,9 +33,23 @@ export interface FlowContext {
   readonly quarantineShareMax: number;
   /** Attempts of this stage lost with their worker; from 1 on the flow works in safe mode. */
   readonly losses: number;
-  /** An operator accepted the loss of the rest: account it as skipped with this reason instead of reading it. */
-  readonly acceptLoss?: { readonly actor: string; readonly reason: string };
+  /**
+   * An operator accepted the loss of the rest: account it as skipped with this reason instead of reading it.
+   * `of`: code of the question that was answered so. Of `rows_fewer` it is not the rest that is given up, but rows that were there before.
+   */
+  readonly acceptLoss?: AcceptedLoss | undefined;
 }
+
+/** Who accepted a loss, why, and which question that answers. */
+export interface AcceptedLoss {
+  readonly actor: string;
+  readonly reason: string;
+  readonly of?: string;
+}
+
+/** Whether the loss is of rows that are there, so that the work goes on and may leave fewer. */
+export const mayLeaveFewer = ({ acceptLoss }: Pick<FlowContext, 'acceptLoss'>): boolean =>
+  acceptLoss?.of === 'rows_fewer';
 
 /** The four bins; read is their sum. */
 export interface Bins {

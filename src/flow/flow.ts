@@ -2,19 +2,18 @@
 // Invariant: the ledger is read only while holding the lease; what a flow returns is counted from the ledger, not from memory.
 // Apart as the one loop that readers, tables and attempts meet in.
 import { CodedError, type Code } from '../model/failure.ts';
-import { commit, rollback } from '../store/db.ts';
 import { hit } from '../store/failpoint.ts';
-import { fence } from '../store/lease.ts';
 import { binsOf, giveUp, type LedgerKey, uncovered } from '../store/ledger.ts';
+import { discardSamples } from '../store/letters.ts';
 import { ensureRun } from '../store/ensure-run.ts';
 import { type Slice, writeSlice } from '../store/sources.ts';
 import type { Work } from './chunk.ts';
-import type { Bins, FlowContext, Segment } from './context.ts';
+import { type AcceptedLoss, type Bins, type FlowContext, mayLeaveFewer, type Segment } from './context.ts';
 import { type Into, intoTable } from './into.ts';
 import { createLimit } from './limit.ts';
 import { openRecords, type RecordSource } from './record-reader.ts';
 import { workInSafeMode } from './safe-mode.ts';
-import { openSession, type Session } from './session.ts';
+import { fenced, openSession, type Session } from './session.ts';
 import { type Sink, sinkOr } from './sink.ts';
 import type { Step } from './steps.ts';
 import type { Target } from './table.ts';
@@ -118,11 +117,12 @@ async function runSession(
   const key: LedgerKey = { runKey, generation, stage, sourceId: source.sourceId };
   // Rows of it may be there: from an earlier generation, or from this one before the records were made anew.
   const loader = into.loader(generation > 1 || (source.earlier ?? []).length > 0);
+  const givesUp = ctx.acceptLoss !== undefined && !mayLeaveFewer(ctx) ? ctx.acceptLoss : undefined;
   let slice: Slice = source.slice;
   const session = await openSession({
     sink,
     ctx,
-    lanes: ctx.acceptLoss ? 1 : Math.min(options.lanes ?? LANES, into.lanesMax ?? Infinity),
+    lanes: givesUp ? 1 : Math.min(options.lanes ?? LANES, into.lanesMax ?? Infinity),
     loader,
     async before(control) {
       await into.before?.(control, (text) => options.onWarning?.(text));
@@ -136,10 +136,15 @@ async function runSession(
     const limit = createLimit(ctx.quarantineShareMax, await binsOf(session.control, key), source.recordsAll);
     const { target, passes } = into;
     const about = { key, target, passes, derived: source.derived === true, loader, lease, limit };
-    const work: Work = { ...about, seal: sink.seal, reader: source.reader };
+    const work: Work = {
+      ...about,
+      seal: sink.seal,
+      reader: source.reader,
+      ...(mayLeaveFewer(ctx) ? { acceptLoss: ctx.acceptLoss! } : {}),
+    };
     const normally = (): Promise<Segment<Bins>> => workThrough(work, session, slice, ctx, pace);
-    const end = ctx.acceptLoss
-      ? await acceptLoss(session, key, slice, ctx.acceptLoss)
+    const end = givesUp
+      ? await acceptLoss(session, key, slice, { by: givesUp, recordsAll: source.recordsAll })
       : await (ctx.losses > 0 ? workInSafeMode(work, session, slice, ctx, pace, normally) : normally());
     if (end.done) await into.end?.(session, source, ctx);
     return end;
@@ -173,26 +178,25 @@ async function workThrough(
   }
 }
 
-/** An operator gave up the rest: it is accounted as skipped, unread, with who and why. */
+/** An operator gave up the rest: it is accounted as skipped, unread, with who and why, and by number where the source knows how many records it has. */
 async function acceptLoss(
   session: Session,
   key: LedgerKey,
   slice: Slice,
-  by: { actor: string; reason: string },
+  { by, recordsAll }: { readonly by: AcceptedLoss; readonly recordsAll: number | undefined },
 ): Promise<Segment<Bins>> {
-  const { client, no } = session.lanes[0]!;
   const left = await uncovered(session.control, key, slice);
-  if (left.length > 0) {
-    const reason = `loss accepted by ${by.actor}, from offset ${left[0]!.from}: ${by.reason}`.replaceAll('\0', '');
-    await client.query('begin isolation level read committed');
-    try {
-      await giveUp(client, key, left, session.lease.epoch, reason);
-      await fence(client, session.lease, no);
-    } catch (error) {
-      await rollback(client);
-      throw error;
-    }
-    await commit(client);
-  }
+  const from = left[0]?.from;
+  const reason =
+    `loss accepted by ${by.actor}${from === undefined ? '' : `, from offset ${from}`}: ${by.reason}`.replaceAll(
+      '\0',
+      '',
+    );
+  await fenced(session, async (client) => {
+    const before = await binsOf(client, key);
+    const records = recordsAll === undefined ? undefined : Math.max(0, recordsAll - before.read);
+    if (left.length > 0) await giveUp(client, key, left, { epoch: session.lease.epoch, reason, records });
+    await discardSamples(client, key, reason);
+  });
   return { done: true, out: await binsOf(session.control, key) };
 }

@@ -2,11 +2,11 @@
 // Invariant: the flow, its chunks and its ledger are the same for both; only loading, beginning and ending differ.
 // Apart so that neither kind of place is known to the loop.
 import type pg from 'pg';
-import { CodedError } from '../model/failure.ts';
-import { wasReadWhole } from '../store/ledger.ts';
+import { wasReadWhole, writeLost } from '../store/ledger.ts';
 import { preflight } from '../store/preflight.ts';
 import type { FlowContext } from './context.ts';
 import type { TupleBuffer } from './encode.ts';
+import { acceptedFewer, isFewerOfNew, rowsFewer } from './fewer.ts';
 import type { OpenSource } from './flow.ts';
 import { directLoader, type Loader, overlapLoader } from './loader.ts';
 import { fenced, type Session } from './session.ts';
@@ -50,24 +50,27 @@ export function intoTable(target: Target): Into {
 
 /**
  * Rows by position of records that were made anew as others: left there, they would be the same records twice. Where less than all was read this
- * time, they may be the better ones, so a person says which: `accept-loss` takes what is read now.
+ * time, or far fewer records came, the rows of before may be the better ones, so a person says which: `accept-loss` takes what is read now.
  */
-async function removeEarlier(
-  session: Session,
-  { earlier = [] }: OpenSource,
-  target: Target,
-  ctx: FlowContext,
-): Promise<void> {
+async function removeEarlier(session: Session, source: OpenSource, target: Target, ctx: FlowContext): Promise<void> {
+  const { earlier = [], sourceId } = source;
   if (earlier.length === 0) return;
+  const key = { runKey: ctx.runKey, generation: ctx.generation, stage: ctx.stage, sourceId };
   await fenced(session, async (client) => {
-    const { rowCount } = await client.query(`delete from ${target.sql} where source_id = any ($1::bigint[])`, [
-      earlier,
-    ]);
-    if (!rowCount || ctx.acceptLoss || (await wasReadWhole(client, ctx))) return;
-    throw new CodedError(
-      'source_rewritten',
-      `${rowCount.toLocaleString('en-US')} rows in ${target.name} are of records that were made anew since, and this time not all of them could be read. Both are there now; nothing was deleted. ` +
-        `See what is missing: mendflow letters list --run ${ctx.runKey}. To keep what was read now: mendflow accept-loss ${ctx.runKey} ${ctx.stage} --reason "…"`,
+    const removed = await client.query(`delete from ${target.sql} where source_id = any ($1::bigint[])`, [earlier]);
+    const before = removed.rowCount ?? 0;
+    if (before === 0) return;
+    const { rows } = await client.query<{ now: number }>(
+      `select count(*)::int as now from ${target.sql} where source_id = $1`,
+      [sourceId],
     );
+    const after = rows[0]!.now;
+    const { acceptLoss } = ctx;
+    if (acceptLoss)
+      return after < before ? writeLost(client, key, before - after, acceptedFewer(acceptLoss)) : undefined;
+    const isWhole = await wasReadWhole(client, ctx);
+    if (isWhole && !isFewerOfNew(before, after)) return;
+    const why = `they are of records that were made anew since${isWhole ? '' : ', and this time not all of them could be read'}; both are there now`;
+    throw rowsFewer(key, { table: target.name, before, after, why });
   });
 }

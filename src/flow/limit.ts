@@ -1,5 +1,6 @@
 // What lives here: when so many records are bad that loading the rest would be wrong.
 // Invariant: counted over the ledger plus the chunk at hand, so neither a restart nor the size of chunks moves the limit.
+// What many small sources lose together is judged when the run closes (store/judge.ts), by the same rule.
 // Apart because the poison loop asks it after every single row.
 import type { Bins } from './context.ts';
 
@@ -9,6 +10,19 @@ export const RECORDS_JUDGED_MIN = 1_000;
 export const ALL_BAD_MAX = 200;
 /** Where all records are known to be here, so many bad ones are always letters: a small day is not stopped by a handful. */
 export const BAD_FEW = 10;
+/**
+ * Whether so many bad ones of all records that there are to judge are too many. A few are always letters, but not where they are the greater part,
+ * and never where nothing else was there.
+ */
+export const tooManyBad = (records: number, bad: number, shareMax: number): boolean =>
+  bad > 0 && (bad === records || bad > Math.max(Math.min(BAD_FEW, records / 2), shareMax * records));
+
+/** For people: `612 of 20,000 records (3.1 %, allowed are 0.5 %)`. */
+export function badInWords(records: number, bad: number, shareMax: number): string {
+  const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+  return `${bad.toLocaleString('en-US')} of ${records.toLocaleString('en-US')} records (${percent(bad / Math.max(1, records))}, allowed are ${percent(shareMax)})`;
+}
+
 /** Letters kept as evidence of a stop. */
 export const SAMPLE_LETTERS = 20;
 
@@ -39,8 +53,7 @@ export function createLimit(shareMax: number, before: Bins, recordsAll?: number)
       const records = read + chunkRead;
       const wrong = bad + chunkBad;
       if (shareMax >= 1) return false;
-      if (recordsAll !== undefined)
-        return wrong > Math.max(BAD_FEW, shareMax * recordsAll) || (wrong > 0 && wrong === recordsAll);
+      if (recordsAll !== undefined) return tooManyBad(recordsAll, wrong, shareMax);
       if (records >= RECORDS_JUDGED_MIN && wrong > shareMax * records) return true;
       return records >= ALL_BAD_MAX && wrong === records;
     },
@@ -53,11 +66,6 @@ export function createLimit(shareMax: number, before: Bins, recordsAll?: number)
       stopped = true;
       return first;
     },
-    words(chunkRead, chunkBad) {
-      const records = read + chunkRead;
-      const wrong = bad + chunkBad;
-      const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
-      return `${wrong.toLocaleString('en-US')} of ${records.toLocaleString('en-US')} records (${percent(wrong / Math.max(1, records))}, allowed are ${percent(shareMax)})`;
-    },
+    words: (chunkRead, chunkBad) => badInWords(read + chunkRead, bad + chunkBad, shareMax),
   };
 }

@@ -18,6 +18,8 @@ export interface Arrived {
 export interface Loader {
   /** Loads these rows of the chunk, which are in order, after running `prologue`. */
   load(client: pg.ClientBase, chunk: Chunk, runs: readonly Run[], prologue: string): Promise<Arrived>;
+  /** Rows that the range has before the chunk is loaded. Only where rows may be there already. */
+  rowsIn?(client: pg.ClientBase, chunk: Chunk, sourceId: string): Promise<number>;
   /** Last step of a chunk: removes what the range had and this reading of it did not produce. Only where rows may be there already. */
   tidy?(client: pg.ClientBase, chunk: Chunk, sourceId: string, refused: ReadonlySet<number>): Promise<void>;
   /** Once per connection, outside of a transaction. */
@@ -98,6 +100,13 @@ export function overlapLoader(target: Target): Loader {
       const { rowCount } = await client.query(merge, bounds);
       const loaded = rowCount ?? 0;
       return { loaded, duplicate: sent - loaded };
+    },
+    async rowsIn(client, chunk, sourceId) {
+      const { rows } = await client.query<{ count: number }>(
+        `select count(*)::int as count from ${target.sql} where source_id = $1 and "offset" >= $2 and "offset" < $3`,
+        [sourceId, chunk.from, chunk.to],
+      );
+      return rows[0]!.count;
     },
     async tidy(client, chunk, sourceId, refused) {
       const kept = Array.from(chunk.offsets.subarray(0, chunk.rows)).filter((_, row) => !refused.has(row));

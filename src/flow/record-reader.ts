@@ -139,6 +139,7 @@ interface Draft {
   readonly out: TupleBuffer;
   readonly offsets: number[];
   readonly lengths: number[];
+  readonly lineNumbers: number[];
   readonly rejects: Reject[];
   readonly hash: Hash;
 }
@@ -154,6 +155,7 @@ const begin = (from: number): Draft => ({
   out: createTupleBuffer(),
   offsets: [],
   lengths: [],
+  lineNumbers: [],
   rejects: [],
   hash: createHash('sha256'),
 });
@@ -192,6 +194,7 @@ function add(
   }
   draft.offsets.push(record.offset);
   draft.lengths.push(record.length);
+  draft.lineNumbers.push(record.line);
 }
 
 /** Records that do not follow each other, or bytes that are not there, would be accounted for and lost. */
@@ -263,6 +266,7 @@ function finish(draft: Draft): Chunk {
     tuples,
     offsets: Float64Array.from(draft.offsets),
     lengths: Uint32Array.from(draft.lengths),
+    lineNumbers: Float64Array.from(draft.lineNumbers),
     skipped: draft.skipped,
     rejects: draft.rejects,
     rawSha256: draft.hash.digest(),

@@ -47,6 +47,8 @@ export interface Chunk {
   /** Per row: where its record starts and how many bytes it has; what a letter needs when the database refuses the row. */
   readonly offsets: Float64Array;
   readonly lengths: Uint32Array;
+  /** Per row: the physical line where its record starts, from 1. A reader whose rows hold it as their `line_no` may leave it out. */
+  readonly lineNumbers?: Float64Array;
   /** Records left out on purpose (blank lines, for example). */
   readonly skipped: number;
   readonly rejects: readonly Reject[];

@@ -3,7 +3,8 @@
 // Apart from rows by position, whose key says which run owns them.
 import type pg from 'pg';
 import { copyPart, type Loader } from './loader.ts';
-import { wasReadWhole } from '../store/ledger.ts';
+import { rowsMade, wasReadWhole, writeLost } from '../store/ledger.ts';
+import { acceptedFewer, isFewerOfNew, rowsFewer } from './fewer.ts';
 import { fenced } from './session.ts';
 import type { FlowContext } from './context.ts';
 import type { OpenSource } from './flow.ts';
@@ -63,6 +64,23 @@ function mergeSql(target: Target, byKey: ByKey): string {
     on conflict (${key.join(', ')}) ${update}`;
 }
 
+/** How many rows of the date are new in this generation is not known of a table, so what its readings made is compared. */
+async function refuseFewer(
+  client: pg.Client,
+  removed: number,
+  { sourceId }: OpenSource,
+  target: Target,
+  ctx: FlowContext,
+): Promise<void> {
+  const key = { runKey: ctx.runKey, generation: ctx.generation, stage: ctx.stage, sourceId };
+  const { before, after } = await rowsMade(client, key);
+  const fewer = Math.min(removed, before - after);
+  if (fewer > 0 && ctx.acceptLoss) return writeLost(client, key, fewer, acceptedFewer(ctx.acceptLoss));
+  if (ctx.acceptLoss || !isFewerOfNew(before, after)) return;
+  const why = `of ${ctx.dataDate} the keys of ${removed.toLocaleString('en-US')} did not come again`;
+  throw rowsFewer(key, { table: target.name, before, after, why });
+}
+
 /**
  * A date that is loaded again: rows of it that it does not have any more are deleted, in one transaction. The first time it has nothing to delete.
  * Where any stage of the generation gave up a range, set a record aside or took less than there should be, nothing is deleted: what was not read may still be true.
@@ -88,9 +106,10 @@ export async function removeLeftOver(
       source.reader.release(chunk);
     }
     ctx.signal.throwIfAborted();
-    await client.query(
+    const { rowCount } = await client.query(
       `delete from ${target.sql} t where t.${date} = $1 and not exists (select from ${STAGE} s where ${same})`,
       [ctx.dataDate],
     );
+    if (rowCount) await refuseFewer(client, rowCount, source, target, ctx);
   });
 }

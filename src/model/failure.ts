@@ -63,6 +63,13 @@ export const codes = {
     'sources',
     'The source has the name of one loaded before and other bytes where they were.',
   ),
+  rows_fewer: row(
+    'permanent',
+    'code',
+    'rolled-back',
+    'sources',
+    'Loading again would leave fewer rows than there were.',
+  ),
   record_too_long: row('data', 'record', 'no', 'records', 'A record is longer than the declared limit.'),
   // Records
   record_invalid: row('data', 'record', 'no', 'records', 'A record does not fit the declared schema.'),

@@ -105,6 +105,8 @@ export interface Park {
   readonly attempts: number;
   readonly elapsedMs: number;
   readonly why: string;
+  /** Whether `accept-loss` would do what it says here. Parks of before do not say. */
+  readonly acceptsLoss?: boolean;
 }
 
 /** Second argument of every stage activity: what the guard has to know. */
@@ -126,7 +128,13 @@ export interface StageCall {
   /** An operator said to try now: a breaker that is held open for a wrong setting lets this attempt through as its trial. */
   readonly decided?: true;
   /** Account the rest as skipped instead of reading it; `skip`: the decision was to go on without the stage. */
-  readonly acceptLoss?: { readonly actor: string; readonly reason: string; readonly skip?: boolean };
+  readonly acceptLoss?: {
+    readonly actor: string;
+    readonly reason: string;
+    readonly skip?: boolean;
+    /** Code of the question that was answered so. */
+    readonly of?: string;
+  };
 }
 
 /** First detail of the ApplicationFailure that ends a stage's activity. */
@@ -135,6 +143,8 @@ export interface StageFailure {
   readonly attempts: number;
   readonly elapsedMs: number;
   readonly why: Why;
+  /** Whether the code of the stage has asked what it may lose: only then there is a loss to accept. Absent: nobody knows. */
+  readonly moves?: boolean;
 }
 
 /** What the guard tells the run once, when a stage begins to have trouble. */
@@ -180,11 +190,14 @@ export interface Totals {
 /** What `start --wait --json` prints and the workflow returns. */
 export interface RunSummary extends Totals {
   readonly run: string;
-  readonly state: 'done' | 'aborted' | 'failed' | 'already-done';
+  /** `degraded`: done, and somebody accepted that something of it is lost. */
+  readonly state: 'done' | 'degraded' | 'aborted' | 'failed' | 'already-done';
   readonly generation: number;
   readonly stages: readonly StageSummary[];
   readonly decisions: number;
   readonly balanced: boolean;
+  /** Where a loss was accepted: records and rows that are lost, as far as they can be counted, and bytes that nobody read. */
+  readonly lost?: { readonly records: number; readonly bytes: number };
   /** What the pipeline's own body returned. */
   readonly result?: unknown;
 }
@@ -215,6 +228,8 @@ export interface Carry {
   readonly refused: readonly string[];
   /** Budget that was added while a stage was under way, and not needed yet. */
   readonly extensions?: Readonly<Record<string, Extension>>;
+  /** A loss was accepted in one of its stages. */
+  readonly lossAccepted?: true;
   /** By stage: how often it was done again because its output was lost. */
   readonly redone?: Readonly<Record<string, number>>;
   /** Waits that have ended before the body asked for their stage: what ended them still counts. */

@@ -31,6 +31,24 @@ const waitMs = ({ failure, why }: Ended, policy: Policy): number => {
 /** As long as the guard says, who has dice to spread it; without a word half a minute. Never shorter than the shortest that the guard would draw. */
 const standBackMs = ({ nextDelayMs = STAND_BACK_MS }: Failure): number => Math.max(nextDelayMs, STAND_BACK_MS / 2);
 
+/** The engine's own stage that closes a run. */
+export const CLOSE_STAGE = 'mendflow:close';
+
+/**
+ * Whether accepting a loss would do what it says: give up records that a stage has not read, rows that are there, or, when the run closes, what is bad.
+ * Who waits for an upstream loses nothing by waiting, and a stage that moves no records has none to lose.
+ */
+export function acceptsLoss(
+  stage: string,
+  until: 'upstream' | 'time' | 'decision',
+  ended: Pick<Ended, 'failure'> & { readonly moves?: boolean },
+  policy: Pick<Policy, 'quarantineShareMax'> | undefined,
+): boolean {
+  if (until === 'upstream') return false;
+  if (stage === CLOSE_STAGE) return ended.failure.code === 'quarantine_limit';
+  return policy?.quarantineShareMax !== undefined && ended.moves !== false;
+}
+
 export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off'; pastDeadline: boolean }): Verdict {
   if (run.heal === 'off') return { do: 'fail' };
   if (run.pastDeadline) return { do: 'park', until: 'decision' };

@@ -15,6 +15,8 @@ export interface Balance extends Bins {
   readonly rowsOut: number;
   /** Bytes that were given up unread: how many records they hold is unknown. */
   readonly uncountedBytes: number;
+  /** Records and rows whose loss somebody accepted, as far as they could be counted. */
+  readonly lost: number;
 }
 
 /** Faults shown at most; more of them have the same cause. */
@@ -41,19 +43,20 @@ export async function balance(db: Db, runKey: string): Promise<Balance> {
     read: sums.read,
     rowsOut: sums.rowsOut,
     uncountedBytes: sums.uncountedBytes,
+    lost: sums.lost,
     openLetters: letters.open,
     balanced: faults.length === 0,
     faults: faults.slice(0, FAULTS_MAX),
   };
 }
 
-type Sums = Record<keyof Bins | 'rowsOut' | 'uncountedBytes', number>;
+type Sums = Record<keyof Bins | 'rowsOut' | 'uncountedBytes' | 'lost', number>;
 
 async function sumsOf(db: Db, runKey: string): Promise<Sums> {
   const { rows } = await db.query<Sums>(
     `select coalesce(sum(read - passed), 0)::float8 as read, coalesce(sum(loaded), 0)::float8 as loaded, coalesce(sum(duplicate), 0)::float8 as duplicate,
        coalesce(sum(quarantined), 0)::float8 as quarantined, coalesce(sum(skipped), 0)::float8 as skipped, coalesce(sum(rows_out), 0)::float8 as "rowsOut",
-       coalesce(sum(upper(extent) - lower(extent)) filter (where not counted), 0)::float8 as "uncountedBytes"
+       coalesce(sum(upper(extent) - lower(extent)) filter (where not counted), 0)::float8 as "uncountedBytes", coalesce(sum(lost), 0)::float8 as lost
      from mendflow.chunk c join mendflow.run r on r.key = c.run_key and r.generation = c.generation where r.key = $1`,
     [runKey],
   );

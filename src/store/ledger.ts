@@ -9,6 +9,7 @@ import { type Balance, balance } from './balance.ts';
 import { type Db, withClient } from './db.ts';
 import { hit } from './failpoint.ts';
 import { withoutWriters } from './lease.ts';
+import { type Limits, verdictOnRecords } from './judge.ts';
 import { supersedeSamples } from './letters.ts';
 import { ledgerStage } from './sources.ts';
 
@@ -111,17 +112,26 @@ export async function isCommitted(db: Db, key: LedgerKey, range: Range, rawSha25
   return rows.length === 1;
 }
 
-/** Accounts ranges that will not be read as skipped. How many records they hold is unknown, and the row says so. */
+/** What is given up, by whom and why. */
+export interface GivenUp {
+  readonly epoch: string;
+  readonly reason: string;
+  /** How many records all the ranges hold, where that is known; else the rows say that it is not. */
+  readonly records?: number | undefined;
+}
+
+/** Accounts ranges that will not be read as skipped. */
 export async function giveUp(
   db: Db,
   key: LedgerKey,
   ranges: readonly Range[],
-  epoch: string,
-  reason: string,
+  { epoch, reason, records }: GivenUp,
 ): Promise<void> {
+  // Records are known for all ranges together, so the first one accounts for all of them.
   await db.query(
-    `insert into mendflow.chunk (source_id, stage, generation, extent, run_key, epoch, read, loaded, duplicate, quarantined, skipped, rows_out, counted, reason)
-     select $1, $2, $3, int8range(f, t), $6, $7, 0, 0, 0, 0, 0, 0, false, $8 from unnest($4::bigint[], $5::bigint[]) as r(f, t)`,
+    `insert into mendflow.chunk (source_id, stage, generation, extent, run_key, epoch, read, loaded, duplicate, quarantined, skipped, rows_out, counted, reason, lost)
+     select $1, $2, $3, int8range(f, t), $6, $7, held, 0, 0, 0, held, 0, $9::int is not null, $8, held
+     from unnest($4::bigint[], $5::bigint[]) with ordinality as r(f, t, n) cross join lateral (select case when n = 1 then coalesce($9::int, 0) else 0 end as held) h`,
     [
       key.sourceId,
       ledgerStage(key.stage),
@@ -131,7 +141,17 @@ export async function giveUp(
       key.runKey,
       epoch,
       reason,
+      records ?? null,
     ],
+  );
+}
+
+/** Somebody accepted that rows of a chunk which were there before are gone; the chunk is in this transaction, or the last one of its source. */
+export async function writeLost(db: Db, key: LedgerKey, rows: number, reason: string, at?: number): Promise<void> {
+  await db.query(
+    `update mendflow.chunk set lost = lost + $5, reason = $6 where source_id = $1 and stage = $2 and generation = $3 and run_key = $4
+       and lower(extent) = coalesce($7, (select max(lower(extent)) from mendflow.chunk where source_id = $1 and stage = $2 and generation = $3 and run_key = $4))`,
+    [key.sourceId, ledgerStage(key.stage), key.generation, key.runKey, rows, reason, at ?? null],
   );
 }
 
@@ -141,11 +161,22 @@ export async function wasReadWhole(
   { runKey, generation }: Pick<LedgerKey, 'runKey' | 'generation'>,
 ): Promise<boolean> {
   const { rows } = await db.query<{ all: boolean }>(
-    `select not exists (select from mendflow.chunk where run_key = $1 and generation = $2 and (not counted or quarantined > 0))
+    `select not exists (select from mendflow.chunk where run_key = $1 and generation = $2 and (not counted or quarantined > 0 or (lost > 0 and skipped > 0)))
        and not exists (select from mendflow.dataset where run_key = $1 and generation = $2 and state <> 'gone' and proof ? 'accepted') as all`,
     [runKey, generation],
   );
   return rows[0]!.all;
+}
+
+/** Rows that a stage has made in this generation, and in the latest before it that made any. */
+export async function rowsMade(db: Db, key: Omit<LedgerKey, 'sourceId'>): Promise<{ before: number; after: number }> {
+  const { rows } = await db.query<{ generation: number; made: number }>(
+    `select generation, sum(loaded + duplicate)::float8 as made from mendflow.chunk
+     where run_key = $1 and stage = $2 and generation <= $3 group by 1 having sum(loaded + duplicate) > 0 order by 1 desc`,
+    [key.runKey, ledgerStage(key.stage), key.generation],
+  );
+  const after = rows.find(({ generation }) => generation === key.generation)?.made ?? 0;
+  return { before: rows.find(({ generation }) => generation < key.generation)?.made ?? 0, after };
 }
 
 /** Bins of one source in one generation of a run, from the ledger. */
@@ -159,22 +190,48 @@ export async function binsOf(db: Db, key: LedgerKey): Promise<Bins> {
   return rows[0]!;
 }
 
+/** What its workflow knows of a run that is to be closed. */
+export interface Closing {
+  /** Share of bad records that each stage allows. Without it nothing is judged. */
+  readonly limits?: Limits;
+  /** Somebody said that the run is to be closed with all its bad records. */
+  readonly acceptLoss?: { readonly actor: string; readonly reason: string } | undefined;
+  /** A loss was accepted in one of its stages, be it counted or not. */
+  readonly lossAccepted?: boolean | undefined;
+}
+
+/** The balance of a run that was closed, or why it was not. */
+export interface ClosedBalance extends Balance {
+  /** `degraded`: somebody accepted that something of it is lost. */
+  readonly state: 'done' | 'degraded' | 'aborted' | 'failed' | 'open';
+  /** Sentences that say what is wrong with its records, where it adds up and stays open all the same. */
+  readonly notGreen: readonly string[];
+}
+
 /**
- * Closes a run if it balances: no stage can commit afterwards, and the balance is kept. Closing twice is closing once.
- * An unbalanced run stays open, its writers may go on, and `faults` says what does not add up. Fails with `lease_held` if a writer cannot be ended.
+ * Closes a run if it balances and is green: no stage can commit afterwards, and the balance is kept. Closing twice is closing once.
+ * Any other run stays open, its writers may go on, and `faults` or `notGreen` say why. Fails with `lease_held` if a writer cannot be ended.
  */
-export const closeRun = (pool: Pool, runKey: string): Promise<Balance> =>
+export const closeRun = (pool: Pool, runKey: string, closing: Closing = {}): Promise<ClosedBalance> =>
   withClient(pool, (client) => {
     hit('run.beforeClose');
     return withoutWriters(client, runKey, async () => {
-      const closed = await alreadyClosed(client, runKey);
-      if (closed) return { keep: false, value: closed };
+      const before = await alreadyClosed(client, runKey);
+      if (before) return { keep: false, value: before };
       await supersedeSamples(client, runKey);
       const value = await balance(client, runKey);
-      if (!value.balanced) return { keep: false, value };
-      await writeClosed(client, runKey, 'done', value);
+      const open = { state: 'open', notGreen: [] } as const;
+      if (!value.balanced) return { keep: false, value: { ...value, ...open } };
+      const { limits, acceptLoss, lossAccepted = false } = closing;
+      const notGreen = limits ? await verdictOnRecords(client, runKey, limits) : [];
+      if (notGreen.length > 0 && !acceptLoss) return { keep: false, value: { ...value, ...open, notGreen } };
+      // Whoever accepts bad records loses them all: none of them is in any table.
+      const lost = value.lost + (notGreen.length > 0 ? value.quarantined : 0);
+      const isWhole = lost === 0 && value.uncountedBytes === 0 && !lossAccepted && !acceptLoss;
+      const closed = { ...value, lost, state: isWhole ? 'done' : 'degraded', notGreen: [] } as const;
+      await writeClosed(client, runKey, closed.state, closed);
       hit('run.close');
-      return { keep: true, value };
+      return { keep: true, value: closed };
     });
   });
 
@@ -186,7 +243,7 @@ export interface Abort {
 }
 
 /** Ends a run early: what is committed stays, and the rest of every planned slice is accounted as skipped, with who, why and from where. */
-export const abortRun = (pool: Pool, runKey: string, abort: Abort): Promise<Balance> =>
+export const abortRun = (pool: Pool, runKey: string, abort: Abort): Promise<ClosedBalance> =>
   withClient(pool, (client) =>
     withoutWriters(client, runKey, async () => {
       const closed = await alreadyClosed(client, runKey);
@@ -195,31 +252,33 @@ export const abortRun = (pool: Pool, runKey: string, abort: Abort): Promise<Bala
         const rest = await uncovered(client, slice, slice);
         const from = rest[0]?.from;
         const reason = `${abort.state} by ${abort.actor}, from offset ${from}: ${abort.reason}`.replaceAll('\0', '');
-        if (rest.length > 0) await giveUp(client, slice, rest, '0', reason);
+        if (rest.length > 0) await giveUp(client, slice, rest, { epoch: '0', reason });
       }
-      const value = await balance(client, runKey);
+      const value = { ...(await balance(client, runKey)), state: abort.state, notGreen: [] };
       await writeClosed(client, runKey, abort.state, value);
       hit('run.close');
       return { keep: true, value };
     }),
   );
 
-async function alreadyClosed(db: Db, runKey: string): Promise<Balance | undefined> {
-  const { rows } = await db.query<{ closed: { balance?: Balance } | null }>(
-    `select closed from mendflow.run where key = $1 and state in ('done', 'degraded', 'aborted', 'failed')`,
+async function alreadyClosed(db: Db, runKey: string): Promise<ClosedBalance | undefined> {
+  const { rows } = await db.query<{ state: ClosedBalance['state']; closed: { balance?: Balance } | null }>(
+    `select state, closed from mendflow.run where key = $1 and state in ('done', 'degraded', 'aborted', 'failed')`,
     [runKey],
   );
-  return rows[0] && (rows[0].closed?.balance ?? (await balance(db, runKey)));
+  if (!rows[0]) return undefined;
+  const { state, closed } = rows[0];
+  return { ...(closed?.balance ?? (await balance(db, runKey))), state, notGreen: [] };
 }
 
 async function writeClosed(db: Db, runKey: string, state: string, value: Balance): Promise<void> {
   const { read, loaded, duplicate, quarantined, skipped } = value;
   const totals = { read, loaded, duplicate, quarantined, skipped };
-  await db.query('update mendflow.run set state = $2, closed_at = clock_timestamp(), closed = $3 where key = $1', [
-    runKey,
-    state,
-    JSON.stringify({ totals, balance: value }),
-  ]);
+  await db.query(
+    `update mendflow.run set state = $2, closed_at = clock_timestamp(), closed = $3,
+       health = case $2 when 'done' then 'healthy' when 'degraded' then 'degraded' when 'aborted' then 'aborted' else health end where key = $1`,
+    [runKey, state, JSON.stringify({ totals, balance: value })],
+  );
 }
 
 async function openSlices(db: Db, runKey: string): Promise<(LedgerKey & Range)[]> {

@@ -71,7 +71,8 @@ async function insertBatch(
      on conflict (id) do update set len = excluded.len, line_no = excluded.line_no, run_key = excluded.run_key, generation = excluded.generation, raw = excluded.raw,
        raw_whole = excluded.raw_whole, raw_sha256 = excluded.raw_sha256, detail = excluded.detail, key_id = excluded.key_id, code = excluded.code,
        fingerprint = excluded.fingerprint, sample = excluded.sample and l.sample,
-       state = case when l.state in ('superseded', 'expired') then 'open' else l.state end
+       state = case when l.state in ('superseded', 'expired') or l.sample and l.state = 'discarded' then 'open' else l.state end,
+       reason = case when l.sample and l.state = 'discarded' then null else l.reason end
        where l.sample or not excluded.sample`,
     [
       key.sourceId,
@@ -153,6 +154,8 @@ export interface LetterLine {
   readonly fingerprint: string;
   readonly state: string;
   readonly sample: boolean;
+  /** Why it is not open any more, where somebody decided that. */
+  readonly reason: string | null;
   readonly at: Date;
 }
 
@@ -165,7 +168,7 @@ export interface OpenedLetter extends LetterLine {
 }
 
 const lineColumns = `l.id, l.run_key as "runKey", l.stage, mendflow.name_text(s.name) as source, l.off::float8 as offset, l.len::float8 as length,
-  l.line_no::float8 as line, l.code, encode(l.fingerprint, 'hex') as fingerprint, l.state, l.sample, l.at`;
+  l.line_no::float8 as line, l.code, encode(l.fingerprint, 'hex') as fingerprint, l.state, l.sample, l.reason, l.at`;
 
 /** Letters by run, pipeline, state and code, oldest position first. At most `limit`, 100 unless told. */
 export async function listLetters(
@@ -215,6 +218,17 @@ export async function showLetter(db: Db, id: string, seal: Sealer): Promise<Open
     violations: opened.violations,
   };
 }
+
+/** Samples of a stage whose rest somebody gave up: the question they are evidence of was answered. */
+export const discardSamples = (
+  db: Db,
+  { runKey, stage, sourceId, generation }: LedgerKey,
+  reason: string,
+): Promise<unknown> =>
+  db.query(
+    `update mendflow.dead_letter set state = 'discarded', reason = $5 where run_key = $1 and stage = $2 and source_id = $3 and generation = $4 and sample and state = 'open'`,
+    [runKey, ledgerStage(stage), sourceId, generation, reason],
+  );
 
 /** Samples of a stage that stopped, whose records were loaded or quarantined after all once it went on: they are nobody's work any more. */
 export const supersedeSamples = (db: Db, runKey: string): Promise<unknown> =>

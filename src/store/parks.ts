@@ -30,12 +30,12 @@ export async function writePark(
   const { failure } = park;
   await db.query(
     `with parked as (
-       insert into mendflow.parked_run as p (run_key, workflow_id, stage, token, until, code, class, text, attempts, elapsed_ms, since, wake_at, upstream, deadline_at)
+       insert into mendflow.parked_run as p (run_key, workflow_id, stage, token, until, code, class, text, attempts, elapsed_ms, since, wake_at, upstream, deadline_at, accepts_loss)
        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::float8 / 1000), to_timestamp($12::float8 / 1000), $14,
-         to_timestamp($15::float8 / 1000))
+         to_timestamp($15::float8 / 1000), $16)
        on conflict (workflow_id, stage) do update set token = excluded.token, until = excluded.until, code = excluded.code, class = excluded.class, text = excluded.text,
          attempts = excluded.attempts, elapsed_ms = excluded.elapsed_ms, since = excluded.since, wake_at = excluded.wake_at, upstream = excluded.upstream,
-         deadline_at = excluded.deadline_at, checked_at = clock_timestamp(),
+         deadline_at = excluded.deadline_at, accepts_loss = excluded.accepts_loss, checked_at = clock_timestamp(),
          released_at = case when p.token = excluded.token then p.released_at end,
          released_epoch = case when p.token = excluded.token then p.released_epoch end,
          canary_at = case when p.token = excluded.token then p.canary_at end)
@@ -59,6 +59,7 @@ export async function writePark(
       health,
       park.upstream ?? failure.upstream ?? null,
       park.until === 'upstream' ? (park.wakeAt ?? null) : null,
+      park.acceptsLoss === true,
     ],
   );
 }

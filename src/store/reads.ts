@@ -17,7 +17,10 @@ export interface RunRow {
   readonly input: Readonly<Record<string, unknown>> | null;
   readonly openedAt: Date;
   readonly closedAt: Date | null;
-  readonly closed: { readonly totals?: Totals } | null;
+  readonly closed: {
+    readonly totals?: Totals;
+    readonly balance?: { readonly lost?: number; readonly uncountedBytes?: number };
+  } | null;
 }
 
 export interface RunListRow extends RunRow, Totals {
@@ -112,13 +115,15 @@ export interface ParkRow {
   readonly deadlineAt: Date | null;
   /** Until upstream: when recovery let it go on. */
   readonly releasedAt: Date | null;
+  /** Whether `accept-loss` would do what it says. */
+  readonly acceptsLoss: boolean;
 }
 
 /** What waits now. A park whose decision was taken is no question any more, also while its row is still there. */
 export async function parksOf(pool: Pool, key: string): Promise<ParkRow[]> {
   const { rows } = await pool.query<ParkRow>(
     `select stage, token, until, code, class, text, attempts, elapsed_ms::float8 as "elapsedMs", since, wake_at as "wakeAt", checked_at as "checkedAt",
-       upstream, deadline_at as "deadlineAt", released_at as "releasedAt"
+       upstream, deadline_at as "deadlineAt", released_at as "releasedAt", accepts_loss as "acceptsLoss"
      from mendflow.parked_run p where run_key = $1
        and not exists (select from mendflow.decision d where d.run_key = p.run_key and d.token = p.token and d.taken)
      order by since, stage`,

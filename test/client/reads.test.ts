@@ -5,7 +5,8 @@ import { letterKeyOf } from '../../src/connect.ts';
 import { readConfig } from '../../src/config.ts';
 import { insertLetters } from '../../src/store/letters.ts';
 import { createSealer } from '../../src/store/seal.ts';
-import { outcomes } from '../support/engine.ts';
+import { stage } from '../../src/engine/worker.ts';
+import { outcomes, throwCode } from '../support/engine.ts';
 import { type Client, openClient } from '../support/client.ts';
 
 let client: Client;
@@ -13,7 +14,11 @@ beforeAll(async () => {
   client = await openClient();
   await client.engine.startWorker('./test/client/project/pipelines.ts');
   client.engine.script('fetch', outcomes('http_503', 'fine'));
-  client.engine.script('load', outcomes('http_401'));
+  client.engine.script('load', () => {
+    // As every stage that moves records does: only then a loss can be accepted.
+    void stage().acceptLoss;
+    return throwCode('http_401');
+  });
   expect((await start('2026-05-01')).code).toBe(3);
   client.engine.script('load', outcomes('fine'));
   expect((await start('2026-05-02')).code).toBe(0);

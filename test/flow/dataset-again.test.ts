@@ -140,7 +140,7 @@ describe('records that were loaded and are then made again as others', () => {
     const runKey = nextRun();
     await load(runKey, await land(runKey, 'n/1', [0, 1]), into);
     const poorer = await land(runKey, 'n/2', [1, 2 ** 40]);
-    await expect(load(runKey, poorer, into)).rejects.toMatchObject({ failure: { code: 'source_rewritten' } });
+    await expect(load(runKey, poorer, into)).rejects.toMatchObject({ failure: { code: 'rows_fewer' } });
     expect(await idsIn('found')).toEqual(['0 n/1', '1 n/1', '1 n/2']);
     const from = datasetSource(poorer, { schema: poorer.schema });
     const acceptLoss = { actor: 'ann', reason: 'agreed' };

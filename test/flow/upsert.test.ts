@@ -120,7 +120,8 @@ describe('rows by a key of their own', () => {
   it('are removed by a date that is loaded again without them; rows of other dates stay', async () => {
     await load([price('a'), price('b')], { runKey: 'test/again', dataDate: '2026-01-01' });
     await load([price('z')], { dataDate: '2026-01-02' });
-    await load([price('a')], { runKey: 'test/again', dataDate: '2026-01-01', generation: 2 });
+    const acceptLoss = { actor: 'ada', reason: 'b is not sold any more', of: 'rows_fewer' };
+    await load([price('a')], { runKey: 'test/again', dataDate: '2026-01-01', generation: 2, acceptLoss });
     expect((await stored()).map(({ item }) => item)).toEqual(['a', 'z']);
     expect((await stored())[0]).toMatchObject({ generation: 1 });
   });

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { afterAll, beforeAll, it } from 'vitest';
-import { serve } from '../../src/engine/worker.ts';
+import { serve, stage } from '../../src/engine/worker.ts';
 import { CodedError } from '../../src/model/failure.ts';
 import { breakerId, queues, watchId } from '../../src/model/ids.ts';
 import type { Decision, RunArgs } from '../../src/model/messages.ts';
@@ -41,7 +41,11 @@ const fine = outcomes('fine');
 /** Fails so often with a code, then is fine. */
 const failing = (code: string, times: number): (() => unknown) => {
   let left = times;
-  return () => (left-- > 0 ? outcomes(code)(1, null) : 'fine');
+  return () => {
+    // As every stage that moves records does: only then a loss can be accepted.
+    void stage().acceptLoss;
+    return left-- > 0 ? outcomes(code)(1, null) : 'fine';
+  };
 };
 
 interface Scripts {

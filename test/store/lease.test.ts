@@ -179,7 +179,7 @@ describe('the ledger', () => {
 
   it('gives up ranges only with a reason', async () => {
     const { client, key } = await opened();
-    await giveUp(client, key, [{ from: 0, to: 5 }], '1', 'loss accepted by ada');
+    await giveUp(client, key, [{ from: 0, to: 5 }], { epoch: '1', reason: 'loss accepted by ada' });
     await expect(
       client.query(`update mendflow.chunk set reason = null where source_id = $1`, [key.sourceId]),
     ).rejects.toMatchObject({ code: '23514' });

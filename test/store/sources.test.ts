@@ -47,7 +47,7 @@ describe('a source', () => {
     for (const dataDate of ['2026-11-21', '2026-11-22'])
       await ensureRun(sink.pool, { runKey: `p/${dataDate}`, pipeline: 'p', dataDate, generation: 1 });
     await writeSlice(sink.pool, on('2026-11-21'), { from: 0, to: 100, sealed: false });
-    await giveUp(sink.pool, on('2026-11-21'), [{ from: 0, to: 60 }], '1', 'for the test');
+    await giveUp(sink.pool, on('2026-11-21'), [{ from: 0, to: 60 }], { epoch: '1', reason: 'for the test' });
     expect(await coveredRanges(sink.pool, sourceId, 'load')).toEqual([{ from: 0, to: 60 }]);
     expect(await plannedRanges(sink.pool, sourceId, 'load[renamed]')).toEqual([{ from: 0, to: 100 }]);
     const greedy = writeSlice(sink.pool, on('2026-11-22'), { from: 60, to: 150, sealed: true });

@@ -14,6 +14,8 @@ export interface RunReport extends Totals {
   readonly stages: readonly { stage: string; state: string; attempts: number; seconds: number; code?: string }[];
   readonly links: { readonly ui?: string };
   readonly generation: number;
+  /** Where a loss was accepted: records and rows, as far as they can be counted, and bytes that nobody read. */
+  readonly lost?: { readonly records: number; readonly bytes: number };
   /** Only where the run asks. */
   readonly asks?: readonly Question[];
 }
@@ -29,7 +31,7 @@ export interface Question {
 /** Counts the run as it is now. */
 export async function reportOf(
   pool: Pool,
-  row: Pick<RunRow, 'run' | 'generation'>,
+  row: Pick<RunRow, 'run' | 'generation'> & Partial<Pick<RunRow, 'state' | 'closed'>>,
   state: string,
   more: { ui?: string | undefined; asks?: readonly Question[] } = {},
 ): Promise<RunReport> {
@@ -54,8 +56,24 @@ export async function reportOf(
     })),
     links: more.ui === undefined ? {} : { ui: more.ui },
     generation: row.generation,
+    ...(row.state === 'degraded' ? { lost: lossOf(row) } : {}),
     ...(more.asks === undefined ? {} : { asks: more.asks }),
   };
+}
+
+/** What was lost of a run that is degraded. */
+export const lossOf = ({ closed }: Partial<Pick<RunRow, 'closed'>>): { records: number; bytes: number } => ({
+  records: closed?.balance?.lost ?? 0,
+  bytes: closed?.balance?.uncountedBytes ?? 0,
+});
+
+/** `12 records or rows and 3,456 bytes that nobody read were given up`. */
+export function lossLine({ records, bytes }: { readonly records: number; readonly bytes: number }): string {
+  const parts = [
+    ...(records > 0 ? [`${counted(records)} records or rows`] : []),
+    ...(bytes > 0 ? [`${counted(bytes)} bytes that nobody read (how many records they hold is unknown)`] : []),
+  ];
+  return parts.length === 0 ? 'a loss was accepted that nobody can count' : `lost: ${parts.join(' and ')}`;
 }
 
 /** What the run asks now, oldest first. */
@@ -73,7 +91,11 @@ const questionOf = (run: string, park: ParkRow, spec: AnySpec | undefined): Ques
 });
 
 /** Ready to copy. Without the spec (another project's pipeline) all kinds are offered; the run refuses what does not fit. */
-export function commandsOf(run: string, park: Pick<ParkRow, 'stage' | 'token'>, spec: AnySpec | undefined): string[] {
+export function commandsOf(
+  run: string,
+  park: Pick<ParkRow, 'stage' | 'token' | 'acceptsLoss'>,
+  spec: AnySpec | undefined,
+): string[] {
   const policy = spec?.stages[park.stage.split('[')[0]!];
   const command = (verb: string, more = ''): string =>
     `mendflow ${verb} ${quoted(run)} ${quoted(park.stage)} --token ${park.token} --reason "…"${more}`;
@@ -82,7 +104,7 @@ export function commandsOf(run: string, park: Pick<ParkRow, 'stage' | 'token'>, 
     command('retry'),
     command('extend-budget', ' --attempts 4'),
     ...(!ours && (spec === undefined || policy?.onSkip) ? [command('skip')] : []),
-    ...(!ours && (spec === undefined || policy?.quarantineShareMax !== undefined) ? [command('accept-loss')] : []),
+    ...(park.acceptsLoss ? [command('accept-loss')] : []),
     `mendflow abort ${quoted(run)} --reason "…"`,
   ];
 }

@@ -13,7 +13,7 @@ import { balanceLine } from './report.ts';
 import { escaped, type Terminal } from './terminal.ts';
 
 export interface Ended {
-  readonly state: 'done' | 'already-done' | 'failed' | 'aborted' | 'asking';
+  readonly state: 'done' | 'degraded' | 'already-done' | 'failed' | 'aborted' | 'asking';
   /** Why it failed or was aborted. */
   readonly text?: string;
 }

@@ -43,6 +43,13 @@ interface Beat {
   readonly progressed: boolean;
 }
 
+/** What the attempt at hand has done so far. */
+interface Pulse {
+  tally: Tally;
+  progressed: boolean;
+  moves: boolean;
+}
+
 const SEGMENT_MS = 45_000;
 const worker = `${hostname()}:${process.pid}`;
 
@@ -62,7 +69,7 @@ export function guarded(code: StageCode, around: Around = {}) {
   return async (input: unknown, call: StageCall): Promise<unknown> => {
     const info = activityInfo();
     const before = readBeat(info.heartbeatDetails);
-    const beat = { tally: before.tally, progressed: before.progressed };
+    const beat: Pulse = { tally: before.tally, progressed: before.progressed, moves: false };
     const losses = Math.max(0, info.attempt - 1 - beat.tally.ended);
     // For people: an attempt that died with its worker was one too, though it is not charged to the budget.
     const attempt = call.grant.attemptBase + beat.tally.failures + losses + 1;
@@ -101,9 +108,10 @@ export function guarded(code: StageCode, around: Around = {}) {
 function contextOf(
   call: StageCall,
   { attempt, losses, segmentMs, fell }: { attempt: number; losses: number; segmentMs: number; fell: AbortSignal },
-  beat: { tally: Tally; progressed: boolean },
+  beat: Pulse,
 ): StageContext {
   const context = Context.current();
+  const { acceptLoss } = call;
   return {
     pipeline: call.pipeline,
     runKey: call.runKey,
@@ -122,7 +130,11 @@ function contextOf(
     segmentMs,
     quarantineShareMax: call.policy.quarantineShareMax ?? 1,
     losses,
-    ...(call.acceptLoss ? { acceptLoss: call.acceptLoss } : {}),
+    // Who moves records asks for this; who does not has no loss that could be accepted.
+    get acceptLoss() {
+      beat.moves = true;
+      return acceptLoss;
+    },
     ...(call.decided ? { decided: true } : {}),
   };
 }
@@ -146,7 +158,7 @@ const wasCut = (error: unknown, { policy }: StageCall): boolean =>
   Context.current().cancellationDetails?.cancelRequested !== true && mayHaveHappened(classify(error), policy);
 
 /** A worker that shuts down hands the stage on: the attempt is counted as ended, not as failed. */
-function endedByCancellation(beat: { tally: Tally; progressed: boolean }): never {
+function endedByCancellation(beat: Pulse): never {
   const context = Context.current();
   context.heartbeat({
     tally: { ...beat.tally, ended: beat.tally.ended + 1 },
@@ -160,7 +172,7 @@ async function failed(
   error: unknown,
   call: StageCall,
   attempt: number,
-  beat: { tally: Tally; progressed: boolean },
+  beat: Pulse,
   { stageLog, upstreams, begun }: Around & { readonly begun: Promise<void> | undefined },
 ): Promise<ApplicationFailure> {
   const { grant, policy } = call;
@@ -184,6 +196,7 @@ async function failed(
     attempts: next.tally.failures,
     elapsedMs,
     why: next.next === 'stop' ? next.why : 'time spent',
+    moves: beat.moves,
   };
   const nextTryAt = next.next === 'retry' ? now + next.delayMs : undefined;
   tellLog(error, call, attempt, ended, next);

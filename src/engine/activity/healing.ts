@@ -17,8 +17,15 @@ export function openIn(pool: Pool): Healing['open'] {
 }
 
 export function closeIn(pool: Pool): Healing['close'] {
-  return async () => {
-    const closed = await closeRun(pool, stage().runKey);
+  return async (input) => {
+    const { runKey, acceptLoss } = stage();
+    const closed = await closeRun(pool, runKey, { ...input, acceptLoss });
+    if (closed.notGreen.length > 0)
+      throw new CodedError(
+        'quarantine_limit',
+        `${closed.notGreen.join(' ')} The run stays open; what was loaded stays, and each bad record is a letter. See what is wrong: mendflow letters list --run ${runKey}. ` +
+          `If the format or the input was wrong: mendflow abort ${runKey} --reason "…", then start it with the right one. To close it with them all the same: mendflow accept-loss ${runKey} --reason "…"`,
+      );
     if (closed.balanced) return closed;
     throw new CodedError(
       'run_unbalanced',

@@ -10,6 +10,7 @@ import {
   readTrouble,
   readWake,
 } from '../../model/messages.ts';
+import { acceptsLoss, CLOSE_STAGE } from '../../model/verdict.ts';
 import { refreshDetails } from './details.ts';
 import { record } from './heal.ts';
 import type { RunState, Waiting, Working } from './run-state.ts';
@@ -148,11 +149,19 @@ function allowed(stage: string, waiting: Waiting, decision: Decision): Target | 
     return refuse(
       `Stage ${stage} cannot be skipped: its policy declares no onSkip output. Retry it, or abort the run.`,
     );
-  if (decision.kind === 'accept-loss' && waiting.policy.quarantineShareMax === undefined)
-    return refuse(`Stage ${stage} moves no records, so there is no loss to accept. Retry it, or abort the run.`);
+  if (decision.kind === 'accept-loss' && !takesLoss(stage, waiting))
+    return refuse(
+      waiting.park.until === 'upstream'
+        ? `Stage ${stage} waits for ${waiting.park.upstream ?? 'its upstream'} and loses nothing by waiting, so there is no loss to accept. Wait, retry it, or abort the run.`
+        : `Stage ${stage} moves no records here, so there is no loss to accept. Retry it, or abort the run.`,
+    );
   if (decision.kind === 'extend-budget') return extendable(stage, waiting, decision);
   return { on: 'parked', stage, waiting };
 }
+
+/** A park that an earlier release began does not say; then the policy does, as it did there. */
+const takesLoss = (stage: string, { park, policy }: Waiting): boolean =>
+  park.acceptsLoss ?? acceptsLoss(stage, park.until, park, policy);
 
 function extendable(stage: string, at: Waiting | Working, decision: Decision): Target | Refusal {
   if ((decision.attempts ?? 0) <= 0 && (decision.timeMs ?? 0) <= 0)
@@ -196,7 +205,10 @@ const effects: Record<Exclude<DecisionKind, 'abort'>, (stage: string) => string>
   retry: (stage) => `${stage} is tried again now, with its whole budget.`,
   skip: (stage) => `The run goes on without ${stage}.`,
   'extend-budget': (stage) => `${stage} goes on now with the budget you added.`,
-  'accept-loss': (stage) => `What ${stage} has not read is accounted as skipped; the run goes on.`,
+  'accept-loss': (stage) =>
+    stage === CLOSE_STAGE
+      ? 'The run is closed as degraded, with its bad records as letters.'
+      : `What ${stage} has not read is accounted as skipped; the run goes on and ends degraded.`,
 };
 
 function note(run: RunState, decision: Decision | string, target: Target | Refusal, outcome: Outcome): void {

@@ -16,7 +16,7 @@ const lettersKey = defineSearchAttributeKey('DeadLetters', SearchAttributeType.I
 /** The worst over all stages of the run. */
 export function healthOf(run: RunState): Health {
   if (run.aborted) return 'aborted';
-  const all: Health[] = ['healthy'];
+  const all: Health[] = [run.lossAccepted || run.closed === 'degraded' ? 'degraded' : 'healthy'];
   for (const park of Object.values(run.parks)) all.push(park.until === 'decision' ? 'asking' : 'parked');
   if (run.trouble.size > 0) all.push('retrying');
   return all.reduce((worst, one) => (healthOrder.indexOf(one) > healthOrder.indexOf(worst) ? one : worst));
@@ -124,7 +124,7 @@ export function commandsFor(run: RunState, stage: string, token: string): string
     command('retry'),
     command('extend-budget', ' --attempts 4'),
     ...(policy?.onSkip ? [command('skip')] : []),
-    ...(policy?.quarantineShareMax === undefined ? [] : [command('accept-loss')]),
+    ...(run.parks[stage]?.acceptsLoss ? [command('accept-loss')] : []),
     `    mendflow abort ${run.key} --reason "…"`,
   ];
 }

@@ -28,6 +28,18 @@ export interface Closed extends Totals {
   /** Sentences that say what does not add up; empty if balanced. */
   readonly faults: readonly string[];
   readonly openLetters: number;
+  readonly state?: 'done' | 'degraded' | 'aborted' | 'failed' | 'open';
+  /** Records and rows that somebody gave up, as far as they were counted. */
+  readonly lost?: number;
+  /** Bytes that were given up unread. */
+  readonly uncountedBytes?: number;
+}
+
+/** What the closing activity cannot know from the ledger. */
+export interface CloseInput {
+  /** Share of bad records that each stage allows. */
+  readonly limits: Readonly<Record<string, number>>;
+  readonly lossAccepted: boolean;
 }
 
 export interface ParkCall {
@@ -48,7 +60,8 @@ export interface Healing {
     workflowId: string;
     input: Readonly<Record<string, unknown>>;
   }): Promise<Opened>;
-  close(): Promise<Closed>;
+  /** Runs that an earlier release began are closed without input. */
+  close(input: CloseInput | null): Promise<Closed>;
   park(call: ParkCall): Promise<'time' | 'upstream' | 'carry'>;
   record(call: { runKey: string; notes: readonly Note[] }): Promise<void>;
   settle(call: { runKey: string; state: 'aborted' | 'failed'; actor: string; reason: string }): Promise<Closed>;

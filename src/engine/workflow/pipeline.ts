@@ -13,10 +13,11 @@ import {
 import type { RunArgs, RunSummary, Totals } from '../../model/messages.ts';
 import { standard } from '../../model/policy.ts';
 import type { AnySpec, Fields, Plan, Policy, Run, Spec, Stage, Stages } from '../../model/spec.ts';
+import { CLOSE_STAGE } from '../../model/verdict.ts';
 import { healQueueOf, stageKey, upstreamQueueOf } from '../../model/ids.ts';
 import { registerDecisions } from './decide.ts';
 import { refreshDetails, showLetters } from './details.ts';
-import { type Closed, type Healing, record, settle } from './heal.ts';
+import { type Closed, type CloseInput, type Healing, record, settle } from './heal.ts';
 import { abortedRun, failedRun, PipelineFailed } from './outcome.ts';
 import { type CarriedPark, carryOf, mayCarry, openState, type RunState } from './run-state.ts';
 import { runStage, waitInPark } from './stage.ts';
@@ -40,7 +41,7 @@ type AnyPipelineSpec = AnySpec & {
 /** Opening and closing are stages like others, on the healing queue: when the ledger is away they park and come back. */
 const ledgerPolicy: Policy = { ...standard, attempt: '2 minutes', heartbeat: '10 seconds', slow: '1 minute' };
 const OPEN = 'mendflow:open';
-const CLOSE = 'mendflow:close';
+const CLOSE = CLOSE_STAGE;
 
 async function runPipeline(spec: AnyPipelineSpec, args: RunArgs): Promise<RunSummary> {
   const run = openState(spec, args, true);
@@ -86,13 +87,35 @@ async function work(run: RunState, spec: AnyPipelineSpec): Promise<RunSummary> {
   if (opened.already) return summary(run, 'already-done', opened.already, true);
   await firstPark(run);
   const result = await spec.run(callable(run, spec), { dataDate: run.args.dataDate, input: run.args.input });
-  const closed = (await ledgerStage(CLOSE, 'mendflow/close', 'close the run by its balance', null)) as Closed;
+  const closed = (await ledgerStage(
+    CLOSE,
+    'mendflow/close',
+    'close the run by its balance',
+    closingOf(run, spec),
+  )) as Closed;
   run.closing = true;
+  run.closed = closed.state === 'degraded' ? 'degraded' : 'done';
   showLetters(run, closed.openLetters);
   refreshDetails(run);
   void record(run);
-  return { ...summary(run, 'done', closed, closed.balanced), ...(result === undefined ? {} : { result }) };
+  return {
+    ...summary(run, run.closed, closed, closed.balanced),
+    ...lossOf(run, closed),
+    ...(result === undefined ? {} : { result }),
+  };
 }
+
+const closingOf = (run: RunState, spec: AnySpec): CloseInput => ({
+  limits: Object.fromEntries(
+    Object.entries(spec.stages).flatMap(([stage, { quarantineShareMax: share }]) =>
+      share === undefined ? [] : [[stage, share]],
+    ),
+  ),
+  lossAccepted: run.lossAccepted,
+});
+
+const lossOf = (run: RunState, { lost = 0, uncountedBytes = 0 }: Closed): Pick<RunSummary, 'lost'> =>
+  run.closed === 'degraded' ? { lost: { records: lost, bytes: uncountedBytes } } : {};
 
 function waitInCarriedParks(run: RunState): void {
   for (const [key, park] of Object.entries(run.args.carry?.parks ?? {})) {

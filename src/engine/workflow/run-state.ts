@@ -67,6 +67,10 @@ export interface RunState {
   readonly extensions: Record<string, Extension>;
   /** By stage: how often it was done again because its output was lost. */
   readonly redone: Record<string, number>;
+  /** Somebody accepted a loss in one of its stages, so the run does not end as if nothing had happened. */
+  lossAccepted: boolean;
+  /** How it was closed, once it is. */
+  closed: 'done' | 'degraded' | undefined;
   readonly called: Set<string>;
   aborted: { actor: string; reason: string } | undefined;
   closing: boolean;
@@ -107,6 +111,8 @@ export function openState(spec: AnySpec, args: RunArgs, ledger: boolean): RunSta
     trouble: new Map(),
     extensions: { ...carry?.extensions },
     redone: { ...carry?.redone },
+    lossAccepted: carry?.lossAccepted === true,
+    closed: undefined,
     called: new Set(),
     aborted: undefined,
     closing: false,
@@ -140,6 +146,7 @@ export function carryOf(run: RunState): Carry {
     decisions,
     refused,
     ...(Object.keys(run.extensions).length > 0 ? { extensions: run.extensions } : {}),
+    ...(run.lossAccepted ? { lossAccepted: true } : {}),
     ...(Object.keys(run.redone).length > 0 ? { redone: run.redone } : {}),
     ...(woken.length > 0 ? { woken: Object.fromEntries(woken) } : {}),
   };

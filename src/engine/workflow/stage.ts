@@ -1,14 +1,14 @@
 // What lives here: the life of a stage, and all branching on failure.
 // Invariant: a stage ends with an output, a decision or a cancellation; it never ends because an upstream was down for a night.
 // Apart because recovery that is decided in one place can be read, tested and trusted; see DESIGN's "life of a stage".
-import { CancellationScope, condition, isCancellation, sleep, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, isCancellation, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import { inWords } from '../../model/duration.ts';
 import type { Failure } from '../../model/failure.ts';
 import { parkToken } from '../../model/ids.ts';
 import type { Park, StageFailure, StageSummary, Wake } from '../../model/messages.ts';
 import { type Grant, grantOf } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
-import { verdict } from '../../model/verdict.ts';
+import { acceptsLoss, verdict } from '../../model/verdict.ts';
 import { attemptStage, type Scheduling, type StageTarget } from './attempt.ts';
 import { counted, healthOf, refreshDetails, summarise } from './details.ts';
 import { parkOn } from './heal.ts';
@@ -50,7 +50,7 @@ async function live(run: RunState, target: StageTarget, input: unknown): Promise
       const wake = await (carried?.wake ?? waitInPark(run, target, park));
       run.carried.delete(key);
       if (wake.by === 'time' && park.until === 'upstream') {
-        askAtDeadline(run, key, park);
+        askAtDeadline(run, target, park);
         continue;
       }
       const step = afterPark(park, wake, policy);
@@ -111,6 +111,7 @@ async function settleFailure(
     attempts,
     elapsedMs: ended.elapsedMs,
     why: ended.why,
+    acceptsLoss: acceptsLoss(key, until, ended, policy),
   });
   return used;
 }
@@ -161,10 +162,15 @@ function putPark(run: RunState, key: string, park: Omit<Park, 'token' | 'since'>
 }
 
 /** The deadline came before the upstream did: now a person says whether to go on waiting. */
-function askAtDeadline(run: RunState, key: string, park: Park): void {
+function askAtDeadline(run: RunState, { key, policy }: StageTarget, park: Park): void {
   const { upstream: _waitedFor, wakeAt, token: _token, since: _since, ...rest } = park;
   const text = `${park.failure.text} The deadline of the run came at ${new Date(wakeAt ?? 0).toISOString()} while it waited for ${park.upstream}.`;
-  putPark(run, key, { ...rest, until: 'decision', failure: { ...park.failure, text } });
+  putPark(run, key, {
+    ...rest,
+    until: 'decision',
+    failure: { ...park.failure, text },
+    acceptsLoss: acceptsLoss(key, 'decision', park, policy),
+  });
   run.waking.delete(key);
 }
 
@@ -275,7 +281,11 @@ function afterPark(
       return {
         scheduling: {
           grant: { ...whole, attemptBase: park.attempts },
-          acceptLoss: { actor: decision.actor ?? 'unknown', reason: decision.reason ?? 'no reason given' },
+          acceptLoss: {
+            actor: decision.actor ?? 'unknown',
+            reason: decision.reason ?? 'no reason given',
+            of: park.failure.code,
+          },
         },
       };
     case 'extend-budget': {
@@ -311,6 +321,8 @@ function finish(
   run.waking.delete(key);
   delete run.extensions[key];
   run.journal[key] = output ?? null;
+  // Histories of before show such a run as healthy until its end.
+  if (state === 'loss-accepted' && patched('losses-degrade')) run.lossAccepted = true;
   summarise(run, { stage: key, state, attempts, seconds: (Date.now() - startedAt) / 1_000 });
   return output;
 }

@@ -1,0 +1,35 @@
+// What lives here: whether a reprocessing would leave fewer rows than there were, and the question that is asked then.
+// Invariant: asked before the first row is gone; only a person who said so lets rows vanish, and then they are counted as lost.
+// Apart because chunks by position, dates by key and records that were made anew ask the same question at different moments.
+import { CodedError } from '../model/failure.ts';
+import type { AcceptedLoss } from './context.ts';
+import type { LedgerKey } from '../store/ledger.ts';
+
+/** Of records that came anew so many may be gone because the upstream has them no more. Of the very same bytes no row vanishes but by the code. */
+const GONE_SHARE_MAX = 0.05;
+
+export const isFewerOfNew = (before: number, after: number): boolean =>
+  after < before && (after === 0 || before - after > GONE_SHARE_MAX * before);
+
+/** What is compared, in words for people. */
+export interface Fewer {
+  readonly table: string;
+  readonly before: number;
+  readonly after: number;
+  /** What was read instead: `3 records were quarantined and 1 was skipped`. */
+  readonly why: string;
+}
+
+export function rowsFewer({ runKey, stage }: Pick<LedgerKey, 'runKey' | 'stage'>, fewer: Fewer): CodedError {
+  const count = (n: number): string => n.toLocaleString('en-US');
+  const rows = (n: number): string => (n === 1 ? '1 row' : `${count(n)} rows`);
+  return new CodedError(
+    'rows_fewer',
+    `${fewer.table} has ${rows(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them was deleted. ` +
+      `If the code is wrong, mend it, then retry. If fewer rows are right: mendflow accept-loss ${runKey} ${stage} --reason "…"`,
+  );
+}
+
+/** Kept with the ledger beside the number. */
+export const acceptedFewer = ({ actor, reason }: AcceptedLoss): string =>
+  `fewer rows accepted by ${actor}: ${reason}`.replaceAll('\0', '');

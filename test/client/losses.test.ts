@@ -1,0 +1,145 @@
+// What is promised here: green means loaded, as a user sees it: wrong formats ask once at any size, and who accepts a loss reads everywhere that something is lost.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { logIngestActivities } from '../../src/activities/log-ingest.ts';
+import { serve } from '../../src/engine/worker.ts';
+import { logIngest } from '../../src/workflows/log-ingest.ts';
+import { sealer } from '../flow/memory.ts';
+import { commandLineOf, type Ran } from '../support/client.ts';
+import { type Engine, openEngine } from '../support/engine.ts';
+
+let engine: Engine;
+let client: ReturnType<typeof commandLineOf>;
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mendflow-losses-'));
+  engine = await openEngine(() => [serve(logIngest, logIngestActivities({ pool: engine.pool, seal: sealer }))]);
+  client = commandLineOf(engine, join(import.meta.dirname, '..', '..'));
+  await engine.startWorker('./src/workflows/index.ts');
+}, 60_000);
+afterAll(async () => {
+  await client?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let day = 0;
+interface Report {
+  readonly run: string;
+  readonly state: string;
+  readonly read: number;
+  readonly loaded: number;
+  readonly quarantined: number;
+  readonly lost?: { records: number; bytes: number };
+  readonly asks?: readonly { stage: string; code: string; text: string; commands: string[] }[];
+}
+/** Files by name, below a folder of their own. */
+const ingest = async (files: Readonly<Record<string, string>>, format: string): Promise<Ran> => {
+  const path = join(folder, String(++day));
+  mkdirSync(path);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(path, name), content);
+  const date = `2026-06-${String(day).padStart(2, '0')}`;
+  const inputs = ['--set', `path=${path}`, `format=${format}`];
+  return await client.mendflow('start', 'log-ingest', '--date', date, ...inputs, '--wait', '--json');
+};
+const bad = (lines: number): string => 'no line of any format that is known here\n'.repeat(lines);
+const good = (lines: number): string =>
+  Array.from(
+    { length: lines },
+    (_, n) =>
+      `203.0.113.${n % 200} - - [01/Jun/2026:10:00:${String(n % 60).padStart(2, '0')} +0000] "GET / HTTP/1.1" 200 5 "-" "curl"\n`,
+  ).join('');
+const many = (count: number, content: string): Record<string, string> =>
+  Object.fromEntries(Array.from({ length: count }, (_, n) => [`part-${n}.log`, content]));
+
+describe('records of which too many are bad', () => {
+  it.each([
+    ['three lines', { 'a.log': bad(3) }, 'apache'],
+    ['one line', { 'a.log': bad(1) }, 'syslog'],
+    ['objects of JSON read as something else', { 'a.log': '{"message":"x"}\n'.repeat(40) }, 'log4j'],
+    ['twelve files of ninety lines', many(12, bad(90)), 'apache'],
+  ])('ask once: %s', async (_what, files, format) => {
+    const ran = await ingest(files, format);
+    expect(ran.code).toBe(3);
+    const report = ran.json<Report>();
+    expect(report).toMatchObject({ state: 'asking', loaded: 0, asks: [{ code: 'quarantine_limit' }] });
+    expect(report.asks).toHaveLength(1);
+    expect(report.asks![0]!.text).toMatch(/100\.0 %, allowed are 5\.0 %/);
+    expect(report.asks![0]!.commands.join('\n')).toContain('mendflow accept-loss');
+    expect((await client.mendflow('abort', report.run, '--reason', 'wrong format')).code).toBe(0);
+  });
+
+  it('end degraded where somebody accepts them, in every place where one looks', async () => {
+    const { run } = (await ingest(many(3, bad(4)), 'apache')).json<Report>();
+    expect((await client.mendflow('accept-loss', run, '--reason', 'test data')).code).toBe(0);
+    const handle = engine.client.workflow.getHandle(
+      (await engine.rows<{ id: string }>('select workflow_id as id from mendflow.run where key = $1', [run]))[0]!.id,
+    );
+    expect(await engine.result(handle)).toMatchObject({
+      state: 'degraded',
+      read: 12,
+      quarantined: 12,
+      lost: { records: 12, bytes: 0 },
+    });
+    const { typedSearchAttributes } = await handle.describe();
+    expect(JSON.stringify(typedSearchAttributes)).toContain('degraded');
+    const listed = (await client.mendflow('runs', '--json')).json<Record<string, unknown>[]>();
+    expect(listed.find((row) => row['run'] === run)).toMatchObject({ state: 'degraded', health: 'degraded' });
+    const shown = await client.mendflow('show', run);
+    expect(shown.out).toContain('is degraded');
+    expect(shown.out).toContain('lost: 12 records or rows');
+  });
+});
+
+describe('the rest of a file that was given up', () => {
+  it('is told in bytes, its samples are closed with the reason, and it is no ordinary end', async () => {
+    const { run, asks } = (await ingest({ 'big.log': bad(250) }, 'apache')).json<Report>();
+    expect(asks).toMatchObject([{ stage: 'ingest[big.log]' }]);
+    expect((await client.mendflow('accept-loss', run, '--reason', 'a debug log')).code).toBe(0);
+    const rows = await engine.rows<{ id: string }>('select workflow_id as id from mendflow.run where key = $1', [run]);
+    expect(await engine.result(engine.client.workflow.getHandle(rows[0]!.id))).toMatchObject({
+      state: 'degraded',
+      lost: { records: 0, bytes: bad(250).length },
+      stages: [
+        { stage: 'list', state: 'done' },
+        { stage: 'ingest[big.log]', state: 'loss-accepted' },
+      ],
+    });
+    const letters = (await client.mendflow('letters', 'list', '--run', run, '--json')).json<
+      { state: string; reason: string }[]
+    >();
+    expect(letters).toHaveLength(20);
+    for (const letter of letters)
+      expect(letter).toMatchObject({
+        state: 'discarded',
+        reason: expect.stringMatching(/accepted by anna.*a debug log/) as string,
+      });
+  });
+
+  it('is offered where records move, and not where none do', async () => {
+    const ran = await client.mendflow(
+      'start',
+      'log-ingest',
+      '--date',
+      '2026-07-01',
+      '--set',
+      `path=${join(folder, 'nowhere')}`,
+      'format=plain',
+      '--wait',
+      '--json',
+    );
+    const { asks, run } = ran.json<Report>();
+    expect(asks).toMatchObject([{ stage: 'list', code: 'file_missing' }]);
+    expect(asks![0]!.commands.join('\n')).not.toContain('accept-loss');
+    const refused = await client.mendflow('accept-loss', run, '--reason', 'x');
+    expect(refused).toMatchObject({ code: 4 });
+    expect(refused.out + refused.err).toContain('moves no records');
+  });
+});
+
+it('is an ordinary end where a few bad lines are among good ones', async () => {
+  const ran = await ingest({ 'a.log': good(60) + bad(3), 'b.log': good(60) }, 'apache');
+  expect(ran.code, ran.out).toBe(0);
+  expect(ran.json<Report>()).toMatchObject({ state: 'done', quarantined: 3, loaded: 120 });
+});
