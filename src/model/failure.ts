@@ -1,34 +1,12 @@
 // What lives here: every failure Mendflow knows, one row each, and the value that travels when one happens.
 // Invariant: a code has one class and fault for ever, read from this table and nowhere else. So is commit certainty, but where a rule knows more:
-// a connection that was cut before the first byte of the request is sent has changed nothing.
+// a connection that was cut before the first byte of the request is sent has changed nothing. `no` is said only where the protocol or our own
+// hand proves it: a gateway that says 429, 503 or 507 may say so of the second half of what was asked.
 // Apart because everything imports it: connectors raise codes, the guard counts by class, the engine parks by class, people read `says`.
 
-/** How a failure behaves over time: what retrying can do about it. */
-export type FailureClass = 'transient' | 'delayed' | 'throttled' | 'permanent' | 'data' | 'unknown';
-/** Who has to change something before it can pass. */
-export type Fault = 'upstream' | 'self' | 'config' | 'record' | 'code' | 'call';
-/** Whether the effect of the failed call is known to have happened. */
-export type Commit = 'no' | 'unknown' | 'rolled-back';
+import { type Commit, type FailureClass, type Fault, type Row, row } from './code-row.ts';
 
-interface Row {
-  readonly class: FailureClass;
-  readonly fault: Fault;
-  readonly commit: Commit;
-  /** One sentence for a person, without values of records. */
-  readonly says: string;
-  /** File below ops/runbooks that tells what to do. */
-  readonly runbook: string;
-  /** After so many failures of this very code time will not heal it, and the run asks. Default: as the class. */
-  readonly triesMax?: number;
-}
-
-const row = (cls: FailureClass, fault: Fault, commit: Commit, runbook: string, says: string): Row => ({
-  class: cls,
-  fault,
-  commit,
-  says,
-  runbook,
-});
+export type { Commit, FailureClass, Fault } from './code-row.ts';
 
 /** The table: code → row. `nonRetryableErrorTypes`, `explain`, alerts and runbooks are derived from it. */
 export const codes = {
@@ -47,7 +25,7 @@ export const codes = {
   file_busy: row('transient', 'self', 'no', 'files', 'The file is busy or was moved under the reader.'),
   file_exists: row('permanent', 'call', 'no', 'files', 'A file or folder of that name is there already.'),
   file_io: { ...row('transient', 'self', 'unknown', 'files', 'The disk reported an error.'), triesMax: 2 },
-  disk_full: row('delayed', 'self', 'rolled-back', 'disk', 'There is no space left on the device.'),
+  disk_full: row('delayed', 'self', 'unknown', 'disk', 'There is no space left on the device.'),
   files_open_max: row('delayed', 'self', 'no', 'files', 'The process has no file descriptors left.'),
   source_shrunk: row(
     'permanent',
@@ -96,10 +74,16 @@ export const codes = {
     'postgres',
     'The database did not answer to COMMIT; whether the chunk is in is settled before the next write.',
   ),
-  pg_starting: row('delayed', 'upstream', 'no', 'postgres', 'The database is starting up or shutting down.'),
+  pg_starting: {
+    ...row('delayed', 'upstream', 'no', 'postgres', 'The database is starting up or shutting down.'),
+    firstWaitMs: 1_000,
+  },
   pg_timeout: row('transient', 'upstream', 'unknown', 'postgres', 'The database did not answer in time.'),
   pg_conflict: row('transient', 'upstream', 'rolled-back', 'postgres', 'Another transaction was in the way.'),
-  pg_pool_spent: row('delayed', 'self', 'no', 'postgres', 'All connections of the pool are in use.'),
+  pg_pool_spent: {
+    ...row('delayed', 'self', 'no', 'postgres', 'All connections of the pool are in use.'),
+    firstWaitMs: 1_000,
+  },
   pg_resources: row(
     'delayed',
     'upstream',
@@ -165,13 +149,19 @@ export const codes = {
   net_refused: row('transient', 'upstream', 'no', 'upstream-down', 'The connection was refused.'),
   net_reset: row('transient', 'upstream', 'unknown', 'upstream-down', 'The connection was cut.'),
   net_timeout: row('transient', 'upstream', 'unknown', 'upstream-down', 'The other side did not answer in time.'),
-  net_unreachable: row('transient', 'upstream', 'no', 'upstream-down', 'The network does not reach the other side.'),
+  net_unreachable: row(
+    'transient',
+    'upstream',
+    'unknown',
+    'upstream-down',
+    'The network does not reach the other side.',
+  ),
   net_forbidden: row('permanent', 'config', 'no', 'configuration', 'This machine does not let the worker connect.'),
   dns_again: row('transient', 'upstream', 'no', 'upstream-down', 'The name server could not answer now.'),
   dns_failed: row('delayed', 'upstream', 'no', 'upstream-down', 'The name server failed.'),
   dns_unknown: { ...row('delayed', 'upstream', 'no', 'upstream-down', 'The name does not exist.'), triesMax: 3 },
   tls_failed: {
-    ...row('transient', 'upstream', 'no', 'upstream-down', 'No encrypted connection came about.'),
+    ...row('transient', 'upstream', 'unknown', 'upstream-down', 'No encrypted connection came about.'),
     triesMax: 2,
   },
   breaker_open: row(
@@ -220,14 +210,14 @@ export const codes = {
   },
   http_413: row('permanent', 'code', 'no', 'upstream-refuses', 'The request is larger than the upstream takes.'),
   http_416: {
-    ...row('transient', 'call', 'no', 'upstream-refuses', 'The upstream has not the part that was asked for.'),
+    ...row('transient', 'call', 'unknown', 'upstream-refuses', 'The upstream has not the part that was asked for.'),
     triesMax: 2,
   },
   http_421: row('transient', 'upstream', 'no', 'upstream-down', 'The call reached a server that does not serve it.'),
-  http_423: row('delayed', 'call', 'no', 'upstream-refuses', 'What the call wants is locked by another.'),
+  http_423: row('delayed', 'call', 'unknown', 'upstream-refuses', 'What the call wants is locked by another.'),
   http_425: row('transient', 'upstream', 'no', 'upstream-down', 'The upstream did not want the call so early.'),
   http_404_not_yet: row('delayed', 'call', 'no', 'upstream-refuses', 'The upstream does not have this yet.'),
-  http_429: row('throttled', 'upstream', 'no', 'upstream-down', 'The upstream asks for fewer calls.'),
+  http_429: row('throttled', 'upstream', 'unknown', 'upstream-down', 'The upstream asks for fewer calls.'),
   http_451: row('permanent', 'call', 'no', 'upstream-refuses', 'The upstream may not show this, by law.'),
   http_500: row('transient', 'upstream', 'unknown', 'upstream-down', 'The upstream failed inside.'),
   http_501: row('permanent', 'code', 'no', 'upstream-refuses', 'The upstream does not implement this.'),
@@ -236,14 +226,14 @@ export const codes = {
   http_503_retry_after: row(
     'delayed',
     'upstream',
-    'no',
+    'unknown',
     'upstream-down',
     'The upstream is not available and says when to come back.',
   ),
   http_504: row('transient', 'upstream', 'unknown', 'upstream-down', 'A gateway waited too long for the upstream.'),
-  http_507: row('delayed', 'upstream', 'no', 'upstream-down', 'The upstream is out of room, quota or capacity.'),
+  http_507: row('delayed', 'upstream', 'unknown', 'upstream-down', 'The upstream is out of room, quota or capacity.'),
   http_511: row('permanent', 'config', 'no', 'configuration', 'A network in between wants a login first.'),
-  http_521: row('delayed', 'upstream', 'no', 'upstream-down', 'The gateway does not reach the server behind it.'),
+  http_521: row('delayed', 'upstream', 'unknown', 'upstream-down', 'The gateway does not reach the server behind it.'),
   answer_cut: row('transient', 'upstream', 'unknown', 'upstream-down', 'The answer ended before it was complete.'),
   answer_unreadable: row(
     'transient',
@@ -262,7 +252,7 @@ export const codes = {
   answer_changed: row(
     'permanent',
     'upstream',
-    'no',
+    'unknown',
     'upstream-answers',
     'The answer has not the shape that the pipeline reads.',
   ),

@@ -66,7 +66,7 @@ export function delayAfter(failed: Failure, n: number, policy: Policy, random: n
   if (asksToWait(failed)) return Math.ceil(failed.nextDelayMs * (1 + random * 0.1));
   const [first, factor, max] =
     failed.class === 'delayed' || failed.class === 'throttled'
-      ? [DELAYED_FIRST_MS, 2, DELAYED_MAX_MS]
+      ? [rowOf(failed.code).firstWaitMs ?? DELAYED_FIRST_MS, 2, DELAYED_MAX_MS]
       : [ms(policy.backoff.first), policy.backoff.factor, ms(policy.backoff.max)];
   // The cap is a promise, so it holds after the spreading too.
   return Math.round(Math.min(Math.min(first * factor ** (n - 1), max) * (0.5 + random), max));
@@ -120,7 +120,10 @@ export function afterFailure(
   if (tally.failures >= grant.attemptsMax) return { next: 'stop', why: 'attempts spent', tally };
   const leftMs = grant.timeMs - (now - tally.firstFailureAt!);
   if (leftMs <= 0) return { next: 'stop', why: 'time spent', tally };
-  const delayMs = delayAfter(failed, grant.attemptBase + tally.failures, policy, random);
+  // What passes soon counts its own: a restart begins with refusals, and they must not make the wait for its end long.
+  const passesSoon = rowOf(failed.code).firstWaitMs !== undefined;
+  const n = passesSoon ? tally.perClass[failed.class]! : grant.attemptBase + tally.failures;
+  const delayMs = delayAfter(failed, n, policy, random);
   const asked = asksToWait(failed) || failed.class === 'delayed' || failed.class === 'throttled';
   if (delayMs > leftMs && asked) return { next: 'stop', why: 'wait beyond the budget', tally };
   return { next: 'retry', delayMs: Math.min(delayMs, leftMs), tally };

@@ -76,6 +76,8 @@ export interface Upstream {
   readonly probe?: string;
   /** What a code means with this upstream: `{ http_404: 'http_404_not_yet' }`. */
   readonly codes?: Partial<Readonly<Record<Code, Code>>>;
+  /** Answers with which this upstream promises that the call had no effect, such as `['http_429']`: then a stage that is not idempotent may make it again. */
+  readonly undone?: readonly Code[];
   readonly breaker?: Partial<BreakerSettings>;
 }
 
@@ -121,6 +123,9 @@ export function faultsOfUpstreams(declared: Upstreams): string[] {
       );
     for (const [from, to] of Object.entries(one.codes ?? {}))
       if (!isCode(from) || !isCode(to)) faults.push(`Upstream "${key}" maps ${from} to ${to}; both have to be codes.`);
+    for (const code of one.undone ?? [])
+      if (!isCode(code) || !code.startsWith('http_'))
+        faults.push(`Upstream "${key}" has "${code}" in undone, which is no code of an answer, such as http_429.`);
     for (const [name, value] of Object.entries(one.breaker ?? {}))
       if (!(name in breakerDefaults) || !(value > 0))
         faults.push(`Upstream "${key}" has the breaker setting ${name} = ${value}, which is none or not above 0.`);

@@ -43,8 +43,36 @@ describe('a wait', () => {
     [2, 60_000],
     [9, 900_000],
   ])('of what needs time is longer: %i failures, %i ms', (n, expected) =>
-    expect(delayAfter(failure('pg_starting'), n, standard, middle)).toBe(expected),
+    expect(delayAfter(failure('pg_resources'), n, standard, middle)).toBe(expected),
   );
+
+  it.each([
+    ['pg_starting', 1, 1_000],
+    ['pg_starting', 2, 2_000],
+    ['pg_starting', 5, 16_000],
+    ['pg_starting', 30, 900_000],
+    ['pg_pool_spent', 1, 1_000],
+  ] as const)('of what passes soon is short and grows: %s, %i failures, %i ms', (code, n, expected) =>
+    expect(delayAfter(failure(code), n, standard, middle)).toBe(expected),
+  );
+
+  it('of a database that restarts is short, also behind the refusals and lost connections before it', () => {
+    let tally = emptyTally;
+    const waits = (
+      ['pg_connection_lost', 'net_refused', 'net_refused', 'net_refused', 'pg_starting', 'pg_starting'] as const
+    ).map((code) => {
+      const next = afterFailure(tally, failure(code), {
+        policy: standard,
+        grant: grantOf(standard),
+        now: 0,
+        random: 0.999,
+        progressed: false,
+      });
+      tally = next.tally;
+      return next.next === 'retry' ? next.delayMs : -1;
+    });
+    expect(waits.slice(4)).toEqual([1_499, 2_998]);
+  });
 
   it('is never shorter than asked, and never none because nonsense was asked', () => {
     const code = fc.constantFrom(...(Object.keys(codes) as Code[]));

@@ -88,7 +88,7 @@ describe('001-2 the mix: about 80 % transient, 15 % recoverable with a delay, 5 
 describe('001-3 one strategy per class', () => {
   it('transient grows from 1 s, recoverable begins with 30 s, permanent is never retried', () => {
     const first = (code: Code) => delayAfter(failure(code), 1, reference, 0.5);
-    expect([first('http_502'), first('pg_starting'), first('http_429')]).toEqual([1_000, 30_000, 30_000]);
+    expect([first('http_502'), first('pg_resources'), first('http_429')]).toEqual([1_000, 30_000, 30_000]);
     for (const code of Object.keys(codes) as Code[])
       if (codes[code].class === 'permanent') {
         expect(

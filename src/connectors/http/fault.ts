@@ -50,10 +50,10 @@ export function named(error: unknown, call: Call, phase: Phase, signal: AbortSig
   const broken = phase === 'asked' || phase === 'answering' ? brokenHttp(error, call, phase) : undefined;
   if (broken) return broken;
   const known = classify(error);
-  // A route that is lost in mid-call says nothing about what was sent before.
-  const doubtful = known.code === 'net_unreachable' && (phase === 'asked' || phase === 'answering');
+  // What is lost while it is being made has carried nothing; in mid-call nobody knows what had gone out before.
+  const unsent = phase === 'resolving' || phase === 'connecting';
   return asKnown(
-    doubtful ? { ...known, commit: 'unknown' } : known,
+    unsent && known.commit === 'unknown' ? { ...known, commit: 'no' } : known,
     call,
     `${call.key} at ${asked(call)}: ${known.text}`,
   );

@@ -66,7 +66,11 @@ export function named(error: unknown, key: string, declared: Upstream): CodedErr
     cause: error,
     upstream: key,
     // Whether it happened was told by the phase of the call. Another code has a certainty of its own, but a doubt stays a doubt.
-    ...(code === failed.code || failed.commit === 'unknown' ? { commit: failed.commit } : {}),
+    ...(declared.undone?.includes(failed.code) === true
+      ? { commit: 'no' }
+      : code === failed.code || failed.commit === 'unknown'
+        ? { commit: failed.commit }
+        : {}),
     ...(failed.nextDelayMs === undefined ? {} : { nextDelayMs: failed.nextDelayMs }),
   });
   return failed.rule === undefined ? shown : Object.assign(shown, { failure: { ...shown.failure, rule: failed.rule } });

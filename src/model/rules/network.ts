@@ -15,7 +15,7 @@ export const errnoRules: readonly Rule[] = [
   ...rules('net_forbidden', 'EACCES EPERM', { in: /^(connect|bind|listen)$/ }),
   ...rules('config_invalid', 'EADDRINUSE EAFNOSUPPORT EPROTONOSUPPORT'),
   ...rules('resources_spent', 'ENOMEM ENOBUFS EADDRNOTAVAIL ENOLCK'),
-  ...rules('tls_failed', 'EPROTO', { commit: 'no' }),
+  ...rules('tls_failed', 'EPROTO'),
   ...rules('cancelled', 'ECANCELED ECANCELLED', { weak: true }),
   ...rules('command_missing', 'ENOENT EACCES', { in: /^spawn/ }),
   ...rules('resources_spent', 'EAGAIN', { in: /^spawn/ }),
@@ -63,7 +63,9 @@ export const tlsRules: readonly Rule[] = [
   ),
   ...rules('net_timeout', 'ERR_TLS_HANDSHAKE_TIMEOUT', { commit: 'no' }),
   // A second try meets another server of the same name often enough; a third does not.
-  ...rules('tls_failed', 'UNABLE_TO_GET_CRL ERR_SSL_*'),
+  ...rules('tls_failed', 'UNABLE_TO_GET_CRL', { commit: 'no' }),
+  // Also of a connection that had carried the request: nobody knows what came of it.
+  ...rules('tls_failed', 'ERR_SSL_*'),
   ...rules('resources_spent', 'OUT_OF_MEM'),
 ];
 
