@@ -1,4 +1,4 @@
-// What lives here: Apache's combined log, which nginx writes too: `client ident user [time] "request" status bytes "referrer" "agent"`.
+// What lives here: Apache's combined log, which nginx writes too: `client ident user [time] "request" status bytes "referrer" "agent"`; its variants are in access.ts.
 // Invariant: a request that is no request line (`-`, the bytes of a TLS handshake) is a message all the same: scanners are part of the traffic.
 // Apart because each line format is one file.
 import type { GrammarFormat } from '../parse/format.ts';
@@ -6,7 +6,7 @@ import type { GrammarFormat } from '../parse/format.ts';
 export const apache: GrammarFormat = {
   kind: 'grammar',
   name: 'apache',
-  says: 'Apache and nginx combined access log: one request a line',
+  says: 'access and error logs of Apache, nginx and the common proxies: one request a line',
   line: [
     { text: 'client', lengthMin: 1 },
     ' ',
@@ -26,6 +26,8 @@ export const apache: GrammarFormat = {
     ' ',
     { quoted: 'agent' },
   ],
+  variants: 'access',
+  dash: 'ident',
   module: 'access',
   message: 'request',
   words: { field: 'request', into: ['method', 'path', 'protocol'] },

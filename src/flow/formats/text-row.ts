@@ -11,6 +11,9 @@ import type { Violation } from '../types.ts';
 /** Reads the text of one record. */
 export type TextReader = (text: string) => TextRow | readonly Violation[];
 
+/** Reads a line that a grammar has refused, and the lines that continue it; undefined if it is none that is known here. */
+export type VariantReader = (text: string, more: string) => TextRow | readonly Violation[] | undefined;
+
 /** Makes a reader of timestamps in strings; it gives a violation for what is none. The usual layout is read byte by byte, all others as a whole. */
 export function instantReader(options: MomentOptions, zone: string): (text: string) => Instant | Violation {
   const read = timeReader('iso', zone);

@@ -1,13 +1,22 @@
 // What lives here: a declared format made ready to read: where records begin, whether one is good, its row or its violations.
 // Invariant: `read` decides alone whether a record is loaded; `explain` finds at least one violation for what `read` refused.
 // Apart because the cutter treats byte formats and text formats alike.
+import { accessVariants } from '../formats/access.ts';
+import type { VariantReader } from '../formats/text-row.ts';
 import type { Violation } from '../types.ts';
 import { diagnose } from './diagnose.ts';
 import { type Cursor, type Format, type GrammarFormat, newCursor, SLOT } from './format.ts';
 import { grammarOf } from './grammar.ts';
 import { attributeWriter, JSONB_EXPANSION_MAX } from './jsonb.ts';
-import { compileText } from './text.ts';
-import { type Note, type RowConstants, TUPLE_OVERHEAD_BYTES, type TupleWriter, tupleWriter } from './tuple.ts';
+import { compileText, textNeed } from './text.ts';
+import {
+  type Note,
+  type RowConstants,
+  type TextRow,
+  TUPLE_OVERHEAD_BYTES,
+  type TupleWriter,
+  tupleWriter,
+} from './tuple.ts';
 
 /** How the first line of a record is told from a line that continues one; absent where every line is a record. */
 export interface Head {
@@ -105,6 +114,60 @@ function attributesOf(
   return attributeWriter(named.map(([name, slot]) => ({ name, slot, number: numbers.has(name) })));
 }
 
+/** True if the field that is usually `-` holds more: then the line may be another than it seems. */
+function dashReader(
+  format: GrammarFormat,
+  slots: ReadonlyMap<string, number>,
+): ((cursor: Cursor) => boolean) | undefined {
+  if (format.dash === undefined) return undefined;
+  const slot = slots.get(format.dash)!;
+  return ({ bytes, from, to }) => bytes[from[slot]!] !== 45 || to[slot]! - from[slot]! !== 1;
+}
+
+/** Longest line that is looked at as text: web servers allow a few KiB a header, and a stranger's line must not cost more than its length. */
+const VARIANT_BYTES_MAX = 32 * 1024;
+
+/** A grammar with what else such a log may hold: what the grammar refuses, and what it is not sure of, is read as text. */
+function withVariants(
+  grammar: Compiled,
+  variants: VariantReader,
+  unsure: ((cursor: Cursor) => boolean) | undefined,
+): Compiled {
+  let row: TextRow | undefined;
+  const asText = ({ bytes, pos, end, moreFrom, recordEnd }: Cursor): ReturnType<VariantReader> =>
+    end - pos > VARIANT_BYTES_MAX
+      ? undefined
+      : variants(bytes.toString('utf8', pos, end), bytes.toString('utf8', moreFrom, recordEnd));
+  return {
+    ...grammar,
+    read(at) {
+      const { pos } = at;
+      const good = grammar.read(at);
+      if (good && unsure?.(at) !== true) {
+        row = undefined;
+        return true;
+      }
+      const after = at.pos;
+      at.pos = pos;
+      const found = asText(at);
+      row = found !== undefined && 'seconds' in found ? found : undefined;
+      at.pos = after;
+      return row !== undefined || good;
+    },
+    need: (length) => (row === undefined ? grammar.need(length) : textNeed(row)),
+    write(offset, line) {
+      if (row === undefined) grammar.write(offset, line);
+      else grammar.writer.fromText(row, offset, line);
+    },
+    explain(at) {
+      const found = asText(at);
+      return found === undefined || 'seconds' in found ? grammar.explain(at) : [...found];
+    },
+  };
+}
+
+const variantsOf = { access: accessVariants } as const;
+
 function compileGrammar(format: GrammarFormat, constants: RowConstants): Compiled {
   const grammar = grammarOf(format);
   const cursor = newCursor(grammar.slots.size);
@@ -124,7 +187,7 @@ function compileGrammar(format: GrammarFormat, constants: RowConstants): Compile
     ...(format.module === undefined ? {} : { module: format.module }),
     ...(attributes === undefined ? {} : { attributes }),
   });
-  return {
+  const compiled: Compiled = {
     head: format.head === undefined ? undefined : headOf(format.head),
     cursor,
     writer,
@@ -141,4 +204,10 @@ function compileGrammar(format: GrammarFormat, constants: RowConstants): Compile
     write: (offset, line) => writer.fromCursor(cursor, offset, line),
     explain: (at) => diagnose(format, grammar, at),
   };
+  if (format.variants === undefined) return compiled;
+  return withVariants(
+    compiled,
+    variantsOf[format.variants](format, constants.dataDay),
+    dashReader(format, grammar.slots),
+  );
 }

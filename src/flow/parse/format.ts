@@ -46,6 +46,10 @@ export interface GrammarFormat extends Common {
   readonly message?: string;
   /** Where lines carry no severity: the first digit of a number field decides, `'5': 'ERROR'`. */
   readonly severityOf?: { readonly field: string; readonly byFirstDigit: Readonly<Record<string, string>> };
+  /** Other lines of the same kind of log, read as text where this line does not fit. */
+  readonly variants?: 'access';
+  /** A field that holds `-` in the usual line: where it holds more, the variants are asked first. */
+  readonly dash?: string;
   /** A field cut at its spaces into exactly these attributes; left whole, as `message`, if it has another number of words. */
   readonly words?: { readonly field: string; readonly into: readonly string[] };
 }

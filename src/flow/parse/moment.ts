@@ -66,7 +66,9 @@ const layouts: readonly RegExp[] = [
     String.raw`(?<year>\d{4})(?<month>\d\d)(?<day>\d\d)[t ]?(?<packed>\d{6}|\d{4})(?:[.,](?<fraction>\d+))?${ZONE}`,
   ),
   whole(String.raw`(?<day>\d\d?)\/(?<name>${MONTH})\/(?<year>\d{4}):${CLOCK}${ZONE}`),
-  whole(String.raw`${WEEKDAY}(?<day>\d\d?)[ -](?<name>${MONTH})[ -](?<year>\d{4}|\d\d(?=[ ]\d))[ ,:]+${CLOCK}${ZONE}`),
+  whole(
+    String.raw`${WEEKDAY}(?<day>\d\d?)[ /-](?<name>${MONTH})[ /-](?<year>\d{4}|\d\d(?=[ ]\d))[ ,:]+${CLOCK}${ZONE}`,
+  ),
   whole(String.raw`${WEEKDAY}(?<name>${MONTH})\s+(?<day>\d\d?),?\s+(?<year>\d{4}),?(?:\s+at)?\s+${CLOCK}${ZONE}`),
   whole(String.raw`(?<year>\d{4}) (?<name>${MONTH})\s+(?<day>\d\d?) ${CLOCK}${ZONE}`),
   whole(String.raw`${WEEKDAY}(?<name>${MONTH})\s+(?<day>\d\d?)\s+${CLOCK}${ZONE}\s+(?<year>\d{4})`),

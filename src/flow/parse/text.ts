@@ -13,6 +13,10 @@ import { type RowConstants, type TextRow, TUPLE_OVERHEAD_BYTES, tupleWriter } fr
 /** A character of a JavaScript string takes at most three bytes; two of a surrogate pair take four. */
 const CHARACTER_BYTES_MAX = 3;
 
+/** Most bytes that the tuple of a row takes. */
+export const textNeed = ({ severity, module, message, attributes = '' }: TextRow): number =>
+  TUPLE_OVERHEAD_BYTES + CHARACTER_BYTES_MAX * (severity.length + module.length + message.length + attributes.length);
+
 type TextFormat = Exclude<Format, GrammarFormat>;
 
 function readerOf(format: TextFormat, { dataDay }: RowConstants): TextReader {
@@ -37,13 +41,7 @@ export function compileText(format: TextFormat, constants: RowConstants): Compil
       row = 'seconds' in found ? found : undefined;
       return row !== undefined;
     },
-    need() {
-      const { severity, module, message, attributes = '' } = row!;
-      return (
-        TUPLE_OVERHEAD_BYTES +
-        CHARACTER_BYTES_MAX * (severity.length + module.length + message.length + attributes.length)
-      );
-    },
+    need: () => textNeed(row!),
     write: (offset, line) => writer.fromText(row!, offset, line),
     notes: () => row!.notes,
     explain(at) {
