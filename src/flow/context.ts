@@ -19,6 +19,8 @@ export interface FlowContext {
   readonly dataDate: string;
   /** Which reprocessing of the run, from 1. */
   readonly generation: number;
+  /** First execution of the chain that the run was opened by: another one's stages may not write for it. A script has none. */
+  readonly execution?: string;
   /** Aborted when the attempt is cancelled or the worker stops: finish or roll back the chunk, then return. */
   readonly signal: AbortSignal;
   /** Told after each committed chunk; keeps the attempt alive and starts its budget anew. */

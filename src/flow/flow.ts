@@ -93,7 +93,7 @@ async function runOpen(
   sink: Sink,
   ctx: FlowContext,
 ): Promise<Segment<Bins>> {
-  const pace: Pace = { recordsMax: options.recordsMax ?? RECORDS_MAX, endsAt: Date.now() + ctx.segmentMs };
+  const pace: Pace = { recordsMax: options.recordsMax ?? RECORDS_MAX, endsAt: performance.now() + ctx.segmentMs };
   for (let session = 1; ; session++) {
     try {
       return await runSession(options, into, source, sink, ctx, pace);
@@ -127,7 +127,7 @@ async function runSession(
     async before(control) {
       await into.before?.(control, (text) => options.onWarning?.(text));
       await ensureRun(control, ctx);
-      slice = await writeSlice(control, key, source.slice);
+      slice = await writeSlice(control, { ...key, execution: ctx.execution }, source.slice);
     },
   });
   try {
@@ -169,7 +169,7 @@ async function workThrough(
     const sizeBefore = pace.recordsMax;
     const chunks = await workLanes(work, session.lanes, left, ctx, pace);
     // Only a segment that has worked is stopped by time; a reader that delivered nothing before that has nothing.
-    const stopped = ctx.signal.aborted || (pace.worked === true && Date.now() >= pace.endsAt);
+    const stopped = ctx.signal.aborted || (pace.worked === true && performance.now() >= pace.endsAt);
     if (chunks === 0 && pace.recordsMax === sizeBefore && !stopped)
       throw new CodedError(
         'source_shrunk',

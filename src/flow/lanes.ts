@@ -48,13 +48,13 @@ export async function workLanes(
         pace.recordsMax = Math.max(RECORDS_MIN, Math.floor(Math.min(pace.recordsMax, chunk.rows) / 2));
         stopped.abort();
       }
-      if (Date.now() >= pace.endsAt) stopped.abort();
+      if (performance.now() >= pace.endsAt) stopped.abort();
     }
   };
   // A reader that takes long over its next chunk must not stretch the segment.
   const bell = setTimeout(
     () => pace.worked && stopped.abort(),
-    Math.min(TIMER_MS_MAX, Math.max(0, pace.endsAt - Date.now())),
+    Math.min(TIMER_MS_MAX, Math.max(0, pace.endsAt - performance.now())),
   );
   const ends = await Promise.allSettled(
     lanes.map((lane) =>

@@ -19,7 +19,7 @@ export async function segmentEnd(
   pace: Pace,
 ): Promise<Segment<Bins> | undefined> {
   if (left.length === 0) return { done: true, out: await binsOf(session.control, work.key) };
-  if (ctx.signal.aborted || (pace.worked && Date.now() >= pace.endsAt))
+  if (ctx.signal.aborted || (pace.worked && performance.now() >= pace.endsAt))
     return { done: false, at: `offset ${left[0]!.from} of ${slice.to}` };
   return undefined;
 }

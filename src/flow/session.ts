@@ -38,7 +38,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     const control = await connect({ url: sink.pool, applicationName });
     open.push(control);
     await options.before(control);
-    const wish = { runKey: ctx.runKey, stage: ctx.stage, lanes: options.lanes };
+    const { runKey, stage, generation, execution } = ctx;
+    const wish = { runKey, stage, generation, execution, lanes: options.lanes };
     const lease = await takeLease(control, { ...wish, attemptAt: ctx.attemptAt, holder: ctx.holder });
     const lanes: Lane[] = [];
     for (let no = 0; no < options.lanes; no++) {

@@ -116,6 +116,8 @@ export interface StageCall {
   readonly stage: string;
   readonly dataDate: string;
   readonly generation: number;
+  /** First execution of the chain of the run: with the generation it says for whom the attempt writes. */
+  readonly execution?: string;
   readonly policy: Pick<Policy, 'budget' | 'backoff' | 'slow'> & {
     readonly quarantineShareMax?: number;
     readonly idempotent?: boolean;

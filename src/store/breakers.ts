@@ -37,6 +37,8 @@ export interface BreakerRow extends Admission {
   readonly streak: number;
   readonly consecutive: number;
   readonly changedAt: number;
+  /** How long ago, by the clock of the database. */
+  readonly changedMs: number;
   /** Left of the cooldown, in ms. */
   readonly openLeftMs?: number;
   /** Left of the gate that the upstream asked for, in ms. */
@@ -76,7 +78,7 @@ export async function declareBreakers(db: Db, declared: Upstreams): Promise<void
 
 const shown = `
   select b.key, mendflow.breaker_mode(b, t.now) as mode, b.mode_by, b.mode_why, b.hold, b.streak, b.consec, b.cfg,
-    extract(epoch from b.changed_at)::float8 * 1000 as changed_at,
+    extract(epoch from b.changed_at)::float8 * 1000 as changed_at, extract(epoch from t.now - b.changed_at)::float8 * 1000 as changed_ms,
     mendflow.ms_of(b.mode_until - t.now)::float8 as mode_left, mendflow.ms_of(b.open_until - t.now)::float8 as open_left,
     mendflow.ms_of(b.gate_until - t.now)::float8 as gate_left,
     look.admit, look.trial, look.st as why, look.retry_ms::float8 as retry_ms, b.state, b.epoch::float8 as epoch,
@@ -183,6 +185,7 @@ interface ShownRow extends AdmissionRow {
   consec: number;
   cfg: BreakerRow['settings'];
   changed_at: number;
+  changed_ms: number;
   mode_left: number | null;
   open_left: number | null;
   gate_left: number | null;
@@ -215,6 +218,7 @@ function breakerRow(row: ShownRow): BreakerRow {
     streak: row.streak,
     consecutive: row.consec,
     changedAt: row.changed_at,
+    changedMs: row.changed_ms,
     ...(row.open_left === null ? {} : { openLeftMs: Math.max(0, row.open_left) }),
     ...(row.gate_left === null || row.gate_left <= 0 ? {} : { gateLeftMs: row.gate_left }),
     window: { calls: row.calls, fail: row.fail, slow: row.slow, callers: row.callers },

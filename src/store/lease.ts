@@ -12,6 +12,10 @@ export interface LeaseWish {
   readonly runKey: string;
   /** With the name of the single call, such as `ingest[a.log]`. */
   readonly stage: string;
+  /** Which reprocessing of the run it writes for. */
+  readonly generation?: number;
+  /** First execution of the chain of the run. A script has none. */
+  readonly execution?: string | undefined;
   readonly lanes: number;
   /** When Temporal scheduled the attempt, in ms since 1970. */
   readonly attemptAt: number;
@@ -46,7 +50,7 @@ const backendsOf = (runKey: string, stage: string): string => `mf:${shortHash(`$
 export async function takeLease(client: pg.ClientBase, wish: LeaseWish): Promise<Lease> {
   await refuseIfNewer(client, wish);
   for (let attempt = 1; ; attempt++) {
-    await endBackends(client, [backendsOf(wish.runKey, wish.stage)]);
+    await endBackends(client, [backendsOf(wish.runKey, wish.stage)], wish);
     hit('lease.afterTerminate');
     try {
       const lease = await inTransaction(client, () => bump(client, wish));
@@ -84,21 +88,56 @@ const newer = (wish: LeaseWish, holder: string): CodedError =>
     `A newer attempt of ${wish.stage} in ${wish.runKey} is at work (${holder}). This attempt wrote nothing and ends.`,
   );
 
-/** Ends every connection of these leases, whatever its epoch, and waits up to 5 s for each to be gone. */
-async function endBackends(db: Db, leases: readonly string[]): Promise<void> {
+/** Who ends connections. A wish besides names the attempt: of two the newer one may end the other's. */
+type Ending = Pick<LeaseWish, 'runKey' | 'generation' | 'execution'> & Partial<Pick<LeaseWish, 'stage' | 'attemptAt'>>;
+
+/**
+ * Ends every connection of these leases, whatever its epoch, and waits up to 5 s for each to be gone. Whoever is replaced ends none:
+ * that is asked in the same statement, because an attempt may be stopped between any two.
+ */
+async function endBackends(db: Db, leases: readonly string[], by: Ending): Promise<void> {
   await db.query(
     `select pg_terminate_backend(pid, 5000) from pg_stat_activity
      where datname = current_database() and usename = current_user and pid <> pg_backend_pid()
-       and regexp_replace(application_name, ':[0-9]+$', '') = any ($1::text[]) and application_name like 'mf:%'`,
-    [leases],
+       and regexp_replace(application_name, ':[0-9]+$', '') = any ($1::text[]) and application_name like 'mf:%'
+       and ($3::int is null or exists (select from mendflow.run where key = $2 and (workflow_run is null or (generation = $3 and workflow_run = $4))))
+       and not exists (select from mendflow.lease where run_key = $2 and stage = $5 and attempt_at > to_timestamp($6::float8 / 1000))`,
+    [leases, by.runKey, by.generation ?? null, by.execution ?? null, by.stage ?? null, by.attemptAt ?? null],
   );
 }
+
+/** Nobody can commit under a lease of this run any more, in the caller's transaction, which has the lock of the run. */
+export async function endWriters(client: pg.ClientBase, runKey: string): Promise<void> {
+  await endBackends(client, await leasesOf(client, runKey), { runKey });
+  await raiseEpochs(client, runKey);
+}
+
+const raiseEpochs = (client: pg.ClientBase, runKey: string): Promise<unknown> =>
+  client.query('update mendflow.lease set epoch = epoch + 1, token = gen_random_uuid() where run_key = $1', [runKey]);
+
+async function leasesOf(db: Db, runKey: string): Promise<string[]> {
+  const { rows } = await db.query<{ stage: string }>('select distinct stage from mendflow.lease where run_key = $1', [
+    runKey,
+  ]);
+  return rows.map(({ stage }) => backendsOf(runKey, stage));
+}
+
+/** Opening, closing and settling a run wait for each other, also while it has no row yet. */
+export const lockKey = (client: pg.ClientBase, runKey: string): Promise<unknown> =>
+  client.query(`select pg_advisory_xact_lock(hashtextextended('mendflow.run ' || $1, 0))`, [runKey]);
+
+/** Of an attempt that was replaced, or whose execution is over. */
+export const late = (runKey: string): CodedError =>
+  new CodedError(
+    'fenced',
+    `Run ${runKey} has gone on without this attempt: it was replaced, has ended, or was opened anew. This attempt changed nothing and ends.`,
+  );
 
 /** Lane 0 is locked first by everybody, so that two takers queue instead of deadlocking; the rest is read in a newer snapshot. */
 async function bump(client: pg.ClientBase, wish: LeaseWish): Promise<Lease> {
   const { runKey, stage, lanes, attemptAt, holder } = wish;
   await client.query(`set local lock_timeout = ${limitsMs.lock}`);
-  await refuseIfClosed(client, runKey);
+  await refuseIfClosed(client, wish);
   await client.query(
     `insert into mendflow.lease (run_key, stage, lane, epoch, token, attempt_at, holder)
      values ($1, $2, 0, 0, gen_random_uuid(), '-infinity', $3) on conflict do nothing`,
@@ -123,10 +162,16 @@ async function bump(client: pg.ClientBase, wish: LeaseWish): Promise<Lease> {
   return { runKey, stage, lanes, epoch, token, applicationName: `${backendsOf(runKey, stage)}:${epoch}` };
 }
 
-async function refuseIfClosed(client: pg.ClientBase, runKey: string): Promise<void> {
-  const { rows } = await client.query<{ state: string }>('select state from mendflow.run where key = $1 for share', [
-    runKey,
-  ]);
+/** Whether the run takes writes of this generation and execution, held until the end of the transaction. */
+export async function refuseIfClosed(
+  client: Db,
+  { runKey, generation, execution }: Pick<LeaseWish, 'runKey' | 'generation' | 'execution'>,
+): Promise<void> {
+  const { rows } = await client.query<{ state: string; ours: boolean }>(
+    `select state, workflow_run is null or $2::int is null or (generation = $2 and workflow_run = $3) as ours from mendflow.run where key = $1 for share`,
+    [runKey, generation ?? null, execution ?? null],
+  );
+  if (rows[0]?.ours === false) throw late(runKey);
   if (rows[0] && ['done', 'degraded', 'aborted', 'failed'].includes(rows[0].state))
     throw new CodedError(
       'run_closed',
@@ -143,26 +188,24 @@ export async function fence(client: pg.ClientBase, lease: Lease, lane: number): 
   });
 }
 
+/** How a run is ended. */
+export interface Exclusive<T> {
+  /** Whose writers end; without a generation, whoever's they are. */
+  readonly by: Pick<LeaseWish, 'generation' | 'execution'>;
+  /** Under the lock of the run, before anybody is kept from writing: what there is to say if there is nothing to do. What it throws ends this. */
+  readonly early: () => Promise<{ readonly value: T } | undefined>;
+  readonly body: () => Promise<{ readonly keep: boolean; readonly value: T }>;
+}
+
 /**
  * Runs the body in a transaction in which no stage of the run can commit any more: all its writers are ended, and all epochs raised.
  * If the body says `false`, everything is undone and the writers may go on. Fails with `lease_held` as taking a lease does.
  */
-export async function withoutWriters<T>(
-  client: pg.ClientBase,
-  runKey: string,
-  body: () => Promise<{ keep: boolean; value: T }>,
-): Promise<T> {
+export async function withoutWriters<T>(client: pg.ClientBase, runKey: string, end: Exclusive<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    const { rows } = await client.query<{ stage: string }>(
-      'select distinct stage from mendflow.lease where run_key = $1',
-      [runKey],
-    );
-    await endBackends(
-      client,
-      rows.map(({ stage }) => backendsOf(runKey, stage)),
-    );
+    await endBackends(client, await leasesOf(client, runKey), { runKey, ...end.by });
     try {
-      return await excluded(client, runKey, body);
+      return await excluded(client, runKey, end);
     } catch (error) {
       if (!isLockTimeout(error)) throw error;
       if (attempt >= TRIES_MAX) throw held(runKey, 'a stage', error);
@@ -170,20 +213,16 @@ export async function withoutWriters<T>(
   }
 }
 
-async function excluded<T>(
-  client: pg.ClientBase,
-  runKey: string,
-  body: () => Promise<{ keep: boolean; value: T }>,
-): Promise<T> {
+async function excluded<T>(client: pg.ClientBase, runKey: string, { early, body }: Exclusive<T>): Promise<T> {
   await client.query('begin isolation level read committed');
   let done: { keep: boolean; value: T };
   try {
     await client.query(`set local lock_timeout = ${limitsMs.lock}`);
+    await lockKey(client, runKey);
     await client.query('select from mendflow.run where key = $1 for no key update', [runKey]);
-    await client.query('update mendflow.lease set epoch = epoch + 1, token = gen_random_uuid() where run_key = $1', [
-      runKey,
-    ]);
-    done = await body();
+    const said = await early();
+    if (!said) await raiseEpochs(client, runKey);
+    done = said ? { keep: false, ...said } : await body();
   } catch (error) {
     await rollback(client);
     throw error;

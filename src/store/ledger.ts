@@ -8,7 +8,17 @@ import type { Range } from '../flow/types.ts';
 import { type Balance, balance } from './balance.ts';
 import { type Db, withClient } from './db.ts';
 import { hit } from './failpoint.ts';
-import { withoutWriters } from './lease.ts';
+import {
+  type Closer,
+  isItsOwn,
+  nothing,
+  ownedRow,
+  type OwnedRow,
+  refuseUnwanted,
+  takenOver,
+  writersOf,
+} from './closer.ts';
+import { late, withoutWriters } from './lease.ts';
 import { type Limits, verdictOnRecords } from './judge.ts';
 import { supersedeSamples } from './letters.ts';
 import { ledgerStage } from './sources.ts';
@@ -198,6 +208,7 @@ export interface Closing {
   readonly acceptLoss?: { readonly actor: string; readonly reason: string } | undefined;
   /** A loss was accepted in one of its stages, be it counted or not. */
   readonly lossAccepted?: boolean | undefined;
+  readonly by?: Closer;
 }
 
 /** The balance of a run that was closed, or why it was not. */
@@ -210,30 +221,42 @@ export interface ClosedBalance extends Balance {
 
 /**
  * Closes a run if it balances and is green: no stage can commit afterwards, and the balance is kept. Closing twice is closing once.
- * Any other run stays open, its writers may go on, and `faults` or `notGreen` say why. Fails with `lease_held` if a writer cannot be ended.
+ * Any other run stays open, its writers may go on, and `faults` or `notGreen` say why. Fails with `lease_held` if a writer cannot be ended,
+ * and with `fenced` if the run is not this closer's any more.
  */
 export const closeRun = (pool: Pool, runKey: string, closing: Closing = {}): Promise<ClosedBalance> =>
   withClient(pool, (client) => {
     hit('run.beforeClose');
-    return withoutWriters(client, runKey, async () => {
-      const before = await alreadyClosed(client, runKey);
-      if (before) return { keep: false, value: before };
-      await supersedeSamples(client, runKey);
-      const value = await balance(client, runKey);
-      const open = { state: 'open', notGreen: [] } as const;
-      if (!value.balanced) return { keep: false, value: { ...value, ...open } };
-      const { limits, acceptLoss, lossAccepted = false } = closing;
-      const notGreen = limits ? await verdictOnRecords(client, runKey, limits) : [];
-      if (notGreen.length > 0 && !acceptLoss) return { keep: false, value: { ...value, ...open, notGreen } };
-      // Whoever accepts bad records loses them all: none of them is in any table.
-      const lost = value.lost + (notGreen.length > 0 ? value.quarantined : 0);
-      const isWhole = lost === 0 && value.uncountedBytes === 0 && !lossAccepted && !acceptLoss;
-      const closed = { ...value, lost, state: isWhole ? 'done' : 'degraded', notGreen: [] } as const;
-      await writeClosed(client, runKey, closed.state, closed);
-      hit('run.close');
-      return { keep: true, value: closed };
+    return withoutWriters(client, runKey, {
+      by: writersOf(closing.by),
+      early: async () => {
+        const row = await ownedRow(client, runKey);
+        if (closing.by && !isItsOwn(row, closing.by)) throw late(runKey);
+        return await asClosed(client, { runKey, row, by: closing.by });
+      },
+      body: () => closeRow(client, runKey, closing),
     });
   });
+
+async function closeRow(
+  client: pg.ClientBase,
+  runKey: string,
+  { limits, acceptLoss, lossAccepted = false }: Closing,
+): Promise<{ keep: boolean; value: ClosedBalance }> {
+  await supersedeSamples(client, runKey);
+  const value = await balance(client, runKey);
+  const open = { state: 'open', notGreen: [] } as const;
+  if (!value.balanced) return { keep: false, value: { ...value, ...open } };
+  const notGreen = limits ? await verdictOnRecords(client, runKey, limits) : [];
+  if (notGreen.length > 0 && !acceptLoss) return { keep: false, value: { ...value, ...open, notGreen } };
+  // Whoever accepts bad records loses them all: none of them is in any table.
+  const lost = value.lost + (notGreen.length > 0 ? value.quarantined : 0);
+  const isWhole = lost === 0 && value.uncountedBytes === 0 && !lossAccepted && !acceptLoss;
+  const closed = { ...value, lost, state: isWhole ? 'done' : 'degraded', notGreen: [] } as const;
+  await writeClosed(client, runKey, closed.state, closed);
+  hit('run.close');
+  return { keep: true, value: closed };
+}
 
 /** Why and by whom a run is given up. */
 export interface Abort {
@@ -242,33 +265,46 @@ export interface Abort {
   readonly reason: string;
 }
 
-/** Ends a run early: what is committed stays, and the rest of every planned slice is accounted as skipped, with who, why and from where. */
-export const abortRun = (pool: Pool, runKey: string, abort: Abort): Promise<ClosedBalance> =>
+/**
+ * Ends a run early: what is committed stays, and the rest of every planned slice is accounted as skipped, with who, why and from where.
+ * What the one who ends it has not opened, or somebody else has opened since, stays as it is: then there is nothing to account for.
+ */
+export const abortRun = (pool: Pool, runKey: string, abort: Abort, by?: Closer): Promise<ClosedBalance> =>
   withClient(pool, (client) =>
-    withoutWriters(client, runKey, async () => {
-      const closed = await alreadyClosed(client, runKey);
-      if (closed) return { keep: false, value: closed };
-      for (const slice of await openSlices(client, runKey)) {
-        const rest = await uncovered(client, slice, slice);
-        const from = rest[0]?.from;
-        const reason = `${abort.state} by ${abort.actor}, from offset ${from}: ${abort.reason}`.replaceAll('\0', '');
-        if (rest.length > 0) await giveUp(client, slice, rest, { epoch: '0', reason });
-      }
-      const value = { ...(await balance(client, runKey)), state: abort.state, notGreen: [] };
-      await writeClosed(client, runKey, abort.state, value);
-      hit('run.close');
-      return { keep: true, value };
+    withoutWriters(client, runKey, {
+      by: writersOf(by),
+      early: async () => {
+        const row = await ownedRow(client, runKey);
+        if (by && !isItsOwn(row, by))
+          return {
+            value: { ...(by.generation === undefined ? nothing : takenOver), state: abort.state, notGreen: [] },
+          };
+        return await asClosed(client, { runKey, row, by });
+      },
+      body: async () => {
+        for (const slice of await openSlices(client, runKey)) {
+          const rest = await uncovered(client, slice, slice);
+          const from = rest[0]?.from;
+          const reason = `${abort.state} by ${abort.actor}, from offset ${from}: ${abort.reason}`.replaceAll('\0', '');
+          if (rest.length > 0) await giveUp(client, slice, rest, { epoch: '0', reason });
+        }
+        const value = { ...(await balance(client, runKey)), state: abort.state, notGreen: [] };
+        await writeClosed(client, runKey, abort.state, value);
+        hit('run.close');
+        return { keep: true, value };
+      },
     }),
   );
 
-async function alreadyClosed(db: Db, runKey: string): Promise<ClosedBalance | undefined> {
-  const { rows } = await db.query<{ state: ClosedBalance['state']; closed: { balance?: Balance } | null }>(
-    `select state, closed from mendflow.run where key = $1 and state in ('done', 'degraded', 'aborted', 'failed')`,
-    [runKey],
-  );
-  if (!rows[0]) return undefined;
-  const { state, closed } = rows[0];
-  return { ...(closed?.balance ?? (await balance(db, runKey))), state, notGreen: [] };
+/** A run that is closed is closed; an attempt that nobody waits for closes none. */
+async function asClosed(
+  client: pg.ClientBase,
+  { runKey, row, by }: { runKey: string; row: OwnedRow | undefined; by: Closer | undefined },
+): Promise<{ value: ClosedBalance } | undefined> {
+  if (row && row.state !== 'running' && row.state !== 'parked' && row.state !== 'asking')
+    return { value: { ...(row.closed?.balance ?? (await balance(client, runKey))), state: row.state, notGreen: [] } };
+  await refuseUnwanted(runKey, by);
+  return undefined;
 }
 
 async function writeClosed(db: Db, runKey: string, state: string, value: Balance): Promise<void> {
@@ -279,7 +315,19 @@ async function writeClosed(db: Db, runKey: string, state: string, value: Balance
        health = case $2 when 'done' then 'healthy' when 'degraded' then 'degraded' when 'aborted' then 'aborted' else health end where key = $1`,
     [runKey, state, JSON.stringify({ totals, balance: value })],
   );
+  await endStages(db, runKey, state);
+  await db.query('delete from mendflow.parked_run where run_key = $1', [runKey]);
+  await db.query('delete from mendflow.ended_park where run_key = $1', [runKey]);
 }
+
+/** What was under way or waiting in the run ended with it; what closed it has done so. */
+const endStages = (db: Db, runKey: string, state: string): Promise<unknown> =>
+  db.query(
+    `update mendflow.stage_run s set state = case when $2 in ('done', 'degraded') then 'done' else 'aborted' end, ended_at = clock_timestamp()
+     from mendflow.run r where r.key = $1 and s.run_key = $1 and s.generation = r.generation and s.state in ('running', 'retrying', 'parked', 'asking')
+       and ($2 not in ('done', 'degraded') or s.stage like 'mendflow:%')`,
+    [runKey, state],
+  );
 
 async function openSlices(db: Db, runKey: string): Promise<(LedgerKey & Range)[]> {
   const { rows } = await db.query<{ stage: string; generation: number; sourceId: string; from: string; to: string }>(

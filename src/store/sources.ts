@@ -4,6 +4,7 @@
 import type { Range } from '../flow/types.ts';
 import { CodedError } from '../model/failure.ts';
 import type { Db } from './db.ts';
+import { late, refuseIfClosed } from './lease.ts';
 
 /** A row of `mendflow.source`. The id is a decimal number, because a bigint may be more than a double holds. */
 export interface Source {
@@ -147,15 +148,29 @@ export async function earlierSlice(db: Db, key: SliceKey): Promise<Slice | undef
 }
 
 /**
- * Writes the plan, or returns the one that an earlier attempt wrote: the first one stands.
- * Fails with `ledger_conflict` if another run planned some of the same bytes meanwhile; plan again from `plannedRanges`.
+ * Writes the plan, or returns the one that an earlier attempt wrote: the first one stands. A run that has ended or was opened anew gets none:
+ * bytes would stay planned that nobody reads. Fails then as taking the lease does, and with `ledger_conflict` if another run planned some of the same bytes meanwhile; plan again from `plannedRanges`.
  */
-export async function writeSlice(db: Db, key: SliceKey, slice: Slice): Promise<Slice> {
+export async function writeSlice(
+  db: Db,
+  key: SliceKey & { readonly execution?: string | undefined },
+  slice: Slice,
+): Promise<Slice> {
   try {
     await db.query(
       `insert into mendflow.slice (run_key, generation, stage, source_id, extent, sealed)
-       values ($1, $2, $3, $4, int8range($5, $6), $7) on conflict (run_key, generation, stage, source_id) do nothing`,
-      [key.runKey, key.generation, ledgerStage(key.stage), key.sourceId, slice.from, slice.to, slice.sealed],
+       select $1, $2, $3, $4::bigint, int8range($5, $6), $7 where mendflow.holds($1, $2, $8)
+       on conflict (run_key, generation, stage, source_id) do nothing`,
+      [
+        key.runKey,
+        key.generation,
+        ledgerStage(key.stage),
+        key.sourceId,
+        slice.from,
+        slice.to,
+        slice.sealed,
+        key.execution ?? null,
+      ],
     );
   } catch (cause) {
     if ((cause as { code?: unknown }).code !== '23P01') throw cause;
@@ -165,5 +180,8 @@ export async function writeSlice(db: Db, key: SliceKey, slice: Slice): Promise<S
       { cause },
     );
   }
-  return (await findSlice(db, key))!;
+  const planned = await findSlice(db, key);
+  if (planned) return planned;
+  await refuseIfClosed(db, key);
+  throw late(key.runKey);
 }

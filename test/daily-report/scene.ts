@@ -176,7 +176,7 @@ export async function openScene(demo: DemoUpstreamOptions = {}, pageRecords = 10
         owner: 'test',
         input: {},
       };
-      return (await openRun(sink.pool, run, force)).generation;
+      return (await openRun(sink.pool, run, { force })).generation;
     },
     close: (dataDate) => closeRun(sink.pool, runOf(dataDate)),
     counted: (dataDate) => balance(sink.pool, runOf(dataDate)),

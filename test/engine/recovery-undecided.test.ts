@@ -32,7 +32,14 @@ async function rounds(hasProbe: boolean): Promise<{ runs: number; probes: number
   const sent: unknown[] = [];
   const client = { workflow: { getHandle: () => ({ signal: async (...one: unknown[]) => void sent.push(one) }) } };
   // A context that does nothing: what is looked at is which rows a round changes and whom it tells.
-  const context = { client, heartbeat: () => undefined, cancellationSignal: new AbortController().signal };
+  const context = {
+    client,
+    heartbeat: () => undefined,
+    cancellationSignal: new AbortController().signal,
+    get info() {
+      return { currentAttemptScheduledTimestampMs: Date.now() };
+    },
+  };
   const tick = tickIn({ pool, pace: defaultPace, printOf: () => 'another', hasProbe: () => hasProbe });
   vi.useFakeTimers({ toFake: ['Date'] });
   const startedAt = Date.now();

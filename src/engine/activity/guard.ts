@@ -18,6 +18,7 @@ import {
   standBack,
 } from '../../model/retry-clock.ts';
 import type { OpenUpstreams } from '../../connectors/upstream.ts';
+import { temporalClock } from './clock.ts';
 import { withStage, type StageContext } from './context.ts';
 import { placesOf } from './places.ts';
 import { withStrays } from './strays.ts';
@@ -31,7 +32,7 @@ export interface StageLog {
     call: StageCall,
     attempt: number,
     ended: StageFailure,
-    nextTryAt: number | undefined,
+    nextDelayMs: number | undefined,
     worker: string,
   ): Promise<void>;
   done(call: StageCall, attempt: number, worker: string): Promise<void>;
@@ -68,6 +69,7 @@ export function guarded(code: StageCode, around: Around = {}) {
   const { stageLog, segmentMs = SEGMENT_MS } = around;
   return async (input: unknown, call: StageCall): Promise<unknown> => {
     const info = activityInfo();
+    const clock = temporalClock();
     const before = readBeat(info.heartbeatDetails);
     const beat: Pulse = { tally: before.tally, progressed: before.progressed, moves: false };
     const losses = Math.max(0, info.attempt - 1 - beat.tally.ended);
@@ -78,10 +80,14 @@ export function guarded(code: StageCode, around: Around = {}) {
     const { cancellationSignal: cancelled } = Context.current();
     // An attempt whose end was not seen, such as one whose output could not be encoded, may have had its effect.
     if (losses > 0 && call.policy.idempotent === false)
-      throw await failed(new CodedError('worker_lost'), call, attempt - 1, beat, { ...around, begun: undefined });
+      throw await failed(new CodedError('worker_lost'), call, attempt - 1, beat, {
+        ...around,
+        clock,
+        begun: undefined,
+      });
     const begun = stageLog?.started(call, attempt, worker);
     if (info.attempt === 2 && beat.tally.failures > 0)
-      void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: Date.now() });
+      void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: clock() });
     const stop = keepAlive(info.heartbeatTimeoutMs, beat);
     try {
       const output = await withStrays({ run: call.runKey, stage: call.stage, fell }, () =>
@@ -98,7 +104,11 @@ export function guarded(code: StageCode, around: Around = {}) {
       if (error instanceof CompleteAsyncError) throw error;
       const cut = cancelled.aborted && wasCut(error, call);
       if (cancelled.aborted && !cut) endedByCancellation(beat);
-      throw await failed(cut ? new CodedError('worker_lost') : error, call, attempt, beat, { ...around, begun });
+      throw await failed(cut ? new CodedError('worker_lost') : error, call, attempt, beat, {
+        ...around,
+        clock,
+        begun,
+      });
     } finally {
       stop();
     }
@@ -118,6 +128,7 @@ function contextOf(
     stage: call.stage,
     dataDate: call.dataDate,
     generation: call.generation,
+    ...(call.execution === undefined ? {} : { execution: call.execution }),
     attempt,
     idempotencyKey: `${call.runKey}/${call.stage}/${call.generation}`,
     signal: AbortSignal.any([context.cancellationSignal, fell]),
@@ -173,10 +184,19 @@ async function failed(
   call: StageCall,
   attempt: number,
   beat: Pulse,
-  { stageLog, upstreams, begun }: Around & { readonly begun: Promise<void> | undefined },
+  {
+    stageLog,
+    upstreams,
+    begun,
+    clock,
+  }: Around & {
+    readonly begun: Promise<void> | undefined;
+    readonly clock: () => number;
+  },
 ): Promise<ApplicationFailure> {
   const { grant, policy } = call;
-  const now = Date.now();
+  // The tally travels between workers, so its times are Temporal's. A date in an answer without a date of its own is compared with the best that is known.
+  const now = clock();
   const named = classify(error, { now });
   const { next, failure: known } = affordable(
     afterFailure(beat.tally, named, {
@@ -198,14 +218,14 @@ async function failed(
     why: next.next === 'stop' ? next.why : 'time spent',
     moves: beat.moves,
   };
-  const nextTryAt = next.next === 'retry' ? now + next.delayMs : undefined;
+  const nextDelayMs = next.next === 'retry' ? next.delayMs : undefined;
   tellLog(error, call, attempt, ended, next);
   if (known.code === 'breaker_open') {
     await begun;
     await stageLog?.refused(call, attempt, known);
-  } else await stageLog?.failed(call, attempt, ended, nextTryAt, worker);
-  if (nextTryAt !== undefined && next.next === 'retry' && next.delayMs > 60_000)
-    void tell(call, { attempt, code: known.code, nextTryAt });
+  } else await stageLog?.failed(call, attempt, ended, nextDelayMs, worker);
+  if (nextDelayMs !== undefined && nextDelayMs > 60_000)
+    void tell(call, { attempt, code: known.code, nextTryAt: now + nextDelayMs });
   const what = { message: known.text, type: known.code, details: [ended], ...(isExpected(known) ? benign : {}) };
   return next.next === 'retry'
     ? ApplicationFailure.create({ ...what, nextRetryDelay: Math.max(1, next.delayMs) })
@@ -277,8 +297,8 @@ function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageF
 
 /** Lets the run show that it retries: workflow code cannot see attempts. Failing to tell costs a line in the Web UI, nothing else. */
 async function tell(call: StageCall, trouble: Pick<Trouble, 'attempt' | 'code' | 'nextTryAt'>): Promise<void> {
-  const workflowId = activityInfo().workflowExecution?.workflowId;
-  if (workflowId === undefined) return;
+  const { workflowExecution } = activityInfo();
+  if (workflowExecution === undefined) return;
   const message: Trouble = {
     stage: call.stage,
     attemptsMax: call.grant.attemptBase + call.grant.attemptsMax,
@@ -286,7 +306,10 @@ async function tell(call: StageCall, trouble: Pick<Trouble, 'attempt' | 'code' |
     ...trouble,
   };
   try {
-    await getClient().workflow.getHandle(workflowId).signal('trouble', message);
+    // That very execution: a later one of the same run has nothing to do with this attempt.
+    await getClient()
+      .workflow.getHandle(workflowExecution.workflowId, workflowExecution.runId)
+      .signal('trouble', message);
   } catch (error) {
     log.debug('The run was not told about a retry.', {
       run: call.runKey,

@@ -1,25 +1,33 @@
 // What lives here: the healing activities: open and close a run, record decisions, settle an abort.
-// Invariant: opening and closing are stages with a guard and wait for the control store; what cannot be recorded stops no run.
+// Invariant: opening and closing are stages with a guard and wait for the control store; what cannot be recorded stops no run;
+// what opens or ends a run asks Temporal, under the lock of the run, whether this attempt is still wanted.
 // Apart because they run on a queue of their own, so that no upstream can keep them from running.
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
 import { abortRun, closeRun } from '../../store/ledger.ts';
-import { removePark, removeParks } from '../../store/parks.ts';
-import { endOpenStages, openRun, writeDecisions, writeStageState } from '../../store/runs.ts';
+import { removePark } from '../../store/parks.ts';
+import { openRun, writeDecisions, writeStageState } from '../../store/runs.ts';
 import type { Closed, Healing } from '../workflow/heal.ts';
 import { stage } from './context.ts';
+import { isWanted } from './wanted.ts';
 
 export function openIn(pool: Pool): Healing['open'] {
   return async ({ force, scope, owner, workflowId, input }) => {
-    const { pipeline, runKey, dataDate } = stage();
-    return await openRun(pool, { runKey, pipeline, dataDate, scope, workflowId, owner, input }, force);
+    const { pipeline, runKey, dataDate, execution } = stage();
+    const run = { runKey, pipeline, dataDate, scope, workflowId, owner, input, execution };
+    return await openRun(pool, run, { force, isWanted });
   };
 }
 
 export function closeIn(pool: Pool): Healing['close'] {
   return async (input) => {
-    const { runKey, acceptLoss } = stage();
-    const closed = await closeRun(pool, runKey, { ...input, acceptLoss });
+    const { runKey, acceptLoss, generation, execution } = stage();
+    const closing = { ...input, acceptLoss };
+    const closed = await closeRun(
+      pool,
+      runKey,
+      execution === undefined ? closing : { ...closing, by: { generation, execution, isWanted } },
+    );
     if (closed.notGreen.length > 0)
       throw new CodedError(
         'quarantine_limit',
@@ -35,26 +43,28 @@ export function closeIn(pool: Pool): Healing['close'] {
 }
 
 export function recordIn(pool: Pool): Healing['record'] {
-  return async ({ runKey, notes }) => {
+  return async ({ runKey, notes, generation, execution }) => {
     await writeDecisions(
       pool,
       runKey,
       notes.map(({ outcome, ...note }) => ({ ...note, taken: outcome.taken, text: outcome.text })),
     );
     // A skipped stage has no further attempt that would tell how it ended.
-    for (const { kind, stage: skipped, token, outcome } of notes) {
+    for (const { kind, stage: skipped, token, outcome, at } of notes) {
       if (kind !== 'skip' || !outcome.taken) continue;
-      await writeStageState(pool, runKey, skipped, 'skipped');
-      await removePark(pool, runKey, skipped, token);
+      if (generation !== undefined)
+        await writeStageState(pool, { runKey, generation, execution, stage: skipped, attemptAt: at }, 'skipped');
+      await removePark(pool, { runKey, generation, execution, stage: skipped }, token);
     }
   };
 }
 
 export function settleIn(pool: Pool): Healing['settle'] {
-  return async ({ runKey, state, actor, reason }): Promise<Closed> => {
-    const settled = await abortRun(pool, runKey, { state, actor, reason });
-    await endOpenStages(pool, runKey);
-    await removeParks(pool, runKey);
-    return settled;
-  };
+  return ({ runKey, state, actor, reason, generation, execution }): Promise<Closed> =>
+    abortRun(
+      pool,
+      runKey,
+      { state, actor, reason },
+      execution === undefined ? undefined : { generation, execution, isWanted },
+    );
 }

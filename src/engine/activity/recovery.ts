@@ -8,6 +8,7 @@ import { type BreakerRow, readBreaker, tickBreaker, wouldAdmit } from '../../sto
 import { countParks, type ParkCounts, releaseCanary, releasedAgain } from '../../store/parks.ts';
 import { lostMsOf, type Pace } from '../pace.ts';
 import type { RecoveryMemo, Recovering, Ticked } from '../workflow/recovery.ts';
+import { temporalClock } from './clock.ts';
 import { letGo } from './waves.ts';
 import { wake } from './wake.ts';
 
@@ -34,8 +35,14 @@ const SKIPPED_MAX = 50;
 /** So many are told again in one round. */
 const TOLD_MAX = 500;
 
-export function tickIn(tools: RecoveryTools): Recovering['tick'] {
+/** One round: its tools, and Temporal's time, because what a round remembers is read by the next, which another worker may make. */
+interface Round extends RecoveryTools {
+  readonly now: number;
+}
+
+export function tickIn(recovery: RecoveryTools): Recovering['tick'] {
   return async ({ upstream, memo }) => {
+    const tools: Round = { ...recovery, now: temporalClock()() };
     Context.current().heartbeat();
     await tickBreaker(tools.pool, upstream);
     const breaker = await readBreaker(tools.pool, upstream);
@@ -56,12 +63,11 @@ export function tickIn(tools: RecoveryTools): Recovering['tick'] {
 
 /** Once in a while, whoever was let go lately: at most three times each. Returns when. */
 async function tellAgain(
-  { pool, pace }: RecoveryTools,
+  { pool, pace, now }: Round,
   upstream: string,
   epoch: number,
   { toldAgainAt }: RecoveryMemo,
 ): Promise<number> {
-  const now = Date.now();
   if (toldAgainAt !== undefined && now - toldAgainAt < pace.tellAgainMs) return toldAgainAt;
   const which = { epoch, olderMs: pace.tellAgainMs, lostMs: lostMsOf(pace), limit: TOLD_MAX };
   await wake(pool, getClient(), await releasedAgain(pool, upstream, which));
@@ -81,12 +87,7 @@ function refused({ pace }: RecoveryTools, breaker: BreakerRow, parks: ParkCounts
 }
 
 /** The cooldown is over: the declared probe goes, else the run that has waited longest. Whoever it is takes the trial by its own call. */
-async function tickTrial(
-  tools: RecoveryTools,
-  breaker: BreakerRow,
-  parks: ParkCounts,
-  memo: RecoveryMemo,
-): Promise<Ticked> {
+async function tickTrial(tools: Round, breaker: BreakerRow, parks: ParkCounts, memo: RecoveryMemo): Promise<Ticked> {
   const told = `**${breaker.key}** is to be tried again (${breaker.why} since ${since(breaker)}).`;
   const round = { memo, nextInMs: 1_000, over: false, probe: false };
   const held = breaker.hold !== undefined;
@@ -100,7 +101,7 @@ async function tickTrial(
       text: `${told} Nobody waits.`,
     };
   const sent = held || memo.canary?.epoch === breaker.epoch ? memo.canary : undefined;
-  const now = Date.now();
+  const { now } = tools;
   const slower = held || probes;
   const leftMs = sent ? sent.at + canaryWaitMs(slower ? sent.no : 0) - now : 0;
   if (sent && leftMs > 0)
@@ -133,14 +134,9 @@ async function tickTrial(
 const canaryWaitMs = (no = 0): number => Math.min(CANARY_MS * 2 ** no, CANARY_MAX_MS);
 
 /** A wrong setting heals by people alone: one run asks for all. Where nobody asks any more, one is sent to find out. */
-async function tickHeld(
-  tools: RecoveryTools,
-  breaker: BreakerRow,
-  parks: ParkCounts,
-  memo: RecoveryMemo,
-): Promise<Ticked> {
+async function tickHeld(tools: Round, breaker: BreakerRow, parks: ParkCounts, memo: RecoveryMemo): Promise<Ticked> {
   const { key } = breaker;
-  const now = Date.now();
+  const { now } = tools;
   const print = tools.printOf(key);
   const nextInMs = Math.min(Math.max(breaker.retryMs, 1_000), tools.pace.tickMaxMs);
   const held = `**${key}** is held since ${since(breaker)} by ${breaker.hold}.`;
@@ -186,8 +182,7 @@ async function sendCanary({ pool }: RecoveryTools, breaker: BreakerRow, pass: bo
 function nobodyWaits({ pace }: RecoveryTools, upstream: string, breaker: BreakerRow | undefined): Ticked {
   const ramping = breaker?.state === 'ramping' && breaker.mode === 'auto';
   const rampMs = breaker?.settings.rampMs ?? pace.tickMaxMs;
-  // By two clocks, so it says when to look and nothing else.
-  const leftMs = ramping ? rampMs - (Date.now() - breaker.changedAt) : 0;
+  const leftMs = ramping ? rampMs - breaker.changedMs : 0;
   return {
     memo: {},
     nextInMs: ramping ? Math.min(Math.max(leftMs, Math.min(rampMs, 1_000)), pace.tickMaxMs) : pace.lingerMs,

@@ -1,49 +1,66 @@
 // What lives here: the guard's rows in the control store.
 // Invariant: best effort and bounded in time; a control store that is away never delays a stage by more than two seconds and never fails it.
 // Apart from the guard because this is all the guard knows of Postgres.
-import { log } from '@temporalio/activity';
+import { activityInfo, log } from '@temporalio/activity';
 import type { Pool } from 'pg';
 import type { StageCall } from '../../model/messages.ts';
 import { removePark } from '../../store/parks.ts';
-import { writeAttempt, writeStageEnded, writeStageRefused, writeStageStarted } from '../../store/runs.ts';
+import { type StageAt, writeAttempt, writeStageEnded, writeStageRefused, writeStageStarted } from '../../store/runs.ts';
 import type { StageLog } from './guard.ts';
 
 const PATIENCE_MS = 2_000;
 
 export function stageLogIn(pool: Pool): StageLog {
+  // Said again at the end of the attempt: the store may have been away at its beginning.
+  const parkIsOver = (call: StageCall): Promise<unknown>[] =>
+    call.woken === undefined ? [] : [removePark(pool, call, call.woken)];
   return {
-    started: (call, attempt, worker) => {
-      const woken = call.woken === undefined ? [] : [removePark(pool, call.runKey, call.stage, call.woken)];
-      return patiently(call, Promise.all([writeStageStarted(pool, call, attempt, worker), ...woken]));
-    },
-    refused: (call, attempt, failed) => patiently(call, writeStageRefused(pool, call, attempt, failed)),
-    failed: (call, attempt, ended, nextTryAt, worker) =>
+    started: (call, attempt, worker) =>
+      patiently(call, Promise.all([writeStageStarted(pool, placeOf(call), attempt, worker), ...parkIsOver(call)])),
+    refused: (call, attempt, failed) =>
+      patiently(call, Promise.all([writeStageRefused(pool, placeOf(call), attempt, failed), ...parkIsOver(call)])),
+    failed: (call, attempt, ended, nextDelayMs, worker) =>
       patiently(
         call,
         Promise.all([
-          writeAttempt(pool, call, {
+          writeAttempt(pool, placeOf(call), {
             attempt,
             attemptsMax: call.grant.attemptBase + call.grant.attemptsMax,
             ended,
-            nextTryAt,
+            nextDelayMs,
             worker,
           }),
-          writeStageEnded(pool, call, nextTryAt === undefined ? 'failed' : 'retrying', attempt, worker, ended.failure),
+          writeStageEnded(pool, placeOf(call), {
+            state: nextDelayMs === undefined ? 'failed' : 'retrying',
+            attempt,
+            worker,
+            failed: ended.failure,
+          }),
+          ...parkIsOver(call),
         ]),
       ),
     done: (call, attempt, worker) =>
       patiently(
         call,
-        writeStageEnded(
-          pool,
-          call,
-          call.acceptLoss?.skip ? 'skipped' : call.acceptLoss ? 'loss-accepted' : 'done',
-          attempt,
-          worker,
-        ),
+        Promise.all([
+          writeStageEnded(pool, placeOf(call), {
+            state: call.acceptLoss?.skip ? 'skipped' : call.acceptLoss ? 'loss-accepted' : 'done',
+            attempt,
+            worker,
+          }),
+          ...parkIsOver(call),
+        ]),
       ),
   };
 }
+
+const placeOf = (call: StageCall): StageAt => ({
+  runKey: call.runKey,
+  generation: call.generation,
+  stage: call.stage,
+  execution: call.execution,
+  attemptAt: activityInfo().currentAttemptScheduledTimestampMs,
+});
 
 async function patiently(call: StageCall, write: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

@@ -36,7 +36,7 @@ export async function letGo(
   memo: RecoveryMemo,
 ): Promise<Ticked> {
   const { upstream, epoch } = herd;
-  const startedAt = Date.now();
+  const startedAt = performance.now();
   let wave = memo.wave?.epoch === epoch ? memo.wave : { epoch, no: 0, size: 0 };
   const { cancellationSignal } = Context.current();
   const ticked = (nextInMs: number, text: string): Ticked => ({
@@ -60,7 +60,7 @@ export async function letGo(
       wave = { epoch, no: wave.no + 1, size: released.length };
       await wake(pool, getClient(), released);
     } else await sleep(LOOK_MS, undefined, { signal: cancellationSignal });
-    if (Date.now() - startedAt >= ROUND_MS || cancellationSignal.aborted)
+    if (performance.now() - startedAt >= ROUND_MS || cancellationSignal.aborted)
       return ticked(1, `${waiting} stages still wait, ${going} are on their way.`);
   }
 }

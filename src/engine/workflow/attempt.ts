@@ -9,6 +9,7 @@ import {
   patched,
   scheduleActivity,
   TimeoutFailure,
+  workflowInfo,
 } from '@temporalio/workflow';
 import type { Segment } from '../../flow/context.ts';
 import { ms } from '../../model/duration.ts';
@@ -97,6 +98,7 @@ function schedule(
     stage: key,
     dataDate: run.args.dataDate,
     generation: run.generation,
+    execution: workflowInfo().firstExecutionRunId,
     policy: {
       budget,
       backoff,

@@ -6,6 +6,9 @@ import { healQueueOf } from '../../model/ids.ts';
 import type { Health, Outcome, Park, Totals } from '../../model/messages.ts';
 import type { RunState } from './run-state.ts';
 
+/** The stage that opens the run in the ledger. */
+export const OPEN = 'mendflow:open';
+
 /** One row for the ledger: a decision that was taken or refused. */
 export interface Note {
   readonly stage: string;
@@ -42,8 +45,15 @@ export interface CloseInput {
   readonly lossAccepted: boolean;
 }
 
-export interface ParkCall {
+/** For whom a healing activity writes. Without a generation the run is not known to be open, and Temporal is asked whether the attempt is wanted. */
+export interface Writer {
   readonly runKey: string;
+  readonly generation?: number;
+  /** First execution of the chain of the run. */
+  readonly execution?: string;
+}
+
+export interface ParkCall extends Writer {
   readonly stage: string;
   readonly park: Park;
   readonly health: Health;
@@ -63,9 +73,15 @@ export interface Healing {
   /** Runs that an earlier release began are closed without input. */
   close(input: CloseInput | null): Promise<Closed>;
   park(call: ParkCall): Promise<'time' | 'upstream' | 'carry'>;
-  record(call: { runKey: string; notes: readonly Note[] }): Promise<void>;
-  settle(call: { runKey: string; state: 'aborted' | 'failed'; actor: string; reason: string }): Promise<Closed>;
+  record(call: Writer & { readonly notes: readonly Note[] }): Promise<void>;
+  settle(call: Writer & { state: 'aborted' | 'failed'; actor: string; reason: string }): Promise<Closed>;
 }
+
+export const writerOf = (run: RunState): Writer => ({
+  runKey: run.key,
+  ...(Object.hasOwn(run.journal, OPEN) ? { generation: run.generation } : {}),
+  execution: workflowInfo().firstExecutionRunId,
+});
 
 const schedule = <K extends 'park' | 'record' | 'settle'>(
   name: K,
@@ -98,7 +114,7 @@ export async function record(run: RunState): Promise<void> {
       const notes = run.notes.splice(0, 100);
       await schedule(
         'record',
-        { runKey: run.key, notes },
+        { ...writerOf(run), notes },
         `write ${notes.length} decision${notes.length === 1 ? '' : 's'} to the ledger`,
         20,
       ).catch(() => undefined);

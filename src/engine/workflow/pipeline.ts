@@ -17,7 +17,7 @@ import { CLOSE_STAGE } from '../../model/verdict.ts';
 import { healQueueOf, stageKey, upstreamQueueOf } from '../../model/ids.ts';
 import { registerDecisions } from './decide.ts';
 import { refreshDetails, showLetters } from './details.ts';
-import { type Closed, type CloseInput, type Healing, record, settle } from './heal.ts';
+import { type Closed, type CloseInput, type Healing, OPEN, record, settle, writerOf } from './heal.ts';
 import { abortedRun, failedRun, PipelineFailed } from './outcome.ts';
 import { type CarriedPark, carryOf, mayCarry, openState, type RunState } from './run-state.ts';
 import { runStage, waitInPark } from './stage.ts';
@@ -40,7 +40,6 @@ type AnyPipelineSpec = AnySpec & {
 
 /** Opening and closing are stages like others, on the healing queue: when the ledger is away they park and come back. */
 const ledgerPolicy: Policy = { ...standard, attempt: '2 minutes', heartbeat: '10 seconds', slow: '1 minute' };
-const OPEN = 'mendflow:open';
 const CLOSE = CLOSE_STAGE;
 
 async function runPipeline(spec: AnyPipelineSpec, args: RunArgs): Promise<RunSummary> {
@@ -203,7 +202,7 @@ async function end(run: RunState, error: unknown): Promise<RunSummary> {
     run.scope.cancel();
     await condition(() => run.active === 0);
     const by = run.aborted ?? { actor: 'mendflow', reason: (error as Error).message };
-    const totals = await settle({ runKey: run.key, state: run.aborted ? 'aborted' : 'failed', ...by });
+    const totals = await settle({ ...writerOf(run), state: run.aborted ? 'aborted' : 'failed', ...by });
     for (const [key, one] of Object.entries(run.summaries))
       if (one.state === 'running' || one.state === 'parked' || one.state === 'asking')
         run.summaries[key] = { ...one, state: 'aborted' };

@@ -11,7 +11,7 @@ import type { Policy } from '../../model/spec.ts';
 import { acceptsLoss, verdict } from '../../model/verdict.ts';
 import { attemptStage, type Scheduling, type StageTarget } from './attempt.ts';
 import { counted, healthOf, refreshDetails, summarise } from './details.ts';
-import { parkOn } from './heal.ts';
+import { parkOn, writerOf } from './heal.ts';
 import { historyIsLong, pastDeadline, type RunState } from './run-state.ts';
 import { PipelineFailed } from './outcome.ts';
 
@@ -241,7 +241,7 @@ async function waitOnce(
   const isLong = workflowInfo().historyLength >= CARRY_AFTER_EVENTS;
   const carryAfterMs = isLong ? 0 : (run.args.carryAfterMs ?? CARRY_AFTER_MS);
   return parkOn(
-    { runKey: run.key, stage: key, park, health: healthOf(run), ...(quiet ? {} : { carryAfterMs }) },
+    { ...writerOf(run), stage: key, park, health: healthOf(run), ...(quiet ? {} : { carryAfterMs }) },
     summary,
   );
 }
