@@ -2,6 +2,7 @@
 // Invariant: a step never throws for data: it passes a value on, leaves the record out, or says everything that is wrong with it.
 // Apart from the reader, so that a step can be tested by calling it.
 import { isExactNumber, readJson } from '../model/exact-json.ts';
+import { framesOf } from '../model/frame.ts';
 import type { Violation } from './types.ts';
 
 /** What a step is told beside the value. Never a clock: the data date is the only time a transform knows. */
@@ -29,8 +30,15 @@ const textOf = (error: unknown): string =>
 
 const bad = (code: string, error: unknown): StepResult => ({
   code: 'record_invalid',
-  violations: [{ field: '', code, message: textOf(error) }],
+  violations: [{ field: '', code, message: `${textOf(error)}${placeOf(error)}` }],
 });
+
+/** A step that fails by itself, and does not refuse, is looked for in its code. */
+function placeOf(error: unknown): string {
+  if (!(error instanceof TypeError || error instanceof ReferenceError)) return '';
+  const [frame] = framesOf(error);
+  return frame ? ` (${frame.file}:${frame.line}:${frame.column})` : '';
+}
 
 /** From the record (text of a line, or whatever the source delivers) to a value. What the function throws makes the record a letter. */
 export const parse = (fn: (value: never, about: RecordAbout) => unknown): Step => ({

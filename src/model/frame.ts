@@ -14,7 +14,7 @@ const STACK_LENGTH_MAX = 64 * 1024;
 
 /** `    at name (file:///a/b.ts:12:5)` or `    at /a/b.ts:12:5`; a Windows path has a colon of its own. */
 const framePattern =
-  /^ {4}at (?:.{0,200}? \()?((?:file:\/\/|node:|[/\\]|[A-Za-z]:[/\\])[^:\n]{1,300}):(\d{1,7}):(\d{1,7})\)?$/;
+  /^ {4}at (?:.{0,200}? \(|async )?((?:file:\/\/|node:|[/\\]|[A-Za-z]:[/\\])[^:\n]{1,300}):(\d{1,7}):(\d{1,7})\)?$/;
 
 /**
  * The frames of an error, the place of the throw first. What cannot be told apart from its message for certain is left out.

@@ -45,6 +45,8 @@ export async function work(): Promise<void> {
       `UV_THREADPOOL_SIZE is below ${THREADS}: a name server that hangs would stop all upstreams, not only its own. Set it in the environment of the worker.`,
     );
   armFailpoints(config.failpoints);
+  // Places in code that was compiled beforehand are told as its author wrote it.
+  process.setSourceMapsEnabled(true);
   const { project, own } = await loadProject(process.cwd());
   const slots = Object.values(project.upstreams ?? {}).reduce((sum, one) => sum + (one.concurrency ?? CONCURRENCY), 0);
   const needed = filesNeeded(config.slotsMax, slots);

@@ -20,6 +20,7 @@ import {
 import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { temporalClock } from './clock.ts';
 import { withStage, type StageContext } from './context.ts';
+import { withPlace } from './mistake.ts';
 import { placesOf } from './places.ts';
 import { withStrays } from './strays.ts';
 
@@ -197,7 +198,7 @@ async function failed(
   const { grant, policy } = call;
   // The tally travels between workers, so its times are Temporal's. A date in an answer without a date of its own is compared with the best that is known.
   const now = clock();
-  const named = classify(error, { now });
+  const named = withPlace(classify(error, { now }), error);
   const { next, failure: known } = affordable(
     afterFailure(beat.tally, named, {
       policy: { ...policy, attempt: '1 minute', heartbeat: '1 minute' },

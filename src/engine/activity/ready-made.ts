@@ -3,9 +3,13 @@
 // Apart because they are stages like a user's own; the engine knows nothing of them.
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import { CodedError } from '../../model/failure.ts';
+import { classify } from '../../model/classify.ts';
+import { CodedError, codes } from '../../model/failure.ts';
+import { lineAt, sqlTextOf } from '../../model/sql-text.ts';
 import { inTransaction, withClient } from '../../store/db.ts';
 import { stage } from './context.ts';
 
@@ -81,9 +85,8 @@ export function command(options: CommandOptions): () => Promise<CommandResult> {
 export function sql(file: URL | string, pool: Pool): () => Promise<{ readonly rows: number }> {
   return async () => {
     const at = stage();
-    const text = (await readFile(file, 'utf8'))
-      .replaceAll(":'data_date'", literal(at.dataDate))
-      .replaceAll(":'run_key'", literal(at.runKey));
+    const written = await readFile(file, 'utf8');
+    const text = written.replaceAll(":'data_date'", literal(at.dataDate)).replaceAll(":'run_key'", literal(at.runKey));
     return await withClient(pool, async (client) => {
       let transaction = '';
       let rows = 0;
@@ -95,7 +98,7 @@ export function sql(file: URL | string, pool: Pool): () => Promise<{ readonly ro
       try {
         await inTransaction(client, work);
       } catch (error) {
-        if (!isCommitUnknown(error)) throw error;
+        if (!isCommitUnknown(error)) throw wrongAt(error, { file, text });
         const status = await settled(pool, transaction);
         if (status === 'aborted')
           throw new CodedError(
@@ -111,6 +114,24 @@ export function sql(file: URL | string, pool: Pool): () => Promise<{ readonly ro
       return { rows };
     });
   };
+}
+
+/** What the database refuses of a file is told with the file and the line, and by its own words where they name only what the file names. */
+function wrongAt(error: unknown, { file, text }: { readonly file: URL | string; readonly text: string }): unknown {
+  const { code, position, severity } = error as { code?: unknown; position?: unknown; severity?: unknown };
+  const named = classify(error);
+  // Only the server has a severity; and what time heals is nobody's mistake.
+  if (
+    typeof code !== 'string' ||
+    typeof severity !== 'string' ||
+    !['permanent', 'data', 'unknown'].includes(named.class)
+  )
+    return error;
+  const path = relative(process.cwd(), typeof file === 'string' ? file : fileURLToPath(file));
+  const said = sqlTextOf(error, text)?.text;
+  const at = Number(position) > 0 ? `${path}:${lineAt(text, Number(position))}` : path;
+  const says = `${codes[named.code].says.replace(/\.$/, '')}${said ? `: ${said}` : ''} (SQLSTATE ${code}), at ${at}. The transaction was undone.`;
+  return new CodedError(named.code, says, { cause: error, commit: named.commit });
 }
 
 const isCommitUnknown = (error: unknown): boolean =>
