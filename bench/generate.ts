@@ -101,7 +101,7 @@ function plainLine(next: Random, at: Date): Made {
           ['severity', `${iso} INFOO [${module}] ${message}`],
           ['date', `${iso.slice(0, 4)}-02-30${iso.slice(10)} ${severity} [${module}] ${message}`],
           ['module', `${iso} ${severity} [] ${message}`],
-          ['stack', '    at java.base/java.lang.Thread.run(Thread.java:1583)'],
+          ['stray', `restarting ${module}, please wait`],
         ] as const
       )[kind]!,
   };
@@ -126,10 +126,10 @@ function log4jLine(next: Random, at: Date): Made {
     spoil: (kind) =>
       (
         [
-          ['truncated', line.slice(0, 26 + (message.length % 18))],
-          ['severity', `[${stamp}] NOTICE ${message} (${module})`],
+          ['truncated', line.slice(0, 12 + (message.length % 18))],
+          ['severity', `[${stamp}] NOTICED ${message} (${module})`],
           ['date', `[${stamp.slice(0, 4)}-02-30${stamp.slice(10)}] ${severity} ${message} (${module})`],
-          ['module', `[${stamp}] ${severity} ${message} ()`],
+          ['clock', `[${stamp.slice(0, 11)}25${stamp.slice(13)}] ${severity} ${message} (${module})`],
           ['nul', `[${stamp}] ${severity} ${message}\0 (${module})`],
         ] as const
       )[kind]!,

@@ -2,8 +2,8 @@
 // Invariant: a record that may still grow is left to a later run, never cut in two.
 // Apart because it is the one question about a file that needs both its bytes and its format.
 import type { Bytes } from '../flow/parse/bytes.ts';
-import { headOf } from '../flow/parse/compile.ts';
 import type { Format } from '../flow/parse/format.ts';
+import { type Head, headIn } from '../flow/parse/head.ts';
 import { RECORD_BYTES_MAX } from '../flow/read/cutter.ts';
 import type { OpenFile } from './files.ts';
 
@@ -72,7 +72,7 @@ export async function finishedEnd(file: OpenFile, bytes: Bytes, options: EndOpti
 
 /** End of the last record that nothing can be added to: behind the last newline, or, with continuation lines, before the last head. */
 async function lastRecordEnd(bytes: Bytes, size: number, format: Format): Promise<number> {
-  const head = format.kind === 'grammar' && format.head !== undefined ? headOf(format.head) : undefined;
+  const head = headIn(format);
   const blockBytes = 64 * 1024;
   const overlap = head?.length ?? 0;
   for (let end = size; end > 0;) {
@@ -95,10 +95,16 @@ async function lastRecordEnd(bytes: Bytes, size: number, format: Format): Promis
 }
 
 /** Index of the last place where a record may end, before `limit`; -1 if there is none. */
-function lastBorder(block: Buffer, limit: number, head: ReturnType<typeof headOf> | undefined): number {
+function lastBorder(block: Buffer, limit: number, head: Head | undefined): number {
+  if (head?.continues !== undefined) {
+    // Only a trace continues a record: a line that begins one and ends is finished, unless its trace has begun to be written.
+    const newline = block.lastIndexOf(10, limit - 1);
+    const begin = newline < 1 ? 0 : block.lastIndexOf(10, newline - 1) + 1;
+    if (newline >= 0 && head.isHead(block, begin, block.length)) return newline + 1;
+  }
   for (let at = block.lastIndexOf(10, limit - 1); at >= 0; at = at === 0 ? -1 : block.lastIndexOf(10, at - 1)) {
     if (head === undefined) return at + 1;
-    if (block.length - at - 1 >= head.length && head.isHead(block, at + 1)) return at + 1;
+    if (head.isHead(block, at + 1, block.length)) return at + 1;
   }
   return -1;
 }

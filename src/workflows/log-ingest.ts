@@ -14,7 +14,7 @@ export const logIngest = pipeline({
   deadline: '12 hours',
   input: {
     path: text('file or folder to read'),
-    format: choice('line format', 'plain', 'log4j', 'apache', 'syslog', 'jsonl'),
+    format: choice('line format', 'plain', 'plain-strict', 'log4j', 'apache', 'syslog', 'jsonl'),
     onRewrite: {
       ...choice('what to do about a file that holds other bytes than those loaded before', 'ask', 'separate'),
       default: 'ask' as const,

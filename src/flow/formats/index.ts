@@ -5,10 +5,13 @@ import type { Format } from '../parse/format.ts';
 import { apache } from './apache.ts';
 import { jsonl } from './jsonl.ts';
 import { log4j } from './log4j.ts';
-import { plain } from './plain.ts';
+import { plain, strict } from './plain.ts';
 import { syslog } from './syslog.ts';
 
-export const formats = { plain, log4j, apache, syslog, jsonl } as const satisfies Record<string, Format>;
+export const formats = { plain, 'plain-strict': strict, log4j, apache, syslog, jsonl } as const satisfies Record<
+  string,
+  Format
+>;
 
 /** A format that can be chosen by its name. */
 export type FormatName = keyof typeof formats;

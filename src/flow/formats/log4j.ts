@@ -1,13 +1,34 @@
-// What lives here: log4j's layout as Kafka writes it, `[2016-12-19 18:01:53,612] INFO message (module)`.
-// Invariant: a line that does not begin with a bracketed date continues the record before it: stack traces stay with their cause.
+// What lives here: log4j's layout as Kafka writes it, `[2016-12-19 18:01:53,612] INFO message (module)`; the other usual layouts are in logging.ts.
+// Invariant: a line that does not begin as a record does continues the record before it: stack traces stay with their cause.
 // Apart because each line format is one file.
 import type { GrammarFormat } from '../parse/format.ts';
+import { javaSeverities } from './logging.ts';
+
+const dates = [
+  '0000-00-00 00',
+  '0000-00-00T00',
+  '0000/00/00 00',
+  '00:00:00',
+  '00 aaa 0000 00',
+  '00-aaa-0000 00',
+  '00/00/00 00:',
+];
+/** Level first, as Dropwizard and others write it: in brackets or not, filled up to five letters or not. */
+const levelFirst = javaSeverities.flatMap((level) =>
+  [...new Set([level, level.padEnd(5)])].flatMap((word) => [
+    `${word} 0000-00-00`,
+    `${word} [0000-00-00`,
+    `${word} [a`,
+    `[${word}] 0000-00-00`,
+    `[${word}] [0000-00-00`,
+  ]),
+);
 
 export const log4j: GrammarFormat = {
   kind: 'grammar',
   name: 'log4j',
-  says: '[timestamp] severity message (module), with stack traces and other continuation lines',
-  head: '[0000-00-00 ',
+  says: 'the usual layouts of log4j, logback and Spring Boot, with stack traces and other continuation lines',
+  heads: ['[0000-00-00', ...dates, '[00:00:00', 'aaa 0, 0000 0', 'aaa 00, 0000 0', ...levelFirst],
   line: [
     '[',
     { time: 'iso' },
@@ -17,4 +38,5 @@ export const log4j: GrammarFormat = {
     { rest: 'message', last: { text: 'module', open: ' (', close: ')' } },
   ],
   severities: ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'],
+  variants: 'logging',
 };

@@ -48,6 +48,16 @@ export const severityOfWord = (text: string): SeverityWord | undefined =>
       .replace(/[+-]\d{1,3}$/, ''),
   );
 
+/** All spellings that a byte format looks for, upper and lower case and capitalised, with the stored word of each. */
+export const severitySpellings = (): ReadonlyMap<string, SeverityWord> =>
+  new Map(
+    [...bySpelling].flatMap(([spelling, word]) =>
+      [spelling.toUpperCase(), spelling, spelling[0]!.toUpperCase() + spelling.slice(1)].map(
+        (each) => [each, word] as const,
+      ),
+    ),
+  );
+
 /** Whose numbers they are. */
 export type NumberFamily = 'syslog' | 'pino' | 'python' | 'otel' | 'log4j' | 'monolog' | 'azure';
 

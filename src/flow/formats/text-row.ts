@@ -42,6 +42,7 @@ export function rowOrViolations(
   parts: Parts,
   severities: readonly string[] | undefined,
   notes: readonly Note[] = [],
+  moduleMayBeEmpty = false,
 ): TextRow | readonly Violation[] {
   const { time, severity, module, message, attributes } = parts;
   const violations: Violation[] = [];
@@ -50,7 +51,7 @@ export function rowOrViolations(
   if (severity === '') add('severity', 'severity_missing', 'There is no severity.');
   else if (severities?.includes(severity) === false)
     add('severity', 'severity_unknown', `${quote(severity)} is none of ${severities.join(', ')}.`);
-  if (module === '') add('module', 'module_empty', 'The module is empty.');
+  if (module === '' && !moduleMayBeEmpty) add('module', 'module_empty', 'The module is empty.');
   if (message === undefined) add('message', 'message_missing', 'There is no message.');
   for (const [field, text] of Object.entries({
     severity,

@@ -2,11 +2,13 @@
 // Invariant: `read` decides alone whether a record is loaded; `explain` finds at least one violation for what `read` refused.
 // Apart because the cutter treats byte formats and text formats alike.
 import { accessVariants } from '../formats/access.ts';
+import { loggingVariants } from '../formats/logging.ts';
 import type { VariantReader } from '../formats/text-row.ts';
 import type { Violation } from '../types.ts';
 import { diagnose } from './diagnose.ts';
 import { type Cursor, type Format, type GrammarFormat, newCursor, SLOT } from './format.ts';
 import { grammarOf } from './grammar.ts';
+import { type Head, headIn } from './head.ts';
 import { attributeWriter, JSONB_EXPANSION_MAX } from './jsonb.ts';
 import { compileText, textNeed } from './text.ts';
 import {
@@ -17,12 +19,6 @@ import {
   type TupleWriter,
   tupleWriter,
 } from './tuple.ts';
-
-/** How the first line of a record is told from a line that continues one; absent where every line is a record. */
-export interface Head {
-  readonly length: number;
-  isHead(bytes: Buffer, at: number): boolean;
-}
 
 export interface Compiled {
   readonly head: Head | undefined;
@@ -43,22 +39,6 @@ export interface Compiled {
 /** Makes a declared format ready. Throws RangeError if the declaration is wrong. */
 export const compile = (format: Format, constants: RowConstants): Compiled =>
   format.kind === 'grammar' ? compileGrammar(format, constants) : compileText(format, constants);
-
-/** `[0000-00-00 ` as a test: 0 stands for any digit, everything else for itself. */
-export function headOf(pattern: string): Head {
-  const bytes = Buffer.from(pattern);
-  return {
-    length: bytes.length,
-    isHead(line, at) {
-      for (let index = 0; index < bytes.length; index++) {
-        const wanted = bytes[index]!;
-        const found = line[at + index]!;
-        if (wanted === 48 ? found < 48 || found > 57 : found !== wanted) return false;
-      }
-      return true;
-    },
-  };
-}
 
 /** After the line was read: the severity from a number's first digit. */
 function levelReader(
@@ -166,7 +146,7 @@ function withVariants(
   };
 }
 
-const variantsOf = { access: accessVariants } as const;
+const variantsOf = { access: accessVariants, logging: loggingVariants } as const;
 
 function compileGrammar(format: GrammarFormat, constants: RowConstants): Compiled {
   const grammar = grammarOf(format);
@@ -183,12 +163,12 @@ function compileGrammar(format: GrammarFormat, constants: RowConstants): Compile
     [...grammar.slots.keys()].reduce((sum, name) => sum + Buffer.byteLength(JSON.stringify(name)) + 6, 0) +
     Math.max(0, ...format.severities.map((name) => Buffer.byteLength(name)));
   const writer = tupleWriter(constants, {
-    severities: format.severities,
+    severities: format.severities.map((word) => format.stored?.[word] ?? word),
     ...(format.module === undefined ? {} : { module: format.module }),
     ...(attributes === undefined ? {} : { attributes }),
   });
   const compiled: Compiled = {
-    head: format.head === undefined ? undefined : headOf(format.head),
+    head: headIn(format),
     cursor,
     writer,
     read(at) {

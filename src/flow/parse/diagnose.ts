@@ -110,6 +110,11 @@ function literalFault(place: Place, literal: string, start: number): Fault {
   return at < 0 ? { violation } : { violation, next: at + literal.length };
 }
 
+/** The severities as they are stored: of many spellings, a person needs to know the words. */
+const wordsOf = ({ severities, stored }: GrammarFormat): string[] => [
+  ...new Set(severities.map((word) => stored?.[word] ?? word)),
+];
+
 function faultOf(
   place: Place,
   format: GrammarFormat,
@@ -120,7 +125,7 @@ function faultOf(
   const { piece, after } = steps[index]!;
   if (piece === undefined) return literalFault(place, after, start);
   if ('time' in piece) return timeFault(place, piece.time, start, steps[index + 1]?.after ?? ' ');
-  if ('severity' in piece) return severityFault(place, format.severities, start, after);
+  if ('severity' in piece) return severityFault(place, wordsOf(format), start, after);
   if ('text' in piece) return textFault(place, piece.text, start, after);
   if ('quoted' in piece) return quotedFault(place, piece.quoted, start);
   if ('number' in piece) return numberFault(place, piece.number, start, after);

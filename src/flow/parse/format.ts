@@ -29,17 +29,21 @@ interface Common {
   readonly zone?: string;
   /** The severities that a line may have, as written. */
   readonly severities: readonly string[];
+  /**
+   * How the first line of a record may begin, `0` standing for any digit and `a` for any letter. Declared, lines that begin otherwise may
+   * continue the record before them; without it every line is a record.
+   */
+  readonly heads?: readonly string[];
+  /** Which lines that begin no record continue one: any (default), or those of the trace of an error; others are then records of their own. */
+  readonly continued?: 'any' | 'trace';
 }
 
 /** Read byte by byte; the quick kind. */
 export interface GrammarFormat extends Common {
   readonly kind: 'grammar';
+  /** What a severity is stored as, where that is not as it is written. */
+  readonly stored?: Readonly<Record<string, string>>;
   readonly line: readonly Piece[];
-  /**
-   * How the first line of a record begins, `0` standing for any digit. Declared, lines that begin otherwise continue the record
-   * before them; without it every line is a record.
-   */
-  readonly head?: string;
   /** The module of every record, where lines do not carry one. */
   readonly module?: string;
   /** The field that is also the message. */
@@ -47,7 +51,7 @@ export interface GrammarFormat extends Common {
   /** Where lines carry no severity: the first digit of a number field decides, `'5': 'ERROR'`. */
   readonly severityOf?: { readonly field: string; readonly byFirstDigit: Readonly<Record<string, string>> };
   /** Other lines of the same kind of log, read as text where this line does not fit. */
-  readonly variants?: 'access';
+  readonly variants?: 'access' | 'logging';
   /** A field that holds `-` in the usual line: where it holds more, the variants are asked first. */
   readonly dash?: string;
   /** A field cut at its spaces into exactly these attributes; left whole, as `message`, if it has another number of words. */

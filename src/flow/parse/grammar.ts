@@ -169,7 +169,8 @@ function closedRestStep(slot: number, lastSlot: number, last: { readonly open: s
       const bracketEnd = lineEnd - close.length;
       const at =
         bracketEnd > lineFrom && endsWith(bytes, lineEnd, close) ? openBefore(bytes, lineFrom, bracketEnd, open) : -1;
-      if (at >= 0) {
+      // A trace may end a line in brackets, too: below the first line only the name of a class closes the record, or brackets alone.
+      if (at >= 0 && (lineFrom === pos || at === lineFrom || bytes.subarray(at, bracketEnd).includes(46))) {
         cursor.from[slot] = pos;
         cursor.to[slot] = at;
         cursor.from[lastSlot] = at + open.length;

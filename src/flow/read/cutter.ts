@@ -211,7 +211,8 @@ function bytesFault(window: Window, from: number, to: number): Violation | undef
 
 function violationsOf({ compiled }: Cutter, fault: Violation | undefined): Violation[] {
   const { cursor, head } = compiled;
-  if (head !== undefined && !(cursor.end - cursor.pos >= head.length && head.isHead(cursor.bytes, cursor.pos))) {
+  // Where only traces continue a record, a line that is neither head nor trace has faults of its own.
+  if (head?.continues === undefined && head?.isHead(cursor.bytes, cursor.pos, cursor.end) === false) {
     const message = 'The line continues a record that is not in this part of the source.';
     return [...(fault ? [fault] : []), { field: 'line', code: 'orphan', message }];
   }

@@ -2,7 +2,7 @@
 // Invariant: bytes enter once and leave once, hashed; which bytes make a record never depends on how they came in.
 // Apart because buffer borders are where parsers break: here is the only code that knows of them.
 import { isUtf8 } from 'node:buffer';
-import type { Head } from '../parse/compile.ts';
+import type { Head } from '../parse/head.ts';
 
 /** Bytes that are read from the source at once. */
 const BLOCK_BYTES = 1 << 20;
@@ -22,6 +22,8 @@ export interface Window {
   lines: number;
   /** Whether the lines after the record's first may belong to it; undefined until enough of it is there to tell. */
   joins: boolean | undefined;
+  /** Whether the record has lines of a trace. */
+  traced: boolean;
   /** The record's first newline, or -1. */
   firstNewline: number;
   /** Up to here bytes were checked to be UTF-8 without NUL. */
@@ -43,6 +45,7 @@ export const newWindow = (recordBytesMax: number): Window => {
     scan: 0,
     lines: 0,
     joins: undefined,
+    traced: false,
     firstNewline: -1,
     checked: 0,
     dirty: [],
@@ -67,6 +70,7 @@ export function nextRecord(window: Window, start: number): void {
   window.scan = start;
   window.lines = 0;
   window.joins = undefined;
+  window.traced = false;
   window.firstNewline = -1;
 }
 
@@ -134,7 +138,7 @@ export function recordEnd(window: Window, head: Head | undefined): number {
     if (head !== undefined && !last && filled - window.start < head.length + BOM.length) return -1;
     // A line that is no head where a record should begin stands for itself: what it continues is not in this range.
     const begin = window.start + bomAt(window);
-    window.joins = head !== undefined && filled - begin >= head.length && head.isHead(bytes, begin);
+    window.joins = head !== undefined && head.isHead(bytes, begin, filled);
   }
   const joins = head !== undefined && window.joins;
   for (;;) {
@@ -150,7 +154,11 @@ export function recordEnd(window: Window, head: Head | undefined): number {
         return -1;
       }
       if (window.firstNewline < 0) window.firstNewline = newline;
-      if (filled - next >= head.length && head.isHead(bytes, next)) return next;
+      if (head.isHead(bytes, next, filled)) return next;
+      if (head.continues !== undefined) {
+        if (!head.continues(bytes, next, filled, window.traced)) return next;
+        window.traced = true;
+      }
       window.scan = next;
       window.lines++;
       continue;

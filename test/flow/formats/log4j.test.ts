@@ -71,8 +71,6 @@ test.each([
     head('m', '', 'LOUD', '2016-02-30 18:01:53,612'),
     ['timestamp_impossible', 'severity_unknown', 'module_missing'],
   ],
-  ['no module', '[2016-12-19 18:01:53,612] INFO started', ['module_missing']],
-  ['a call instead of a module', '[2016-12-19 18:01:53,612] INFO f (a b)', ['module_missing']],
   ['a cut head', '[2016-12-19 18:01', ['timestamp_invalid', 'severity_missing', 'module_missing']],
 ])('%s: every violation is named', (_, text, codes) => expect(outcome(log4j, text)).toEqual(codes));
 

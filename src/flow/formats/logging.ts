@@ -1,0 +1,199 @@
+// What lives here: the layouts that log4j, logback, Spring Boot, JBoss, Elasticsearch, Spark, Tomcat and java.util.logging are used with.
+// Invariant: time and severity have to be there; a logger is taken only where the layout shows that the word is one, else the module is empty.
+// Apart because these lines are read as text: Kafka's layout is read byte by byte (log4j.ts), and only what is not such a line comes here.
+import { jsonbText } from '../parse/jsonb.ts';
+import type { GrammarFormat } from '../parse/format.ts';
+import { zoneSeconds } from '../parse/time.ts';
+import type { TextRow } from '../parse/tuple.ts';
+import type { Violation } from '../types.ts';
+import { severityOfWord } from './severities.ts';
+import { instantReader, rowOrViolations, type VariantReader } from './text-row.ts';
+
+/** As the frameworks of Java write them. */
+export const javaSeverities = 'TRACE DEBUG INFO WARN ERROR FATAL WARNING SEVERE CONFIG FINE FINER FINEST'.split(' ');
+
+const zone = String.raw`(?: ?(?:Z|[+-]\d\d:?\d\d)| (?:UTC|GMT|CES?T|[ECMP][SD]T|EES?T|MSK|JST)(?= |\]))?`;
+const fraction = String.raw`(?:[.,:]\d{1,9})?`;
+/** ISO8601 and its like, ABSOLUTE, DATE, Tomcat's, Spark's, and that of java.util.logging. */
+const stamp = [
+  String.raw`\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d${fraction}${zone}`,
+  String.raw`\d\d:\d\d:\d\d${fraction}`,
+  String.raw`\d{1,2}[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d${fraction}${zone}`,
+  String.raw`\d\d/\d\d/\d\d \d\d:\d\d:\d\d${fraction}`,
+  String.raw`[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d [AP]M`,
+].join('|');
+const level = javaSeverities.join('|');
+const timeFirst = new RegExp(
+  String.raw`^(?:\[(?<bracketed>${stamp})\]|(?<stamp>${stamp}))(?<rest>(?=[\s[|:,]).*)$`,
+  's',
+);
+const levelFirst = new RegExp(
+  String.raw`^\[?(?<level>${level})\]?\s+(?:\[(?<thread>[^\]]*)\] +)?(?:\[(?<bracketed>${stamp})\]|(?<stamp>${stamp}))(?<rest>\s.*)$`,
+  's',
+);
+/** The time on one line with class and method, the severity and the message on the next. */
+const twoLines = new RegExp(String.raw`^\n(?<level>${level}): ?(?<message>.*)$`, 's');
+
+const levelHere = new RegExp(String.raw`^\[?(?<level>${level})\s*\]?(?=[\s:|\][(-]|$)`);
+const springBoot = /^(?<pid>\d+) --- (?<groups>(?:\[[^\]]*\] ?)+)(?<module>\S+)\s*: (?<message>.*)$/s;
+const group = /^(?:\[(?<square>[^\]]*)\]|\((?<round>[^()]*(?:\([^()]*\)[^()]*)*)\)|\{(?<curly>[^{}]*)\})/;
+const gap = /^(?:\s+|-{1,3}(?= )|\|(?= ))+/;
+/** A word that can name a logger, and what may stand between it and the message. */
+const logger =
+  /^(?<module>[A-Za-z_$][\w$./@-]*(?:\[\])?)(?<where>(?: ?\([\w$.]+:[\w$<>():]+\)|:\d+)?)(?<groups>(?: +(?:\[[^\]]*\]|\([^()]*\)|\{[^}]*\}))*)\s*(?<mark>(?: - |: | : | \| |:$| -$))(?<message>.*)$/s;
+/** The name of a class needs no mark behind it: `o.a.c.startup.Catalina.start Server startup`. */
+const className =
+  /^(?<module>(?:[A-Za-z_][\w$]*\.)+[A-Z][\w$]*(?:\.[\w$<>]+)?)(?<groups>(?: +(?:\[[^\]]*\]|\([^()]*\)))*) +(?<message>.*)$/s;
+
+interface Parsed {
+  time: string;
+  severity?: string;
+  module: string;
+  message: string;
+  attributes: Record<string, string>;
+}
+
+const inner = (text: string): string[] =>
+  [...text.matchAll(/[[({]([^\])}]*)[\])}]/g)].map(([, found]) => found!.trim());
+
+/** Groups in brackets before the logger: the last of two is the context, as in `[main] [user=7]`. */
+function nameGroups(parsed: Parsed, groups: readonly string[]): void {
+  const [thread, ...more] = groups.filter((text) => text !== '');
+  if (thread !== undefined) parsed.attributes['thread'] = thread;
+  if (more.length > 0) parsed.attributes['context'] = more.join(' ');
+}
+
+function springBootRest(parsed: Parsed, rest: string): boolean {
+  const found = springBoot.exec(rest)?.groups;
+  if (found === undefined) return false;
+  const groups = inner(found['groups']!);
+  // One is the thread; two are application and thread; a third is that of tracing.
+  const names = groups.length === 1 ? ['thread'] : ['application', 'thread', 'correlation'];
+  for (const [index, name] of names.entries()) if (groups[index]) parsed.attributes[name] = groups[index];
+  parsed.attributes['pid'] = found['pid']!;
+  parsed.module = found['module']!;
+  parsed.message = found['message']!;
+  return true;
+}
+
+/** Takes the logger and the message of what is left; `sure`: the layout has a place for a logger here. */
+function takeLogger(parsed: Parsed, rest: string, sure: boolean): void {
+  const found = logger.exec(rest)?.groups ?? className.exec(rest)?.groups;
+  const named = found !== undefined && (sure || found['module']!.includes('.') || found['mark'] === ' - ');
+  if (!named) {
+    parsed.message = rest.replace(/^(?:- |: )/, '');
+    return;
+  }
+  parsed.module = found['module']!;
+  parsed.message = found['message']!;
+  if (found['where']) parsed.attributes['where'] = found['where'].replace(/^[\s:(]+|\)$/g, '');
+  const behind = inner(found['groups'] ?? '');
+  if (behind.length === 0) return;
+  parsed.attributes[parsed.attributes['thread'] === undefined ? 'thread' : 'context'] = behind.join(' ');
+}
+
+/** Everything behind the time, piece by piece: severity, groups, logger, message. False if there is no severity. */
+function readRest(parsed: Parsed, text: string): boolean {
+  const groups: { text: string; round: boolean }[] = [];
+  let rest = text;
+  for (;;) {
+    rest = rest.replace(gap, '').replace(/^[:,|](?=\s|[A-Z[])/, '');
+    const severity = parsed.severity === undefined ? levelHere.exec(rest) : null;
+    if (severity !== null) {
+      parsed.severity = severity.groups!['level']!;
+      rest = rest.slice(severity[0].length);
+      if (springBootRest(parsed, rest.trimStart())) return true;
+      continue;
+    }
+    const found = group.exec(rest);
+    // Kafka's own layout ends in its module: a bracket in front of its message is part of that.
+    if (found === null) break;
+    const { square, round, curly } = found.groups!;
+    groups.push({ text: (square ?? round ?? curly)!.trim(), round: round !== undefined });
+    rest = rest.slice(found[0].length);
+  }
+  if (parsed.severity === undefined) {
+    // Python and others put the logger before the severity: `app - INFO - message`.
+    const early = new RegExp(String.raw`^(\S+)(?: -|:)? +\[?(${level})\]?(?: -|:)? +(.*)$`, 's').exec(rest);
+    if (early === null) return false;
+    [, parsed.module, parsed.severity, parsed.message] = early as unknown as [string, string, string, string];
+    nameGroups(
+      parsed,
+      groups.map(({ text }) => text),
+    );
+    return true;
+  }
+  return settle(parsed, groups, rest);
+}
+
+/** Which of the groups is the logger, if one is: JBoss writes `[logger] (thread) message`, Elasticsearch `[logger] [node] message`. */
+function settle(parsed: Parsed, groups: { text: string; round: boolean }[], rest: string): boolean {
+  const dotted = groups.findIndex(({ text, round }) => !round && /^[a-z][\w$]*(?:\.[\w$]+)+$/.test(text));
+  const threadBehind = groups.some(({ round }) => round);
+  if (dotted >= 0 && (threadBehind || (!logger.test(rest) && !className.test(rest)))) {
+    parsed.module = groups[dotted]!.text;
+    parsed.message = rest.replace(/^(?:- |: )/, '');
+    nameGroups(
+      parsed,
+      groups.filter((_, index) => index !== dotted).map(({ text }) => text),
+    );
+    return true;
+  }
+  nameGroups(
+    parsed,
+    groups.map(({ text }) => text),
+  );
+  takeLogger(parsed, rest, groups.length > 0);
+  return true;
+}
+
+function parse(text: string, more: string): Parsed | undefined {
+  const first = levelFirst.exec(text)?.groups;
+  const found = first ?? timeFirst.exec(text)?.groups;
+  if (found === undefined) return undefined;
+  const parsed: Parsed = { time: (found['bracketed'] ?? found['stamp'])!, module: '', message: '', attributes: {} };
+  if (first !== undefined) {
+    parsed.severity = first['level']!;
+    if (first['thread'] !== undefined) parsed.attributes['thread'] = first['thread'];
+  }
+  const next = twoLines.exec(more)?.groups;
+  if (next !== undefined && parsed.severity === undefined) {
+    parsed.severity = next['level']!;
+    const [name = '', method] = found['rest']!.trim().split(' ');
+    parsed.module = name;
+    if (method !== undefined) parsed.attributes['where'] = method;
+    parsed.message = next['message']!;
+    return parsed;
+  }
+  if (!readRest(parsed, found['rest']!)) return undefined;
+  // Kafka's layout without a module keeps its message as it is, whatever looks like a logger in it.
+  parsed.message += more;
+  return parsed;
+}
+
+/** `17/06/09` in Spark's own template is year, month, day; an epoch of log4j's DATE may have a colon before its fraction. */
+const timeText = (text: string): string =>
+  text
+    .replace(/^(\d\d)\/(\d\d)\/(\d\d) /, '20$1-$2-$3 ')
+    .replace(/:(\d{3})$/, (all, millis: string, at: number) =>
+      at > 12 && /\d\d:\d\d:\d\d:\d{3}$/.test(text) ? `.${millis}` : all,
+    );
+
+/** Makes the reader of what the grammar of Kafka's layout does not read. It gives undefined for what is no line of a logger. */
+export function loggingVariants(format: GrammarFormat, dataDay: number): VariantReader {
+  const zoneName = format.zone ?? 'Z';
+  const instant = instantReader({ east: zoneSeconds(zoneName), dataDay }, zoneName);
+  return (text, more): TextRow | readonly Violation[] | undefined => {
+    const parsed = parse(text, more);
+    if (parsed === undefined) return undefined;
+    const { severity, module, message, attributes } = parsed;
+    const parts = {
+      time: instant(timeText(parsed.time)),
+      severity: severityOfWord(severity!) ?? severity!,
+      module,
+      message,
+      attributes: Object.keys(attributes).length === 0 ? undefined : jsonbText(attributes),
+    };
+    return rowOrViolations(parts, undefined, [], true);
+  };
+}

@@ -1,0 +1,77 @@
+// What lives here: lines in the layouts that log4j, logback, Spring Boot and others are used with, and what becomes of each.
+// Invariant: layouts are those of the frameworks' documentation and of products that use them; a trace stays with its line.
+// Apart from Kafka's layout, which log4j.test.ts has.
+import { describe, expect, test } from 'vitest';
+import { log4j } from '../../../src/flow/formats/log4j.ts';
+import { dayOfDataDate } from '../../../src/flow/parse/time.ts';
+import { readAll, type Row } from './read.ts';
+
+const constants = { sourceId: '1', dataDay: dayOfDataDate('2026-11-21')!, generation: 1 };
+const trace =
+  'java.lang.IllegalStateException: no\n\tat demo.Thing.run(Thing.java:1)\n\n\tSuppressed: x\nCaused by: java.io.IOException: disk (full)\n\t... 3 more';
+const at = ({ micros }: Row): string => new Date(Number(micros / 1000n)).toISOString();
+
+describe.each<[string, string, Partial<Row>]>([
+  ['%d %-5p [%t] %c: %m', '2026-11-21 08:00:00,123 ERROR [main] a.b.C: m', { severity: 'ERROR', module: 'a.b.C', attributes: { thread: 'main' } }],
+  ['%d [%t] %-5p %c{1} - %m', '2026-11-21 08:00:00,123 [main] INFO  C - m', { module: 'C', attributes: { thread: 'main' } }],
+  ['%d %-5p %c{1}:%L - %m', '2026-11-21 08:00:00,123 WARN  C:42 - m', { severity: 'WARN', module: 'C', attributes: { where: '42' } }],
+  ['%d{DATE} %-5p [%t] %c - %m', '21 Nov 2026 08:00:00,123 INFO  [main] a.b.C - m', { module: 'a.b.C' }],
+  ['%d{ABSOLUTE} %-5p [%c{1}] (%t) %m', '08:00:00,123 INFO  [a.b.C] (main) m', { module: 'a.b.C', attributes: { thread: 'main' } }],
+  ['logback and log4j2 by default', '08:00:00.123 [main] DEBUG a.b.C - m', { severity: 'DEBUG', module: 'a.b.C', attributes: { thread: 'main' } }],
+  ['logback with context', '2026-11-21 08:00:00.123 [main] INFO  a.b.C [user=7] - m', { module: 'a.b.C', attributes: { thread: 'main', context: 'user=7' } }],
+  ['Spring Boot 3', '2026-11-21T09:00:00.123+01:00  INFO 123 --- [app] [           main] a.b.C    : m', { module: 'a.b.C', attributes: { application: 'app', pid: '123', thread: 'main' } }],
+  ['Spring Boot 3 with tracing', '2026-11-21T08:00:00.123Z  INFO 123 --- [app] [nio-8080-exec-1] [65a1-7f] a.b.C : m', { module: 'a.b.C', attributes: { application: 'app', pid: '123', thread: 'nio-8080-exec-1', correlation: '65a1-7f' } }],
+  ['Spring Boot 2', '2026-11-21 08:00:00.123  INFO 123 --- [           main] a.b.C                                  : m', { module: 'a.b.C', attributes: { pid: '123', thread: 'main' } }],
+  ['Quarkus', '2026-11-21 08:00:00,123 INFO  [a.b.C] (executor-1) m', { module: 'a.b.C', attributes: { thread: 'executor-1' } }],
+  ['Elasticsearch', '[2026-11-21T08:00:00,123][INFO ][o.e.n.Node               ] [node-1] m', { module: 'o.e.n.Node', attributes: { thread: 'node-1' } }],
+  ['Hadoop', '2026-11-21 08:00:00,123 INFO org.apache.hadoop.hdfs.NameNode: m', { module: 'org.apache.hadoop.hdfs.NameNode' }],
+  ['Hadoop’s tests', '2026-11-21 08:00:00,123 INFO  [main] namenode.NameNode (SignalLogger.java:register(147)) - m', { module: 'namenode.NameNode' }],
+  ['ZooKeeper', '2026-11-21 08:00:00,123 [myid:1] - INFO  [main:QuorumPeerConfig@134] - m', { module: '' }],
+  ['Cassandra', 'INFO  [main] 2026-11-21 08:00:00,123 YamlConfigurationLoader.java:89 - m', { module: 'YamlConfigurationLoader.java', attributes: { thread: 'main', where: '89' } }],
+  ['Dropwizard', 'INFO  [2026-11-21 08:00:00,123] a.b.C: m', { module: 'a.b.C', attributes: null }],
+  ['severity first', 'DEBUG 2026-11-21 08:00:00,123 [main] a.b.C - m', { severity: 'DEBUG', module: 'a.b.C' }],
+  ['Tomcat', '21-Nov-2026 08:00:00.123 SEVERE [main] org.apache.catalina.startup.Catalina.start m', { severity: 'ERROR', module: 'org.apache.catalina.startup.Catalina.start', attributes: { thread: 'main' } }],
+  ['a logger and a thread without marks', '2026-11-21 08:00:00,123 ERROR s.s.S.c.s.Handler [qtp-1] m', { severity: 'ERROR', module: 's.s.S.c.s.Handler', attributes: { thread: 'qtp-1' } }],
+  ['logging of Python', '2026-11-21 08:00:00,123 - app.module - INFO - m', { module: 'app.module' }],
+  ['Kafka’s layout without a module', '[2026-11-21 08:00:00,123] WARN m', { severity: 'WARN', module: '', attributes: null }],
+  ['Kafka’s layout', '[2026-11-21 08:00:00,123] INFO m (a.b.C)', { module: 'a.b.C', attributes: null }],
+])('%s', (_, line, expected) => {
+  test('is read', () => {
+    const { rows, rejects } = readAll(log4j, line, { constants });
+    expect(rejects).toEqual([]);
+    expect(rows).toMatchObject([{ severity: 'INFO', message: 'm', ...expected }]);
+    expect(at(rows[0]!)).toBe('2026-11-21T08:00:00.123Z');
+  });
+  test('keeps its traces', () => {
+    const { rows, rejects } = readAll(log4j, `${line}\n${trace}\n`.repeat(3), { constants });
+    expect(rejects).toEqual([]);
+    expect(rows.map(({ message }) => message)).toEqual([`m\n${trace}`, `m\n${trace}`, `m\n${trace}`]);
+    expect(rows).toMatchObject([expected, expected, expected]);
+  });
+}); // prettier-ignore
+
+test('Spark’s template, whose years have two digits', () =>
+  expect(at(readAll(log4j, '26/11/21 08:00:00 INFO executor.Backend: m', { constants }).rows[0]!)).toBe(
+    '2026-11-21T08:00:00.000Z',
+  ));
+test('java.util.logging, with two lines a record', () => {
+  const { rows } = readAll(
+    log4j,
+    `Nov 21, 2026 8:00:00 AM demo.Thing run\nSEVERE: m\n${trace}\nNov 21, 2026 8:00:01 PM demo.Thing run\nINFO: n\n`,
+    { constants },
+  );
+  expect(rows).toMatchObject([
+    { severity: 'ERROR', module: 'demo.Thing', message: `m\n${trace}`, attributes: { where: 'run' } },
+    { severity: 'INFO', message: 'n' },
+  ]);
+});
+test('a word before a colon is no logger where the layout has none', () =>
+  expect(readAll(log4j, '[2026-11-21 08:00:00,123] WARN Shutdown: done', { constants }).rows).toMatchObject([
+    { module: '', message: 'Shutdown: done' },
+  ]));
+test.each([
+  ['2026-11-21 08:00:00,123 LOUD [main] a.b.C - m'],
+  ['2026-11-21 25:00:00,123 INFO [main] a.b.C - m'],
+  ['2026-11-21 08:00:00,123 no severity'],
+  ['[2026-11-21 08:00:00,123] NOTICED m (a.B)'],
+])('%s is a letter', (line) => expect(readAll(log4j, line, { constants }).rejects).toHaveLength(1));
