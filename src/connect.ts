@@ -131,6 +131,7 @@ export interface Connected {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
+const HISTORY_PAGE_BYTES_MAX = 128 * 1024 * 1024;
 
 /** Client side: Temporal and the control store. */
 export async function connectClient(
@@ -143,6 +144,11 @@ export async function connectClient(
   const connection = await Connection.connect({
     ...places.temporal.connectionOptions,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    // A page of a long history may be larger than the 4 MB that the client takes by itself.
+    channelArgs: {
+      'grpc.max_receive_message_length': HISTORY_PAGE_BYTES_MAX,
+      ...places.temporal.connectionOptions.channelArgs,
+    },
   }).catch((error: unknown) => {
     throw new CodedError(
       'net_refused',

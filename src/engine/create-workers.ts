@@ -36,6 +36,12 @@ const SHUTDOWN_GRACE = '30 seconds';
 /** A killed worker's runs wait so long for it before another takes them; the default of 10 s would be most of a recovery. Too short costs a replay. */
 const STICKY_PATIENCE = '2 seconds';
 
+/**
+ * So long one activation of a workflow may take before the SDK cuts it, which on this Node ends the whole process ("async hook stack has become corrupted").
+ * Our own take milliseconds, whatever the number of stages; a machine that was suspended or is overloaded must not look like a loop without end.
+ */
+const ACTIVATION_MAX = '2 minutes';
+
 export interface WorkerOptions {
   readonly connection: NativeConnection;
   readonly namespace: string;
@@ -64,6 +70,9 @@ export interface Workers {
   shutdown(): void;
 }
 
+/** The SDK takes the limit of an activation, though its type does not say so. */
+type Options = Partial<SdkOptions> & { readonly isolateExecutionTimeout?: Duration };
+
 /** Throws `config_invalid` where upstreams are declared wrongly, or not declared and named by a stage. */
 export async function createWorkers(options: WorkerOptions): Promise<Workers> {
   refuseUnknownUpstreams(options);
@@ -75,12 +84,13 @@ export async function createWorkers(options: WorkerOptions): Promise<Workers> {
     ...(options.segmentMs === undefined ? {} : { segmentMs: options.segmentMs }),
     ...(options.upstreams ? { upstreams: options.upstreams.open } : {}),
   });
-  const wanted: Partial<SdkOptions>[] = [
+  const wanted: Options[] = [
     {
       taskQueue: work,
       workflowBundle,
       activities: stages,
       maxCachedWorkflows: 100,
+      isolateExecutionTimeout: ACTIVATION_MAX,
       stickyQueueScheduleToStartTimeout: STICKY_PATIENCE,
       maxConcurrentWorkflowTaskExecutions: 20,
       workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
@@ -103,7 +113,7 @@ export async function createWorkers(options: WorkerOptions): Promise<Workers> {
   return together(options, await createAll(options, wanted));
 }
 
-async function createAll(options: WorkerOptions, wanted: readonly Partial<SdkOptions>[]): Promise<Worker[]> {
+async function createAll(options: WorkerOptions, wanted: readonly Options[]): Promise<Worker[]> {
   const shared = {
     connection: options.connection,
     namespace: options.namespace,

@@ -320,7 +320,7 @@ export const codes = {
     'code',
     'unknown',
     'code',
-    'A stage returned more than Temporal carries; return a reference.',
+    'A stage was given or returned more than travels with a run; hand on a reference.',
   ),
   code_bug: row('permanent', 'code', 'unknown', 'code', 'The code of the stage failed with an error of its own.'),
   config_invalid: row('permanent', 'config', 'no', 'configuration', 'The configuration is not valid.'),

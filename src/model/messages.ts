@@ -196,12 +196,16 @@ export interface RunSummary extends Totals {
   readonly state: 'done' | 'degraded' | 'aborted' | 'failed' | 'already-done';
   readonly generation: number;
   readonly stages: readonly StageSummary[];
+  /** Finished stages that are not listed, because there are many. */
+  readonly stagesMore?: number;
   readonly decisions: number;
   readonly balanced: boolean;
   /** Where a loss was accepted: records and rows that are lost, as far as they can be counted, and bytes that nobody read. */
   readonly lost?: { readonly records: number; readonly bytes: number };
   /** What the pipeline's own body returned. */
   readonly result?: unknown;
+  /** Why there is no result although the body returned one. */
+  readonly resultLeftOut?: string;
 }
 
 /** The one argument of a pipeline workflow. */
@@ -225,6 +229,8 @@ export interface Carry {
   readonly parks: Readonly<Record<string, Park>>;
   readonly parkNo: number;
   readonly summaries: Readonly<Record<string, StageSummary>>;
+  /** Finished stages beyond those in `summaries`. */
+  readonly finishedMore?: number;
   readonly decided: Readonly<Record<string, Decided>>;
   readonly decisions: number;
   readonly refused: readonly string[];

@@ -1,5 +1,6 @@
 // What is promised here: a run parked for days keeps a short history, and goes on with whatever code is deployed when it wakes.
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serve } from '../../src/engine/worker.ts';
 import { type Engine, openEngine, outcomes } from '../support/engine.ts';
@@ -38,8 +39,7 @@ describe('a parked run', () => {
     engine.script('second', outcomes('http_401', 'loaded'));
     const handle = await engine.start('line', { dataDate: '2026-04-01', carryAfterMs: 200 });
     const { token } = await engine.parked('second');
-    const before = await runIdOf(handle.workflowId);
-    await carried(handle.workflowId, before);
+    await carried(handle.workflowId, (handle as WorkflowHandleWithFirstExecutionRunId).firstExecutionRunId);
     await old.stop();
     version = 2;
     const next = await engine.startWorker('./test/engine/pipelines-v2.ts');
@@ -67,7 +67,7 @@ describe('a parked run', () => {
     const handle = await engine.start('fan', { dataDate: '2026-04-02', carryAfterMs: 200 });
     await engine.parked('each[a]', 'fan/2026-04-02');
     await engine.parked('each[b]', 'fan/2026-04-02');
-    await carried(handle.workflowId, await runIdOf(handle.workflowId)).catch(() => undefined);
+    await carried(handle.workflowId, (handle as WorkflowHandleWithFirstExecutionRunId).firstExecutionRunId);
     const latest = engine.client.workflow.getHandle(handle.workflowId);
     expect((await latest.fetchHistory()).events!.length).toBeLessThan(30);
     const details = await latest

@@ -110,8 +110,9 @@ describe('a decision', () => {
         ['decide', 'skip', 'resume', 'trouble'][n % 4]!,
         n % 4 === 1 ? { stage: 'first' } : n % 4 === 2 ? { token: `no-${n}` } : garbage[n % garbage.length],
       );
-    await sleep(300);
-    expect(await engine.rows('select 1 from mendflow.decision where taken is false')).not.toHaveLength(0);
+    await expect
+      .poll(() => engine.rows('select 1 from mendflow.decision where taken is false'), { timeout: 20_000 })
+      .not.toHaveLength(0);
     await handle.signal('skip', { reason: 'not needed', actor: 'ann' });
     const summary = await engine.result(handle);
     expect(summary).toMatchObject({ state: 'done', decisions: 1 });

@@ -81,7 +81,8 @@ export async function openEngine(
   const database = await migratedDatabase();
   const pool = openPool({ url: database.url, applicationName: 'test' }, 10);
   const address = inject('temporalAddress');
-  const connection = await Connection.connect({ address });
+  // Some tests read histories of many megabytes.
+  const connection = await Connection.connect({ address, channelArgs: { 'grpc.max_receive_message_length': -1 } });
   await reconcileSearchAttributes(connection, 'default');
   const client = new Client({ connection, ...(dataConverter ? { dataConverter } : {}) });
   const prefix = `t${randomBytes(4).toString('hex')}`;

@@ -17,6 +17,7 @@ import {
   type Tally,
   standBack,
 } from '../../model/retry-clock.ts';
+import { answerTooLarge, bytesOf, OUTPUT_BYTES_MAX } from '../../model/size.ts';
 import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { temporalClock } from './clock.ts';
 import { withStage, type StageContext } from './context.ts';
@@ -99,6 +100,9 @@ export function guarded(code: StageCode, around: Around = {}) {
         if (cancelled.aborted && !Context.current().cancellationDetails?.workerShutdown) endedByCancellation(beat);
         return output;
       }
+      // Found by Temporal's client it would be called again and again, with the whole effect each time.
+      const bytes = bytesOf(output);
+      if (bytes > OUTPUT_BYTES_MAX) throw answerTooLarge(call.stage, bytes);
       await stageLog?.done(call, attempt, worker);
       return output;
     } catch (error) {

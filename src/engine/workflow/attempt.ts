@@ -17,7 +17,8 @@ import { type Code, type Failure, failure, isCode, nonRetryableErrorTypes } from
 import type { StageCall, StageFailure } from '../../model/messages.ts';
 import { type Grant, mayHaveHappened, type Tally } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
-import { historyIsLong, pastDeadline, type RunState } from './run-state.ts';
+import { historyIsLong } from './admission.ts';
+import { pastDeadline, type RunState } from './run-state.ts';
 import { refreshDetails, summarise } from './details.ts';
 
 export interface StageTarget {
@@ -40,7 +41,7 @@ export interface Scheduling {
   readonly decided?: true;
 }
 
-type Ending =
+export type Ending =
   | { readonly output: unknown; readonly attempts: number }
   | { readonly failed: StageFailure }
   | { readonly carry: true };
@@ -142,7 +143,12 @@ function isSegment(value: unknown): value is Segment<unknown> {
 
 /** Judged by code and details, never by retryState: that says how Temporal stopped, not why. */
 function read(error: unknown, elapsedMs: number, policy: Policy): StageFailure {
-  if (!(error instanceof ActivityFailure)) throw error;
+  if (!(error instanceof ActivityFailure)) {
+    // The converter refused the argument; thrown on, it would fail the workflow task for ever.
+    if (error instanceof Error && unwritable.includes(error.name))
+      return ended(failure('code_bug', UNWRITABLE), 1, 0, 'never retried');
+    throw error;
+  }
   const { cause } = error;
   if (cause instanceof CancelledFailure) throw error;
   if (cause instanceof ApplicationFailure) {
@@ -158,6 +164,10 @@ function read(error: unknown, elapsedMs: number, policy: Policy): StageFailure {
   }
   return ended(failure('unknown'), 1, elapsedMs, 'attempts spent');
 }
+
+const unwritable: readonly string[] = ['TypeError', 'ValueError', 'PayloadConverterError'];
+const UNWRITABLE =
+  'The argument of the stage cannot be written as JSON, as a BigInt or an object that holds itself cannot. The stage was not called. Hand on plain values, deploy that, then retry.';
 
 const timeoutCodes: Readonly<Record<string, Code>> = {
   HEARTBEAT: 'worker_lost',

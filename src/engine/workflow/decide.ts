@@ -113,7 +113,10 @@ function resolve(run: RunState, decision: Decision | string): Target | Refusal {
     const named = all.filter((key) => run.waiting.get(key)!.park.token === decision.token);
     const keys = named.length > 0 ? named : all;
     if (keys.length === 1) return allowed(keys[0]!, run.waiting.get(keys[0]!)!, decision);
-    if (keys.length > 1) return refuse(`Several stages are parked: ${keys.join(', ')}. Name one.`);
+    if (keys.length > 1) {
+      const more = keys.length > NAMED_MAX ? ` and ${keys.length - NAMED_MAX} more` : '';
+      return refuse(`Several stages are parked: ${keys.slice(0, NAMED_MAX).join(', ')}${more}. Name one.`);
+    }
     const troubled = [...run.trouble.keys()].filter((key) => run.working.has(key));
     if (decision.kind === 'extend-budget' && troubled.length === 1)
       return extendable(troubled[0]!, run.working.get(troubled[0]!)!, decision);
@@ -128,6 +131,8 @@ function resolve(run: RunState, decision: Decision | string): Target | Refusal {
   if (Object.hasOwn(run.journal, decision.stage)) return refuse(`Stage ${decision.stage} is finished already.`);
   return refuse(`No stage "${decision.stage}" is parked in this run.`);
 }
+
+const NAMED_MAX = 10;
 
 function staleToken(run: RunState, decision: Decision): string | undefined {
   if (decision.token === undefined) return undefined;

@@ -24,7 +24,7 @@ export function healthOf(run: RunState): Health {
 
 /** Shows the state as it is now; search attributes only where one changed, since each change is an event. */
 export function refreshDetails(run: RunState): void {
-  setCurrentDetails(pageOf(run));
+  writePageSoon(run);
   if (!run.ledger) return;
   const parks = Object.values(run.parks);
   const worst = parks.find((park) => park.until === 'decision') ?? parks[0];
@@ -41,6 +41,16 @@ export function refreshDetails(run: RunState): void {
   if ((shown.get(upstreamKey) ?? []).join(',') !== now['upstream'])
     pairs.push({ key: upstreamKey, value: now['upstream'] === '' ? null : now['upstream']!.split(',') });
   if (pairs.length > 0) upsertSearchAttributes(pairs);
+}
+
+/** A task in which many stages change would otherwise write the page once for each. */
+function writePageSoon(run: RunState): void {
+  if (run.pageIsDue) return;
+  run.pageIsDue = true;
+  void Promise.resolve().then(() => {
+    run.pageIsDue = false;
+    setCurrentDetails(pageOf(run));
+  });
 }
 
 export const showLetters = (run: RunState, open: number): void => {
@@ -63,6 +73,9 @@ const marks: Record<StageSummary['state'], string> = {
 };
 /** Of a fan-out the stages that are not finished come first; the rest is a count, because the page has 20 kB. */
 const LINES_MAX = 30;
+const PARKS_SHOWN_MAX = 10;
+/** Temporal keeps 20,000 bytes of them. */
+const PAGE_LENGTH_MAX = 18_000;
 const isOpen = ({ state }: StageSummary): boolean =>
   state !== 'done' && state !== 'skipped' && state !== 'loss-accepted';
 
@@ -78,14 +91,16 @@ function pageOf(run: RunState): string {
   );
   const first = shown.length <= LINES_MAX ? shown : [...shown.filter(isOpen), ...shown.filter((one) => !isOpen(one))];
   lines.push(...first.slice(0, LINES_MAX).map((summary) => lineOf(run, summary)));
-  if (shown.length > LINES_MAX) lines.push(`- and ${shown.length - LINES_MAX} more stages`);
-  for (const [stage, park] of Object.entries(run.parks).slice(0, 10)) {
+  const more = shown.length - Math.min(shown.length, LINES_MAX) + run.finishedMore;
+  if (more > 0) lines.push(`- and ${more} more stages`);
+  if (run.door.queue.length > 0) lines.push(`- ${counted(run.door.queue.length, 'stage')} waiting for a place`);
+  for (const [stage, park] of Object.entries(run.parks).slice(0, PARKS_SHOWN_MAX)) {
     lines.push('', `### ${stage} ${park.until === 'decision' ? 'asks' : 'waits'}`, '', park.failure.text, '');
     lines.push(waitOf(park), '');
     lines.push(...commandsFor(run, stage, park.token));
   }
   if (run.refused.length > 0) lines.push('', 'Refused decisions:', ...run.refused.map((line) => `- ${line}`));
-  return lines.join('\n');
+  return lines.join('\n').slice(0, PAGE_LENGTH_MAX);
 }
 
 /** What happens next by itself, or what a person has to do. */
@@ -129,7 +144,16 @@ export function commandsFor(run: RunState, stage: string, token: string): string
   ];
 }
 
+/** Finished stages that are listed by name; of more there is a count. */
+const FINISHED_LISTED_MAX = 200;
+
 export function summarise(run: RunState, summary: StageSummary): void {
-  run.summaries[summary.stage] = summary;
+  const { stage } = summary;
+  const few = Object.keys(run.summaries).length <= FINISHED_LISTED_MAX;
+  if (few || isOpen(summary) || stage.startsWith('mendflow:')) run.summaries[stage] = summary;
+  else {
+    delete run.summaries[stage];
+    run.finishedMore++;
+  }
   refreshDetails(run);
 }

@@ -20,6 +20,7 @@ import { refreshDetails, showLetters } from './details.ts';
 import { type Closed, type CloseInput, type Healing, OPEN, record, settle, writerOf } from './heal.ts';
 import { abortedRun, failedRun, PipelineFailed } from './outcome.ts';
 import { type CarriedPark, carryOf, mayCarry, openState, type RunState } from './run-state.ts';
+import { bytesOf, inMegabytes, RESULT_BYTES_MAX } from '../../model/size.ts';
 import { runStage, waitInPark } from './stage.ts';
 
 export interface Pipeline<A, F extends Fields, R> {
@@ -100,7 +101,17 @@ async function work(run: RunState, spec: AnyPipelineSpec): Promise<RunSummary> {
   return {
     ...summary(run, run.closed, closed, closed.balanced),
     ...lossOf(run, closed),
-    ...(result === undefined ? {} : { result }),
+    ...resultOf(result),
+  };
+}
+
+/** The run is done, whatever the body returned: what does not travel is left out and said, because Temporal would refuse the end of the run for ever. */
+function resultOf(result: unknown): Pick<RunSummary, 'result' | 'resultLeftOut'> {
+  if (result === undefined) return {};
+  const bytes = bytesOf(result);
+  if (bytes <= RESULT_BYTES_MAX) return { result };
+  return {
+    resultLeftOut: `The body returned ${inMegabytes(bytes)}; at most ${inMegabytes(RESULT_BYTES_MAX)} are kept of it, so it was left out. Return counts or a reference.`,
   };
 }
 
@@ -231,6 +242,7 @@ function summary(run: RunState, state: RunSummary['state'], totals: Totals, bala
     quarantined,
     skipped,
     stages,
+    ...(run.finishedMore > 0 ? { stagesMore: run.finishedMore } : {}),
     decisions: run.decisions,
     balanced,
   };

@@ -1,7 +1,7 @@
 // What lives here: everything a run knows about itself, in one object made by the engine.
 // Invariant: no module-level state; what must survive a continue-as-new is in `Carry`, all else can be lost without harm.
 // Apart because decisions, stages and details all read and change it, and none of them owns it.
-import { CancellationScope, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope } from '@temporalio/workflow';
 import type {
   Carry,
   Decided,
@@ -16,7 +16,9 @@ import type {
 import { runKey } from '../../model/ids.ts';
 import { ms } from '../../model/duration.ts';
 import type { AnySpec, Policy } from '../../model/spec.ts';
+import { type Door, openDoor } from './admission.ts';
 import type { Note } from './heal.ts';
+import { bytesOf } from '../../model/size.ts';
 
 /** A stage that waits in its park, and how to wake it. */
 export interface Waiting {
@@ -53,9 +55,17 @@ export interface RunState {
   readonly openedAt: number;
   readonly deadlineAt: number | undefined;
   readonly journal: Record<string, unknown>;
+  /** Of keys and outputs, as they travel. */
+  journalBytes: number;
   readonly parks: Record<string, Park>;
   parkNo: number;
+  /** All that are not finished, and of the others some; see `finishedMore`. */
   readonly summaries: Record<string, StageSummary>;
+  /** Finished stages beyond those in `summaries`. */
+  finishedMore: number;
+  /** The page is to be written anew, once, when this task is through. */
+  pageIsDue: boolean;
+  readonly door: Door;
   /** By token: what was decided, for whoever comes second. */
   readonly decided: Record<string, Decided>;
   decisions: number;
@@ -100,9 +110,13 @@ export function openState(spec: AnySpec, args: RunArgs, ledger: boolean): RunSta
     openedAt,
     deadlineAt: carry ? carry.deadlineAt : spec.deadline === undefined ? undefined : openedAt + ms(spec.deadline),
     journal: { ...carry?.journal },
+    journalBytes: carry === undefined ? 0 : bytesOf(carry.journal),
     parks: { ...carry?.parks },
     parkNo: carry?.parkNo ?? 0,
     summaries: { ...carry?.summaries },
+    finishedMore: carry?.finishedMore ?? 0,
+    pageIsDue: false,
+    door: openDoor(),
     decided: { ...carry?.decided },
     decisions: carry?.decisions ?? 0,
     refused: [...(carry?.refused ?? [])],
@@ -148,8 +162,22 @@ export function carryOf(run: RunState): Carry {
     ...(Object.keys(run.extensions).length > 0 ? { extensions: run.extensions } : {}),
     ...(run.lossAccepted ? { lossAccepted: true } : {}),
     ...(Object.keys(run.redone).length > 0 ? { redone: run.redone } : {}),
+    ...(run.finishedMore > 0 ? { finishedMore: run.finishedMore } : {}),
     ...(woken.length > 0 ? { woken: Object.fromEntries(woken) } : {}),
   };
+}
+
+/** Remembers what a finished stage returned. */
+export function keep(run: RunState, key: string, output: unknown): void {
+  run.journal[key] = output;
+  run.journalBytes += bytesOf(key) + bytesOf(output) + 2;
+}
+
+/** The stage is done anew when the body asks for it. */
+export function forget(run: RunState, key: string): void {
+  run.journalBytes -= bytesOf(key) + bytesOf(run.journal[key]) + 2;
+  delete run.journal[key];
+  if (run.summaries[key] === undefined && run.finishedMore > 0) run.finishedMore--;
 }
 
 export const pastDeadline = (run: RunState): boolean => run.deadlineAt !== undefined && Date.now() >= run.deadlineAt;
@@ -161,4 +189,3 @@ export const mayCarry = (run: RunState): boolean =>
   [...run.waking].every((key) => run.carried.get(key)?.ended) &&
   !run.aborted &&
   !run.closing;
-export const historyIsLong = (): boolean => workflowInfo().continueAsNewSuggested;

@@ -9,37 +9,40 @@ import type { Park, StageFailure, StageSummary, Wake } from '../../model/message
 import { type Grant, grantOf } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
 import { acceptsLoss, verdict } from '../../model/verdict.ts';
-import { attemptStage, type Scheduling, type StageTarget } from './attempt.ts';
+import { admitOthers, leaveForCarry, placeFor } from './admission.ts';
+import { attemptStage, type Ending, type Scheduling, type StageTarget } from './attempt.ts';
 import { counted, healthOf, refreshDetails, summarise } from './details.ts';
 import { parkOn, writerOf } from './heal.ts';
-import { historyIsLong, pastDeadline, type RunState } from './run-state.ts';
+import { forget, keep, pastDeadline, type RunState } from './run-state.ts';
 import { PipelineFailed } from './outcome.ts';
+import { ARGUMENT_BYTES_MAX, argumentTooLarge, bytesOf, JOURNAL_BYTES_MAX, outputTooLarge } from '../../model/size.ts';
 
 const CARRY_AFTER_MS = 10 * 60_000;
 /** Many short waits, such as those of a canary, make a history as long as one long flow does: then the next wait is carried at once. */
 const CARRY_AFTER_EVENTS = 500;
-/** Temporal refuses a workflow that has 2,000 activities under way, at every task anew; parked stages count, because each holds one. */
-const STAGES_AT_ONCE_MAX = 500;
 
 export async function runStage(run: RunState, target: StageTarget, input: unknown): Promise<unknown> {
   if (Object.hasOwn(run.journal, target.key)) return run.journal[target.key];
-  // Asked again after each wait: several may have been woken for one place.
-  while (run.active >= STAGES_AT_ONCE_MAX) {
-    await condition(() => run.active < STAGES_AT_ONCE_MAX);
-    if (run.ledger && historyIsLong()) await leaveForCarry(run);
-  }
+  const bytes = bytesOf(input);
+  const place = placeFor(run, bytes);
+  if (place) await place;
   run.active++;
   try {
-    return await live(run, target, input);
+    return await live(run, target, { input, bytes });
   } finally {
     run.active--;
     run.working.delete(target.key);
     run.trouble.delete(target.key);
     run.waking.delete(target.key);
+    admitOthers(run);
   }
 }
 
-async function live(run: RunState, target: StageTarget, input: unknown): Promise<unknown> {
+async function live(
+  run: RunState,
+  target: StageTarget,
+  { input, bytes }: { readonly input: unknown; readonly bytes: number },
+): Promise<unknown> {
   const { key, policy } = target;
   const startedAt = Date.now();
   let next: Scheduling = { grant: grantOf(policy) };
@@ -57,14 +60,33 @@ async function live(run: RunState, target: StageTarget, input: unknown): Promise
       if ('output' in step) return finish(run, key, step.output, 'skipped', park.attempts, startedAt);
       next = { ...step.scheduling, woken: park.token };
     }
-    const end = await attemptStage(run, target, input, next);
-    if ('output' in end) {
+    const end: Ending =
+      bytes > ARGUMENT_BYTES_MAX
+        ? { failed: refused(argumentTooLarge(key, bytes), 0) }
+        : await attemptStage(run, target, input, next);
+    const tooMuch = 'output' in end ? unkept(run, key, end.output) : undefined;
+    if (tooMuch && 'output' in end) next = await settleFailure(run, target, refused(tooMuch, end.attempts), next);
+    else if ('output' in end) {
       if (next.acceptLoss?.skip) return finish(run, key, policy.onSkip?.output, 'skipped', end.attempts, startedAt);
       return finish(run, key, end.output, next.acceptLoss ? 'loss-accepted' : 'done', end.attempts, startedAt);
-    }
-    if ('carry' in end) await leaveForCarry(run);
+    } else if ('carry' in end) await leaveForCarry(run);
     else next = await settleFailure(run, target, end.failed, next);
   }
+}
+
+/** What nobody tries again by itself, because the same would come of it. */
+const refused = (failed: Failure, attempts: number): StageFailure => ({
+  failure: failed,
+  attempts,
+  elapsedMs: 0,
+  why: 'never retried',
+});
+
+/** Why an output cannot be kept with the others, or nothing. A workflow that adopted stages keeps no journal. */
+function unkept(run: RunState, key: string, output: unknown): Failure | undefined {
+  const bytes = bytesOf(output) + bytesOf(key);
+  if (!run.ledger || run.journalBytes + bytes <= JOURNAL_BYTES_MAX) return undefined;
+  return outputTooLarge(key, bytes, { stages: Object.keys(run.journal).length, bytes: run.journalBytes });
 }
 
 /** Spent by the guard's word; what follows is an operator's extension, a park, or (with healing off) the end of the run. */
@@ -90,6 +112,7 @@ async function settleFailure(
   }
   run.working.delete(key);
   run.trouble.delete(key);
+  admitOthers(run);
   await redoWhatIsLost(run, ended);
   const end = verdict(ended, policy, { heal: run.spec.heal ?? 'on', pastDeadline: pastDeadline(run) });
   if (end.do === 'fail') {
@@ -130,7 +153,7 @@ async function redoWhatIsLost(run: RunState, { failure: { code, redo } }: StageF
   const times = (run.redone[redo] ?? 0) + 1;
   if (times > REDO_MAX) return;
   run.redone[redo] = times;
-  delete run.journal[redo];
+  forget(run, redo);
   await leaveForCarry(run);
 }
 
@@ -238,8 +261,9 @@ async function waitOnce(
     else await sleep(Math.max(1, park.wakeAt - Date.now()), { summary });
     return 'time';
   }
-  const isLong = workflowInfo().historyLength >= CARRY_AFTER_EVENTS;
-  const carryAfterMs = isLong ? 0 : (run.args.carryAfterMs ?? CARRY_AFTER_MS);
+  // Who waits for a person most often waits for other code, so that code is to find the wait and not what led to it.
+  const isSoon = park.until === 'decision' || workflowInfo().historyLength >= CARRY_AFTER_EVENTS;
+  const carryAfterMs = isSoon ? 0 : (run.args.carryAfterMs ?? CARRY_AFTER_MS);
   return parkOn(
     { ...writerOf(run), stage: key, park, health: healthOf(run), ...(quiet ? {} : { carryAfterMs }) },
     summary,
@@ -302,12 +326,6 @@ function afterPark(
   }
 }
 
-/** Between two segments of a long flow, or before the next of many stages, history may have grown: wait here, holding nothing, for the next execution. */
-async function leaveForCarry(run: RunState): Promise<void> {
-  run.wantsCarry = true;
-  await condition(() => false);
-}
-
 function finish(
   run: RunState,
   key: string,
@@ -320,7 +338,7 @@ function finish(
   run.trouble.delete(key);
   run.waking.delete(key);
   delete run.extensions[key];
-  run.journal[key] = output ?? null;
+  keep(run, key, output ?? null);
   // Histories of before show such a run as healthy until its end.
   if (state === 'loss-accepted' && patched('losses-degrade')) run.lossAccepted = true;
   summarise(run, { stage: key, state, attempts, seconds: (Date.now() - startedAt) / 1_000 });
