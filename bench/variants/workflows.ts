@@ -4,6 +4,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 import { logIngest } from '../../src/workflows/log-ingest.ts';
 import { pipeline, pipelines, stages } from 'mendflow/workflow';
+import type { FileRef } from '../../src/connectors/files.ts';
 import type { LogIngest } from '../../src/activities/log-ingest.ts';
 import type { RunArgs } from '../../src/model/messages.ts';
 
@@ -18,6 +19,7 @@ export const withoutRetry = pipeline({
   stages: stages<LogIngest>({
     list: { ...policies.list, budget: once },
     ingest: { ...policies.ingest, budget: once },
+    group: { ...policies.group, budget: once },
   }),
 });
 
@@ -31,7 +33,7 @@ export interface Bare {
 export async function withoutHealing({ input, dataDate, scope }: RunArgs): Promise<{ loaded: number }> {
   const { list, ingest } = proxyActivities<Bare>({ startToCloseTimeout: '10 minutes', retry: { maximumAttempts: 1 } });
   const { path, format } = input as { path: string; format: 'plain' };
-  const files = await list({ path });
+  const files = (await list({ path })) as FileRef[];
   const loaded = await Promise.all(
     files.map(async (file) => {
       for (;;) {

@@ -3,13 +3,14 @@
 // Apart from the workflow because this half touches the world.
 import { log } from '@temporalio/activity';
 import { stage } from 'mendflow/worker';
-import { type Bins, flow, type Segment, type Sink, table } from 'mendflow/flow';
+import { type Bins, flow, type FlowContext, type Segment, type Sink, table } from 'mendflow/flow';
 import type { OnRewrite } from '../connectors/file-identity.ts';
 import { openSource } from '../connectors/file-source.ts';
 import { type FileRef, listFiles } from '../connectors/files.ts';
 import { knownSources, plannedFile, planFile } from '../connectors/known-sources.ts';
 import { type FormatName, formats } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
+import { type FileList, type Grouped, type GroupOf, handOn, ingestEach } from './log-ingest-group.ts';
 
 /** Columns in the order in which the log reader writes them. */
 const logEntries = table('log_entries', {
@@ -25,24 +26,30 @@ const logEntries = table('log_entries', {
 
 const nothing: Bins = { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
 
+const ONE_LANE_BYTES_MAX = 1024 * 1024;
+
+export interface IngestOf {
+  readonly file: FileRef;
+  readonly format: FormatName;
+  readonly onRewrite?: OnRewrite;
+}
+
 export function logIngestActivities(sink: Sink) {
-  return {
-    /** The files of a folder, or the one file. */
-    async list({ path }: { path: string }): Promise<FileRef[]> {
-      return await listFiles(path, (name) => log.warn(`${name} is no regular file and was left out.`, { path }));
+  const activities = {
+    /** The files of a folder, or the one file; of very many a reference to their list. */
+    async list({ path }: { path: string }): Promise<FileRef[] | FileList> {
+      const warn = (name: string): void => log.warn(`${name} is no regular file and was left out.`, { path });
+      return await handOn(await listFiles(path, warn), sink);
+    },
+
+    /** Many files, one after the other; those that fail are handed back, for a stage of their own each. */
+    async group({ files, ...how }: Omit<IngestOf, 'file'> & { files: GroupOf }): Promise<Segment<Grouped>> {
+      return await ingestEach(files, sink, (file, ctx) => activities.ingest({ file, ...how }, ctx));
     },
 
     /** One file, from its first byte that no run has planned to the end of its last finished record. */
-    async ingest({
-      file,
-      format: name,
-      onRewrite,
-    }: {
-      file: FileRef;
-      format: FormatName;
-      onRewrite?: OnRewrite;
-    }): Promise<Segment<Bins>> {
-      const ctx = stage();
+    async ingest({ file, format: name, onRewrite }: IngestOf, within?: FlowContext): Promise<Segment<Bins>> {
+      const ctx = within ?? stage();
       if (ctx.acceptLoss) {
         const planned = await plannedFile(sink.pool, ctx, file);
         // Nothing was planned of it, so there is nothing to account for.
@@ -74,7 +81,9 @@ export function logIngestActivities(sink: Sink) {
           generation: ctx.generation,
         });
         try {
-          return await flow({ from: { sourceId, slice, reader }, into: logEntries, sink }).run(ctx);
+          // Connections are most of the work of a small file.
+          const lanes = slice.to - slice.from <= ONE_LANE_BYTES_MAX ? { lanes: 1 } : {};
+          return await flow({ from: { sourceId, slice, reader }, into: logEntries, sink, ...lanes }).run(ctx);
         } finally {
           await reader.close();
         }
@@ -83,5 +92,6 @@ export function logIngestActivities(sink: Sink) {
       }
     },
   };
+  return activities;
 }
 export type LogIngest = ReturnType<typeof logIngestActivities>;

@@ -113,6 +113,11 @@ export interface Spec<A, F extends Fields, R> {
   readonly deadline?: Duration;
   /** `'off'` fails loudly at the first spent budget: for scripts that are better repeated by hand. Default `'on'`. */
   readonly heal?: 'on' | 'off';
+  /**
+   * How many stages of one run may be under way at once on the slots that all pipelines share; those of an upstream have slots of their own.
+   * Default 6, which leaves some of a worker's 8 to other runs; at most 50. More calls than that wait in order, as many as there are.
+   */
+  readonly stagesAtOnce?: number;
   readonly stages: Plan<A>;
   run(stages: Stages<A>, run: Run<InputOf<F>>): Promise<R>;
 }
@@ -146,6 +151,9 @@ export function faultsOf(spec: AnySpec): string[] {
     faults.push(`Pipeline "${spec.name}" has offset ${spec.offset}; it is a whole number of periods, 0 or more.`);
   if (spec.deadline !== undefined && !isTime(spec.deadline))
     faults.push(`Pipeline "${spec.name}" has the deadline "${spec.deadline}"; write for example '12 hours'.`);
+  const { stagesAtOnce: atOnce = 1 } = spec;
+  if (!(Number.isInteger(atOnce) && atOnce >= 1 && atOnce <= 50))
+    faults.push(`Pipeline "${spec.name}" has stagesAtOnce ${atOnce}; it is a whole number from 1 to 50.`);
   for (const [stage, policy] of Object.entries(spec.stages)) {
     if (!/^[a-zA-Z][a-zA-Z0-9]*$/.test(stage))
       faults.push(`Stage name "${stage}" of "${spec.name}" has to be a plain identifier.`);

@@ -1,8 +1,11 @@
 // What lives here: in which order log files are ingested, and what happens when one fails.
-// Invariant: each file is a stage of its own: it parks, is retried and is decided by itself, and the others go on.
+// Invariant: each file that fails is a stage of its own: it parks, is retried and is decided by itself, and the others go on. Of very many files the others share stages.
 // Apart from the activities because this half runs in Temporal's sandbox and decides; that half touches the world.
 import { choice, local, pipeline, stages, text, warehouse } from 'mendflow/workflow';
 import type { LogIngest } from '../activities/log-ingest.ts';
+import type { FileRef } from '../connectors/files.ts';
+
+const nothing = { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
 
 export const logIngest = pipeline({
   name: 'log-ingest',
@@ -26,12 +29,30 @@ export const logIngest = pipeline({
     ingest: {
       ...warehouse,
       quarantineShareMax: 0.05,
-      onSkip: { output: { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 } },
+      onSkip: { output: nothing },
     },
+    group: { ...warehouse, quarantineShareMax: 0.05, onSkip: { output: { ...nothing, apart: [] } } },
   }),
-  async run({ list, ingest }, { input: { path, format, onRewrite } }) {
-    const files = await list({ path });
-    const all = await Promise.all(files.map((file) => ingest.as(file.name)({ file, format, onRewrite })));
-    return { files: all.length };
+  async run({ list, ingest, group }, { input: { path, format, onRewrite } }) {
+    const found = await list({ path });
+    const each = async (files: readonly FileRef[]): Promise<void> => {
+      await Promise.all(files.map((file) => ingest.as(file.name)({ file, format, onRewrite })));
+    };
+    if (Array.isArray(found)) {
+      await each(found);
+      return { files: found.length };
+    }
+    const { list: all, files, groupSize } = found;
+    const work = async (from: number): Promise<void> => {
+      const to = Math.min(from + groupSize, files);
+      const one = group.as(`files ${from + 1} to ${to}`);
+      const { apart } = await one({ files: { list: all, from, to }, format, onRewrite });
+      await each(apart);
+    };
+    // The first by itself: what is wrong with all of them is then asked once.
+    await work(0);
+    const rest = Array.from({ length: Math.ceil(files / groupSize) - 1 }, (_, at) => (at + 1) * groupSize);
+    await Promise.all(rest.map(work));
+    return { files };
   },
 });

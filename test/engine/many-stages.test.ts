@@ -63,7 +63,7 @@ describe('a run of many stages', () => {
       expect(all.length).toBeGreaterThan(1);
       for (const one of all) {
         expect(one.events).toBeLessThan(1_000);
-        expect(one.begunAtOnce).toBeLessThanOrEqual(51);
+        expect(one.begunAtOnce).toBeLessThanOrEqual(7);
         expect(one.failed).toBe(0);
       }
       const rows = await engine.rows<{ n: number }>(

@@ -2,10 +2,13 @@
 // Invariant: one activation begins a bounded number of stages with bounded arguments, whatever the body asks for; who waits here waits in order and costs nothing.
 // Apart because a body that calls 20,000 stages at once is right, and has to meet a limit in one place.
 import { CancellationScope, patched, workflowInfo } from '@temporalio/workflow';
+import type { Policy } from '../../model/spec.ts';
 import type { RunState } from './run-state.ts';
 
 /** Stages whose activity is scheduled. What they still write when no more are begun has to fit into a history of 1,000 events. */
-const WORKING_MAX = 50;
+export const WORKING_MAX = 50;
+/** Of those that share the slots of the workers with all pipelines: fewer than one worker has, so that there is always one for another run. */
+export const SHARED_MAX = 6;
 /** Temporal refuses a workflow that has 2,000 activities under way, at every task anew; parked stages count, because each holds one. */
 const STAGES_AT_ONCE_MAX = 500;
 /** From here on nothing is begun: what is under way ends, and the run continues as new. */
@@ -20,17 +23,30 @@ interface Waiter {
   gone: boolean;
 }
 
+/** Stages of an upstream have slots of their own, so they wait for nobody else. */
+type Lane = 'shared' | 'upstream';
+const laneOf = ({ upstream }: Policy): Lane => (upstream === undefined ? 'shared' : 'upstream');
+const lanes: readonly Lane[] = ['shared', 'upstream'];
+
 /** Who waits for a place, in order, and what this workflow task has taken already. */
 export interface Door {
-  readonly queue: Waiter[];
+  readonly queues: Readonly<Record<Lane, Waiter[]>>;
   /** Places that were given to somebody who has not begun yet. */
-  promised: number;
+  readonly promised: Record<Lane, number>;
   /** Length of history at the start of the task that `bytes` is of. */
   task: number;
   bytes: number;
 }
 
-export const openDoor = (): Door => ({ queue: [], promised: 0, task: -1, bytes: 0 });
+export const openDoor = (): Door => ({
+  queues: { shared: [], upstream: [] },
+  promised: { shared: 0, upstream: 0 },
+  task: -1,
+  bytes: 0,
+});
+
+/** Stage calls that have not begun. */
+export const waitingIn = ({ queues }: Door): number => queues.shared.length + queues.upstream.length;
 
 /** Temporal suggests it, or the history would pass a thousand events. Runs that were longer than that before there was the rule go on as they did. */
 export function historyIsLong(): boolean {
@@ -39,10 +55,10 @@ export function historyIsLong(): boolean {
 }
 
 /** A place for a stage whose argument has so many bytes: nothing if it may begin now, else what to wait for. */
-export function placeFor(run: RunState, bytes: number): Promise<void> | undefined {
+export function placeFor(run: RunState, policy: Policy, bytes: number): Promise<void> | undefined {
   const { door } = run;
-  if (isLeaving(run)) return line(run, bytes);
-  if (door.queue.length > 0 || !mayEnter(run, bytes)) return line(run, bytes);
+  const lane = laneOf(policy);
+  if (isLeaving(run) || door.queues[lane].length > 0 || !mayEnter(run, lane, bytes)) return line(run, lane, bytes);
   take(door, bytes);
   return undefined;
 }
@@ -50,20 +66,23 @@ export function placeFor(run: RunState, bytes: number): Promise<void> | undefine
 /** A stage has ended or waits, so others may begin. */
 export function admitOthers(run: RunState): void {
   const { door } = run;
-  if (door.queue.length === 0 || isLeaving(run)) return;
-  for (let first = door.queue[0]; first && (first.gone || mayEnter(run, first.bytes)); first = door.queue[0]) {
-    door.queue.shift();
-    if (first.gone) continue;
-    door.promised++;
-    take(door, first.bytes);
-    first.enter();
+  if (waitingIn(door) === 0 || isLeaving(run)) return;
+  for (const lane of lanes) {
+    const queue = door.queues[lane];
+    for (let first = queue[0]; first && (first.gone || mayEnter(run, lane, first.bytes)); first = queue[0]) {
+      queue.shift();
+      if (first.gone) continue;
+      door.promised[lane]++;
+      take(door, first.bytes);
+      first.enter();
+    }
   }
 }
 
 /** Between two segments of a long flow history may have grown: wait here, holding nothing, for the next execution. */
 export const leaveForCarry = (run: RunState): Promise<void> => {
   run.wantsCarry = true;
-  return line(run, 0);
+  return line(run, 'shared', 0);
 };
 
 function isLeaving(run: RunState): boolean {
@@ -72,12 +91,12 @@ function isLeaving(run: RunState): boolean {
   return true;
 }
 
-async function line(run: RunState, bytes: number): Promise<void> {
+async function line(run: RunState, lane: Lane, bytes: number): Promise<void> {
   const { cancelRequested } = CancellationScope.current();
   let waiter: Waiter | undefined;
   const place = new Promise<void>((enter) => {
     waiter = { bytes, enter, gone: false };
-    run.door.queue.push(waiter);
+    run.door.queues[lane].push(waiter);
   });
   try {
     await Promise.race([place, cancelRequested]);
@@ -85,20 +104,26 @@ async function line(run: RunState, bytes: number): Promise<void> {
     waiter!.gone = true;
     throw error;
   }
-  run.door.promised--;
+  run.door.promised[lane]--;
 }
 
-function mayEnter({ door, working, active }: RunState, bytes: number): boolean {
-  if (active + door.promised >= STAGES_AT_ONCE_MAX) return false;
-  const busy = working.size + door.promised;
+function mayEnter(run: RunState, lane: Lane, bytes: number): boolean {
+  const { door, working, active } = run;
+  const promised = door.promised.shared + door.promised.upstream;
+  if (active + promised >= STAGES_AT_ONCE_MAX) return false;
+  const busy = working.size + promised;
   // What goes alone was measured by itself.
   if (busy === 0) return true;
-  return busy < mayWork(busy) && bytesOf(door) + bytes <= TASK_BYTES_MAX;
+  if (bytesOf(door) + bytes > TASK_BYTES_MAX) return false;
+  // Runs that began more before there was the rule go on as they did.
+  return (busy < WORKING_MAX && (lane !== 'shared' || isSharing(run))) || !patched('few-at-once');
 }
 
-/** Runs that began more before there was the rule go on as they did. */
-const mayWork = (busy: number): number =>
-  busy >= WORKING_MAX && !patched('few-at-once') ? STAGES_AT_ONCE_MAX : WORKING_MAX;
+/** How many places on the shared slots are taken. */
+export const sharedBusy = ({ door, working }: RunState): number =>
+  [...working.values()].filter(({ policy }) => laneOf(policy) === 'shared').length + door.promised.shared;
+
+const isSharing = (run: RunState): boolean => sharedBusy(run) < (run.spec.stagesAtOnce ?? SHARED_MAX);
 
 const bytesOf = ({ task, bytes }: Door): number => (task === workflowInfo().historyLength ? bytes : 0);
 

@@ -17,7 +17,7 @@ import { type Code, type Failure, failure, isCode, nonRetryableErrorTypes } from
 import type { StageCall, StageFailure } from '../../model/messages.ts';
 import { type Grant, mayHaveHappened, type Tally } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
-import { historyIsLong } from './admission.ts';
+import { historyIsLong, sharedBusy } from './admission.ts';
 import { pastDeadline, type RunState } from './run-state.ts';
 import { refreshDetails, summarise } from './details.ts';
 
@@ -81,6 +81,10 @@ export async function attemptStage(
   }
 }
 
+/** Temporal's own default is 3; a higher number is later. */
+const LATER = 4;
+const PRIOR_MAX = 3;
+
 /** How Temporal names attempts whose end nobody saw: it would make them again by itself. */
 const lostAttempts = ['TemporalTimeout:Heartbeat', 'TemporalTimeout:StartToClose'];
 
@@ -115,6 +119,8 @@ function schedule(
   };
   return scheduleActivity<unknown>(target.type, [input ?? null, call], {
     ...(target.taskQueue === undefined ? {} : { taskQueue: target.taskQueue }),
+    // The first of a run go before the many of another: one wide run does not make all others wait behind it.
+    ...(sharedBusy(run) > PRIOR_MAX ? { priority: { priorityKey: LATER } } : {}),
     startToCloseTimeout: policy.attempt,
     heartbeatTimeout: policy.heartbeat,
     ...deadlineOf(run),

@@ -6,6 +6,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
+import { waitingIn } from './admission.ts';
 import type { RunState } from './run-state.ts';
 
 const healthKey = defineSearchAttributeKey('PipelineHealth', SearchAttributeType.KEYWORD);
@@ -93,7 +94,8 @@ function pageOf(run: RunState): string {
   lines.push(...first.slice(0, LINES_MAX).map((summary) => lineOf(run, summary)));
   const more = shown.length - Math.min(shown.length, LINES_MAX) + run.finishedMore;
   if (more > 0) lines.push(`- and ${more} more stages`);
-  if (run.door.queue.length > 0) lines.push(`- ${counted(run.door.queue.length, 'stage')} waiting for a place`);
+  const waiting = waitingIn(run.door);
+  if (waiting > 0) lines.push(`- ${counted(waiting, 'stage')} not begun yet`);
   for (const [stage, park] of Object.entries(run.parks).slice(0, PARKS_SHOWN_MAX)) {
     lines.push('', `### ${stage} ${park.until === 'decision' ? 'asks' : 'waits'}`, '', park.failure.text, '');
     lines.push(waitOf(park), '');

@@ -24,7 +24,7 @@ const CARRY_AFTER_EVENTS = 500;
 export async function runStage(run: RunState, target: StageTarget, input: unknown): Promise<unknown> {
   if (Object.hasOwn(run.journal, target.key)) return run.journal[target.key];
   const bytes = bytesOf(input);
-  const place = placeFor(run, bytes);
+  const place = placeFor(run, target.policy, bytes);
   if (place) await place;
   run.active++;
   try {

@@ -2,6 +2,7 @@
 // Invariant: same name, same stages, same activities; only the policy's figures differ.
 // Apart because Temporal bundles this file for the worker processes of the chaos tests.
 import { choice, type Policy, pipeline, pipelines, stages, text } from 'mendflow/workflow';
+import type { FileRef } from '../../../src/connectors/files.ts';
 import type { LogIngest } from '../../../src/activities/log-ingest.ts';
 
 const quick = {
@@ -20,9 +21,9 @@ export const logIngest = pipeline({
   logic: '1',
   input: { path: text('file or folder to read'), format: choice('line format', 'plain', 'log4j', 'apache') },
   scope: ['path'],
-  stages: stages<LogIngest>({ list: quick, ingest: quick }),
+  stages: stages<LogIngest>({ list: quick, ingest: quick, group: quick }),
   async run({ list, ingest }, { input: { path, format } }) {
-    const files = await list({ path });
+    const files = (await list({ path })) as FileRef[];
     await Promise.all(files.map((file) => ingest.as(file.name)({ file, format })));
     return { files: files.length };
   },
