@@ -15,7 +15,7 @@ import { classify, CodedError, type Failure, stageKey } from 'mendflow/model';
 import type { FileRef } from '../connectors/files.ts';
 
 /** So many files have a stage each; of more, so many stages share them. */
-const STAGES_MAX = 200;
+export const STAGES_MAX = 200;
 /** Files of a group that fail by themselves; if more do, it is not the files, and the group asks once. */
 const APART_MAX = 5;
 /** From this attempt on a file that fails in whatever way is left to a stage of its own. */
@@ -43,8 +43,12 @@ export interface Grouped extends Bins {
 }
 
 /** The files themselves while they are few, else a reference to their list. */
-export async function handOn(files: readonly FileRef[], sink: Sink): Promise<FileRef[] | FileList> {
-  if (files.length <= STAGES_MAX) return [...files];
+export async function handOn(
+  files: readonly FileRef[],
+  sink: Sink,
+  stagesMax: number = STAGES_MAX,
+): Promise<FileRef[] | FileList> {
+  if (files.length <= stagesMax) return [...files];
   const list = await landDataset(
     stage(),
     { schema: SCHEMA, asOf: new Date(), derived: true, sink },
@@ -53,7 +57,7 @@ export async function handOn(files: readonly FileRef[], sink: Sink): Promise<Fil
       return { files: files.length };
     },
   );
-  return { list, files: files.length, groupSize: Math.ceil(files.length / STAGES_MAX) };
+  return { list, files: files.length, groupSize: Math.ceil(files.length / stagesMax) };
 }
 
 /** One file after the other. What an earlier attempt or segment has loaded is seen by the ledger and costs a look. */

@@ -10,7 +10,7 @@ import { type FileRef, listFiles } from '../connectors/files.ts';
 import { knownSources, plannedFile, planFile } from '../connectors/known-sources.ts';
 import { type FormatName, formats } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
-import { type FileList, type Grouped, type GroupOf, handOn, ingestEach } from './log-ingest-group.ts';
+import { type FileList, type Grouped, type GroupOf, handOn, ingestEach, STAGES_MAX } from './log-ingest-group.ts';
 
 /** Columns in the order in which the log reader writes them. */
 const logEntries = table('log_entries', {
@@ -34,12 +34,13 @@ export interface IngestOf {
   readonly onRewrite?: OnRewrite;
 }
 
-export function logIngestActivities(sink: Sink) {
+/** `stagesMax`: so many files have a stage each; of more, so many stages share them. */
+export function logIngestActivities(sink: Sink, { stagesMax = STAGES_MAX }: { stagesMax?: number } = {}) {
   const activities = {
     /** The files of a folder, or the one file; of very many a reference to their list. */
     async list({ path }: { path: string }): Promise<FileRef[] | FileList> {
       const warn = (name: string): void => log.warn(`${name} is no regular file and was left out.`, { path });
-      return await handOn(await listFiles(path, warn), sink);
+      return await handOn(await listFiles(path, warn), sink, stagesMax);
     },
 
     /** Many files, one after the other; those that fail are handed back, for a stage of their own each. */
