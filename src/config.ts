@@ -28,6 +28,8 @@ export interface Config {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** MENDFLOW_FAILPOINTS: for tests, such as `chunk.beforeCommit:kill@3`. Default empty. */
   readonly failpoints: string;
+  /** MENDFLOW_STARTED_BY: set by a command that starts a worker: whether it stays with it (`dev`) or waits to be written down by it (`stack`), and its process. */
+  readonly startedBy: { readonly what: 'stack' | 'dev'; readonly pid: number } | undefined;
   /** Programs that set-up brought here. MENDFLOW_CACHE, default the package's own `.mendflow/cache` if it is there, else `<dir>/cache`. */
   readonly cacheDir: string;
   /** TEMPORAL_CLI: path of the Temporal CLI. */
@@ -81,6 +83,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     logLevel: logLevel ?? 'info',
     failpoints: given('MENDFLOW_FAILPOINTS') ?? '',
     temporalCli: given('TEMPORAL_CLI'),
+    startedBy: starterOf(given('MENDFLOW_STARTED_BY')),
     mainApi,
     reportsDir: resolve(given('MENDFLOW_REPORTS') ?? join(dir, 'reports')),
     actor: given('MENDFLOW_ACTOR') ?? given('USER') ?? given('LOGNAME') ?? loginName(),
@@ -108,6 +111,11 @@ export const inheritedEnvironment = (
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Record<string, string> =>
   Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+
+const starterOf = (value: string | undefined): Config['startedBy'] => {
+  const [, what, pid] = /^(stack|dev):(\d+)$/.exec(value ?? '') ?? [];
+  return what === undefined ? undefined : { what: what as 'stack' | 'dev', pid: Number(pid) };
+};
 
 /** The name behind the process's user; containers sometimes have none. */
 function loginName(): string {

@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { stackDown, stackUp, type StackAddresses } from '../stack/index.ts';
-import { workerCommand } from './stack.ts';
+import { ownerOf, workerCommand } from './stack.ts';
 import { type DevWorker, startDevWorker } from './support/dev-worker.ts';
 import { CommandError } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
@@ -44,8 +44,9 @@ async function dev(session: Session, down: boolean): Promise<'ok'> {
 }
 
 /** The servers; background workers are ended, because they would work with the code of before. */
-const up = ({ config, terminal }: Session): Promise<StackAddresses> =>
+const up = ({ config, terminal, cwd }: Session): Promise<StackAddresses> =>
   stackUp({
+    owner: ownerOf({ cwd }),
     dir: config.dir,
     cacheDir: config.cacheDir,
     temporalCli: config.temporalCli,
@@ -64,6 +65,7 @@ async function keepWorking(session: Session, addresses: StackAddresses): Promise
   const command = workerCommand(session);
   const env = {
     ...command.env,
+    MENDFLOW_STARTED_BY: `dev:${process.pid}`,
     DATABASE_URL: addresses.databaseUrl,
     // A server of one's own may need more than an address: then its TEMPORAL_* settings are in the environment already.
     ...(config.temporal ? {} : { TEMPORAL_ADDRESS: addresses.temporalAddress }),

@@ -20,7 +20,12 @@ export const registerDoctor: Register = (program, act) => {
 
 async function doctor(session: Session, json: boolean): Promise<Exit> {
   const { nodeCheck, stackCheck, unknown } = await import('./support/checks.ts');
-  const checks: Check[] = [nodeCheck(), await stackCheck(session.config.dir)];
+  const { keeperChecks } = await import('./support/stack-checks.ts');
+  const checks: Check[] = [
+    nodeCheck(),
+    await stackCheck(session.config.dir),
+    ...(await keeperChecks(session.config.dir)),
+  ];
   try {
     const { registry } = await session.declared();
     checks.push({
@@ -39,6 +44,7 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
 }
 
 async function serverChecks(session: Session): Promise<Check[]> {
+  const { strayChecks } = await import('./support/stack-checks.ts');
   const { config } = session;
   const [{ Connection }, looks] = await Promise.all([import('@temporalio/client'), import('./support/checks.ts')]);
   const { breakerChecks, goneWorkers, postgresChecks, runChecks, temporalChecks, unknown, workerChecks } = looks;
@@ -68,6 +74,7 @@ async function serverChecks(session: Session): Promise<Check[]> {
     if (connection) {
       await add('Temporal', 'mendflow stack status', () => temporalChecks(connection, namespace));
       await add('Workers', 'mendflow stack status', () => workerChecks({ connection, namespace, gone }, config.prefix));
+      await add('Other workers', 'mendflow stack status', () => strayChecks(config, { connection, namespace, gone }));
     }
     if (pool) await add('Postgres', mendPostgres, () => postgresChecks(pool));
     const schema = checks.some(({ name, state }) => name === 'Schema' && state === 'ok');

@@ -1,15 +1,27 @@
 // What lives here: `mendflow stack up|down|status` and `mendflow migrate`.
 // Invariant: up twice is up once; down ends only what this folder's stack started; the worker finds the project in the folder the command was run in.
 // Apart as every command: arguments, one call, output.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { leanNode, stackDown, stackStatus, stackUp, type StackStatus, type WorkerCommand } from '../stack/index.ts';
+import {
+  type KeeperCommand,
+  leanNode,
+  stackDown,
+  type StackOwner,
+  stackStatus,
+  stackUp,
+  type StackStatus,
+  type WorkerCommand,
+} from '../stack/index.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
-import { escaped } from './support/terminal.ts';
+import { escaped, moment } from './support/terminal.ts';
 
 interface Options {
   readonly workers: string;
+  readonly restart: boolean;
   readonly json?: boolean;
 }
 
@@ -22,6 +34,7 @@ export const registerStack: Register = (program, act) => {
     .command('up')
     .summary('bring up what is missing, and leave it running')
     .option('--workers <number>', 'how many workers', '1')
+    .option('--no-restart', 'do not start again what ends by itself')
     .option('--json', 'print JSON')
     .action(act((session, options: Options) => up(session, options)));
   stack
@@ -60,6 +73,8 @@ async function up(session: Session, options: Options): Promise<Exit> {
     temporalAddress: config.temporal?.connectionOptions.address,
     workers,
     worker: workerCommand(session),
+    owner: ownerOf(session),
+    keeper: options.restart ? keeperCommand() : undefined,
     beforeWorkers: async ({ databaseUrl }) => {
       const { migrate } = await import('../store/migrate.ts');
       await migrate(databaseUrl);
@@ -69,19 +84,36 @@ async function up(session: Session, options: Options): Promise<Exit> {
   return await status(session, options.json === true);
 }
 
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** This copy of the package, and the project of the folder the command runs in. */
+export const ownerOf = ({ cwd }: Pick<Session, 'cwd'>): StackOwner => ({
+  package: root.replace(/\/$/, ''),
+  version: (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version,
+  project: cwd,
+});
+
+/** From source where the command runs from source. */
+const source = import.meta.url.endsWith('.ts');
+const loader = source ? ['--conditions=mendflow-src', '--import', import.meta.resolve('tsx')] : [];
+const programOf = (name: string): string =>
+  fileURLToPath(new URL(`../${name}.${source ? 'ts' : 'js'}`, import.meta.url));
+
+const keeperCommand = (): KeeperCommand => ({
+  command: process.execPath,
+  args: [...leanNode.args, ...loader, programOf('stack/keeper/main')],
+});
+
 /** The worker of this package, or from source where the command runs from source. */
 export function workerCommand({
   config,
   cwd,
   environment,
 }: Pick<Session, 'config' | 'cwd' | 'environment'>): WorkerCommand {
-  const source = import.meta.url.endsWith('.ts');
-  const file = fileURLToPath(new URL(source ? '../worker.ts' : '../worker.js', import.meta.url));
-  const loader = source ? ['--conditions=mendflow-src', '--import', import.meta.resolve('tsx')] : [];
   const loud = config.logLevel === 'debug' || config.logLevel === 'info';
   return {
     command: process.execPath,
-    args: [...leanNode.args, ...loader, file],
+    args: [...leanNode.args, ...loader, programOf('worker')],
     env: { ...leanNode.env, ...environment(), MENDFLOW_DIR: config.dir },
     cwd,
     ...(loud ? { readyText: READY } : {}),
@@ -127,9 +159,25 @@ async function write({ terminal }: Session, found: StackStatus): Promise<void> {
     terminal.line(
       `  ${worker.name}  ${worker.alive ? 'up' : 'gone'}  process ${worker.pid}, log ${escaped(worker.logFile)}`,
     );
+  writeKeeper(terminal, found);
   if (found.state === 'partly') terminal.line('  Something is missing; `mendflow stack up` repairs it.');
   // The password belongs into a variable, never on a page; this says where the variable can be read.
   else if (postgres.state === 'up' && temporal.state === 'up') terminal.line('  Next      mendflow pipelines');
+}
+
+/** What had to be started again, for how often something ends and why is what one has come to see. */
+function writeKeeper(terminal: Session['terminal'], { keeper }: StackStatus): void {
+  if (keeper === undefined) return;
+  terminal.line(`  keeper    ${keeper.alive ? 'up' : 'gone'}  process ${keeper.pid}, starts again what ends by itself`);
+  const last = keeper.repairs.at(-1);
+  if (last !== undefined)
+    terminal.line(
+      `            started ${keeper.repairs.length} again, last ${last.what} at ${moment(new Date(last.at))}: ${escaped(last.lastWords)}`,
+    );
+  if (keeper.stuck !== undefined)
+    terminal.line(
+      `            not all came back; next try at ${moment(new Date(keeper.nextTryAt ?? 0))}: ${escaped(keeper.stuck.split('\n')[0]!)}`,
+    );
 }
 
 async function bringToSchema(session: Session, json: boolean): Promise<Exit> {

@@ -3,6 +3,7 @@
 // Apart so that moving a file inside the room moves nothing outside.
 export { startPostgres } from './postgres.ts';
 export {
+  isInBooks,
   serverAddresses,
   stackAddresses,
   stackDown,
@@ -15,3 +16,6 @@ export {
 export { findTemporalCli } from './temporal-cli.ts';
 export { startTemporal } from './temporal.ts';
 export { leanNode, startWorkerProcess, type WorkerCommand, type WorkerProcess } from './worker-process.ts';
+export type { KeeperCommand } from './keeper/process.ts';
+export type { StackOwner } from './state.ts';
+export { startOf } from './system/process.ts';

@@ -3,12 +3,13 @@
 // Apart from the servers and workers themselves, which also tests and stories use one by one.
 import { createHash } from 'node:crypto';
 import { accessSync, constants, mkdirSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
 import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
 import { end, isAlive } from './system/process.ts';
-import { readStack, writeStack, type StackState, type WorkerEntry } from './state.ts';
+import { endKeeper, type KeeperCommand, readNotes, type KeeperNotes, startKeeper } from './keeper/process.ts';
+import { readStack, writeStack, type StackOwner, type StackState, type WorkerEntry } from './state.ts';
 import { ensureTemporalCli } from './temporal-cli.ts';
 import { runningTemporal, startTemporal, stopTemporal, temporalAnswers } from './temporal.ts';
 import { drainMs, startWorkerProcess, type WorkerCommand } from './worker-process.ts';
@@ -37,6 +38,10 @@ export interface StackOptions {
   readonly temporalAddress?: string | undefined;
   /** How many workers shall run. */
   readonly workers: number;
+  /** Whose code it is. Another owner's living workers are never replaced. */
+  readonly owner?: StackOwner | undefined;
+  /** What starts again what ends by itself. Default: nobody, and a keeper that is there is ended; `stays`: whoever is there. */
+  readonly keeper?: KeeperCommand | 'stays' | undefined;
   /** `DATABASE_URL` and `TEMPORAL_ADDRESS` are added to its environment. Needed when `workers` > 0. */
   readonly worker?: WorkerCommand | undefined;
   /** Runs after the servers answer and before workers start: migrations. */
@@ -54,6 +59,9 @@ export interface StackStatus {
   readonly temporal: ServerStatus & { readonly address?: string; readonly uiUrl?: string };
   readonly workersWanted: number;
   readonly workers: readonly { name: string; pid: number; logFile: string; alive: boolean }[];
+  readonly owner?: StackOwner;
+  /** What starts again what ends by itself, and what it had to; undefined where nobody does. */
+  readonly keeper?: KeeperNotes & { readonly pid: number; readonly alive: boolean };
 }
 
 /** One server; `given` is not ours and is not asked. */
@@ -124,23 +132,49 @@ const workerFor = (options: StackOptions, addresses: StackAddresses): WorkerComm
   return { ...options.worker, env };
 };
 
+/** Workers of one copy of the package over the runs of another would work them with other code, and nobody would have asked for it. */
+const refuseOtherOwner = (dir: string, { owner }: StackOptions): void => {
+  const state = readStack(dir);
+  const there = state?.owner;
+  if (owner === undefined || there === undefined) return;
+  if (there.package === owner.package && there.project === owner.project) return;
+  const alive = state!.workers.filter((worker) => isAlive(worker.process)).length;
+  if (alive === 0) return;
+  const words = (one: StackOwner): string =>
+    `the project in ${one.project} with the package in ${one.package} (${one.version})`;
+  throw new CodedError(
+    'config_invalid',
+    `The stack in ${dir} has ${alive} worker${alive === 1 ? '' : 's'} of ${words(there)}. This command is of ${words(owner)}. Nothing was started or ended. Run the command of that project, or end its workers first with \`mendflow stack down\`, which keeps all data.`,
+  );
+};
+
 /** What makes a worker another worker. Of its environment only our own words: a terminal's PWD or TERM must not replace workers. */
-const fingerprintOf = (worker: WorkerCommand | undefined): string => {
+const fingerprintOf = (worker: WorkerCommand | undefined, version: string | undefined): string => {
   const ours = Object.entries(worker?.env ?? {}).filter(([name]) => /^(MENDFLOW_|TEMPORAL_|DATABASE_URL$)/.test(name));
-  const parts = [worker?.command, worker?.args, worker?.cwd, ours.toSorted(([a], [b]) => a.localeCompare(b, 'en'))];
+  const parts = [
+    version,
+    worker?.command,
+    worker?.args,
+    worker?.cwd,
+    ours.toSorted(([a], [b]) => a.localeCompare(b, 'en')),
+  ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
 };
 
 const stopWorkers = (workers: readonly WorkerEntry[]): Promise<unknown> =>
   Promise.all(workers.map((worker) => end(worker.process, 'SIGTERM', drainMs)));
 
-const workersUp = async (options: StackOptions, dir: string, addresses: StackAddresses): Promise<void> => {
+/** Returns the fingerprint of its workers. */
+const workersUp = async (options: StackOptions, dir: string, addresses: StackAddresses): Promise<string> => {
   const command = workerFor(options, addresses);
-  const fingerprint = fingerprintOf(command);
-  const alive = (readStack(dir)?.workers ?? []).filter((worker) => isAlive(worker.process));
+  const fingerprint = fingerprintOf(command, options.owner?.version);
+  const before = readStack(dir);
+  const alive = (before?.workers ?? []).filter((worker) => isAlive(worker.process));
   const fitting = alive.filter((worker) => worker.fingerprint === fingerprint);
   const kept = fitting.slice(0, options.workers);
   const base: StackState = {
+    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    ...(before?.keeper === undefined ? {} : { keeper: before.keeper }),
     postgres: options.databaseUrl === undefined ? 'own' : 'given',
     temporal: options.temporalAddress === undefined ? 'own' : 'given',
     ...(options.temporalAddress === undefined ? {} : { temporalAddress: options.temporalAddress }),
@@ -151,7 +185,7 @@ const workersUp = async (options: StackOptions, dir: string, addresses: StackAdd
   await stopWorkers(alive.filter((worker) => !kept.includes(worker)));
   const workers = [...kept];
   writeStack(dir, { ...base, workers });
-  if (command === undefined) return;
+  if (command === undefined) return fingerprint;
   const taken = new Set(workers.map((worker) => worker.name));
   const names = Array.from({ length: options.workers }, (_, index) => `worker-${index + 1}`);
   const missing = names.filter((name) => !taken.has(name)).slice(0, options.workers - workers.length);
@@ -159,7 +193,7 @@ const workersUp = async (options: StackOptions, dir: string, addresses: StackAdd
   const started = await Promise.allSettled(
     missing.map((name) =>
       startWorkerProcess(
-        { ...command, dir, name },
+        { ...command, dir, name, env: { ...command.env, MENDFLOW_STARTED_BY: `stack:${process.pid}` } },
         {
           onSpawn: (process, logFile) => {
             workers.push({ name, process, logFile, fingerprint });
@@ -170,6 +204,21 @@ const workersUp = async (options: StackOptions, dir: string, addresses: StackAdd
     ),
   );
   for (const one of started) if (one.status === 'rejected') throw one.reason;
+  return fingerprint;
+};
+
+const keeperUp = async (options: StackOptions, dir: string, workers: string): Promise<void> => {
+  const { keeper, beforeWorkers: _before, onProgress: _progress, ...rest } = options;
+  if (keeper === 'stays') return;
+  const { keeper: before, ...state } = readStack(dir)!;
+  if (keeper === undefined) {
+    await endKeeper(before);
+    writeStack(dir, state);
+    return;
+  }
+  await startKeeper(keeper, { order: { ...rest, dir }, workers }, before, (started) =>
+    writeStack(dir, { ...state, keeper: started }),
+  );
 };
 
 /**
@@ -182,29 +231,70 @@ export const stackUp = async (options: StackOptions): Promise<StackAddresses> =>
     dir,
     'stack',
     async () => {
+      refuseOtherOwner(dir, options);
       const addresses = await servers(options, dir);
       await options.beforeWorkers?.(addresses);
-      await workersUp(options, dir, addresses);
+      const workers = await workersUp(options, dir, addresses);
+      await keeperUp(options, dir, workers);
       return addresses;
     },
     240_000,
   );
 };
 
+/** Where the disk is full the books stay as they are: they name nobody who lives. */
+const closeBooks = (dir: string, { keeper: _keeper, ...state }: StackState): void => {
+  try {
+    writeStack(dir, { ...state, workers: [], workersWanted: 0 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
+};
+
+/** What of an order does not live: its name and its log. */
+export const missingParts = async (
+  order: Pick<StackOptions, 'dir' | 'databaseUrl' | 'temporalAddress' | 'workers'>,
+): Promise<{ what: string; logFile: string }[]> => {
+  const { dir } = order;
+  const log = (name: string): string => join(dir, 'logs', `${name}.log`);
+  const alive = (readStack(dir)?.workers ?? []).filter((worker) => isAlive(worker.process)).map(({ name }) => name);
+  const names = Array.from({ length: order.workers }, (_, index) => `worker-${index + 1}`);
+  const gone = names.filter((name) => !alive.includes(name)).slice(0, Math.max(0, order.workers - alive.length));
+  return [
+    ...(order.databaseUrl === undefined && (await runningPostgres(dir)) === undefined
+      ? [{ what: 'Postgres', logFile: log('postgres') }]
+      : []),
+    ...(order.temporalAddress === undefined && runningTemporal(dir) === undefined
+      ? [{ what: 'Temporal', logFile: log('temporal') }]
+      : []),
+    ...gone.map((name) => ({ what: name, logFile: log(name) })),
+  ];
+};
+
+/** Whether the stack knows this process as one of its workers. */
+export const isInBooks = (dir: string, pid: number): boolean =>
+  readStack(dir)?.workers.some((worker) => worker.process.pid === pid) === true;
+
+/** Whether this process is the keeper of the stack. */
+export const inBooksAsKeeper = (dir: string, pid: number): boolean => readStack(dir)?.keeper?.process.pid === pid;
+
 /** Ends everything of the folder's stack: workers drain first, then the servers stop. Keeps all data. Says how many processes were ended. */
 export const stackDown = async (options: { dir: string; onProgress?: (line: string) => void }): Promise<number> => {
   const dir = usable(options.dir);
+  // Before the lock is taken: a keeper that repairs would hold it for as long as that takes.
+  await endKeeper(readStack(dir)?.keeper);
   return withLock(
     dir,
     'stack',
     async () => {
       const state = readStack(dir);
+      await endKeeper(state?.keeper);
       const workers = (state?.workers ?? []).filter((worker) => isAlive(worker.process));
       const own = [await runningPostgres(dir), runningTemporal(dir)].filter((server) => server !== undefined);
       if (workers.length > 0) options.onProgress?.(`Waiting for ${workers.length} worker(s) to finish what they hold.`);
       await stopWorkers(workers);
       await Promise.all([stopPostgres(dir), stopTemporal(dir)]);
-      if (state !== undefined) writeStack(dir, { ...state, workers: [], workersWanted: 0 });
+      if (state !== undefined) closeBooks(dir, state);
       return workers.length + own.length;
     },
     240_000,
@@ -266,6 +356,17 @@ export const stackStatus = async (options: { dir: string }): Promise<StackStatus
   const living = workers.filter((worker) => worker.alive).length;
   const good = (one: ServerStatus): boolean => one.state === 'up' || one.state === 'given';
   const nothing = database === undefined && server === undefined && living === 0;
-  const complete = good(postgres) && good(temporal) && living >= workersWanted;
-  return { dir, state: nothing ? 'down' : complete ? 'up' : 'partly', postgres, temporal, workersWanted, workers };
+  const { keeper, owner } = state ?? {};
+  const kept = keeper === undefined || isAlive(keeper.process);
+  const complete = good(postgres) && good(temporal) && living >= workersWanted && kept;
+  return {
+    dir,
+    state: nothing ? 'down' : complete ? 'up' : 'partly',
+    postgres,
+    temporal,
+    workersWanted,
+    workers,
+    ...(owner === undefined ? {} : { owner }),
+    ...(keeper === undefined ? {} : { keeper: { ...readNotes(dir), pid: keeper.process.pid, alive: kept } }),
+  };
 };

@@ -1,7 +1,7 @@
 // What lives here: `<dir>/stack.json`: which background processes make up the stack of this folder.
 // Invariant: it holds pids with start times and addresses, never a password; it is replaced in one step, so a reader never sees half of it.
 // Apart because up, down and status read the same words.
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessId } from './system/process.ts';
 
@@ -14,8 +14,19 @@ export interface WorkerEntry {
   readonly fingerprint: string;
 }
 
+/** Whose code works here: a copy of the package, and the folder of a project. */
+export interface StackOwner {
+  readonly package: string;
+  readonly version: string;
+  readonly project: string;
+}
+
 /** What `up` left running. */
 export interface StackState {
+  /** Undefined for a stack without a command line. */
+  readonly owner?: StackOwner;
+  /** Starts again what ends by itself; undefined where nobody does. */
+  readonly keeper?: { readonly process: ProcessId; readonly fingerprint: string };
   readonly postgres: 'given' | 'own';
   readonly temporal: 'given' | 'own';
   /** Of a given server; that of an own one is read from its own file. */
@@ -33,6 +44,11 @@ export const readStack = (dir: string): StackState | undefined =>
 /** Replaces the state of the folder. */
 export const writeStack = (dir: string, state: StackState): void => {
   const draft = `${fileOf(dir)}.${process.pid}`;
-  writeFileSync(draft, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
-  renameSync(draft, fileOf(dir));
+  try {
+    writeFileSync(draft, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+    renameSync(draft, fileOf(dir));
+  } finally {
+    // Half a draft of a disk that was full.
+    rmSync(draft, { force: true });
+  }
 };

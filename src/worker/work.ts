@@ -17,6 +17,7 @@ import { CodedError } from '../model/failure.ts';
 import { CONCURRENCY } from '../model/upstream.ts';
 import { migrate } from '../store/migrate.ts';
 import { armFailpoints } from '../store/failpoint.ts';
+import { untilKnown, watchStarter } from './birth.ts';
 import { openLog } from './log.ts';
 import { filesLeft, filesNeeded, tooFewFiles, watchFiles } from './open-files.ts';
 
@@ -44,6 +45,7 @@ export async function work(): Promise<void> {
     logger.warn(
       `UV_THREADPOOL_SIZE is below ${THREADS}: a name server that hangs would stop all upstreams, not only its own. Set it in the environment of the worker.`,
     );
+  await untilKnown(config);
   armFailpoints(config.failpoints);
   // Places in code that was compiled beforehand are told as its author wrote it.
   process.setSourceMapsEnabled(true);
@@ -117,10 +119,17 @@ async function serveProject({ config, logger, project, own, connected, opened }:
     ),
   );
   logger.info({ namespace: places.temporal.namespace }, 'Worker is up.');
+  const untie = watchStarter(config, () => {
+    logger.warn(
+      'The command or the folder that this worker belongs to has gone, so it finishes what it holds and ends.',
+    );
+    shutdown();
+  });
   try {
     await workers.run();
   } finally {
     stopWatching();
+    untie();
   }
 }
 

@@ -60,7 +60,7 @@ describe('mendflow stack', { timeout: 180_000 }, () => {
   });
 
   it('comes up, works a run whose figures are the ledger’s, and its doctor finds all well', async () => {
-    const up = await mendflow('stack', 'up', '--json');
+    const up = await mendflow('stack', 'up', '--no-restart', '--json');
     expect(up, up.err).toMatchObject({ code: 0 });
     expect(json(up)).toMatchObject({
       state: 'up',
@@ -128,7 +128,7 @@ describe('mendflow stack', { timeout: 180_000 }, () => {
   });
 
   it('says at the start of a run that the workers are dead', async () => {
-    expect(await mendflow('stack', 'up')).toMatchObject({ code: 0 });
+    expect(await mendflow('stack', 'up', '--no-restart')).toMatchObject({ code: 0 });
     const queue = async () => {
       const { checks } = json(await mendflow('doctor', '--json')) as { checks: { name: string; state: string }[] };
       return checks.find(({ name }) => name === 'Queue mendflow')?.state;
@@ -164,7 +164,7 @@ describe('mendflow stack', { timeout: 180_000 }, () => {
       code: 0,
       out: expect.stringMatching(/^http:main_api {2}state unknown\n/) as string,
     });
-    expect(await mendflow('stack', 'up')).toMatchObject({ code: 0 });
+    expect(await mendflow('stack', 'up', '--no-restart')).toMatchObject({ code: 0 });
     expect(await mendflow('last-night')).toMatchObject({ code: 0, err: '' });
   });
 

@@ -2,7 +2,16 @@
 // Invariant: a kill -9 at any moment blocks nobody, and an ordinary user needs nothing that root has.
 // Apart from life.test.ts because these start the stack from outside.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -76,7 +85,7 @@ test.each([150, 700, 1500])(
 const finishedOrMade = async (child: ChildProcess, file: string): Promise<'waiting' | 'over'> => {
   if (child.exitCode !== null) return 'over';
   try {
-    readFileSync(file);
+    readlinkSync(file);
     return 'over';
   } catch {
     return Promise.resolve('waiting'); // Not made yet.

@@ -10,7 +10,7 @@ import { searchAttributes } from '../../engine/search-attributes.ts';
 import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import { queues } from '../../model/ids.ts';
-import { stackStatus, stackWorkers } from '../../stack/index.ts';
+import { stackStatus, startOf } from '../../stack/index.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
 import { checkSchema } from '../../store/schema.ts';
 import { listBreakers } from '../../store/breakers.ts';
@@ -160,13 +160,17 @@ interface Poller {
 export interface Polled {
   readonly connection: Connection;
   readonly namespace: string;
-  /** Identities of workers that have ended. */
-  readonly gone: ReadonlySet<string>;
+  /** Whether this worker is known to have ended. */
+  readonly gone: (identity: string) => boolean;
 }
 
-/** The server goes on listing a worker that was killed; of those that this folder's stack started here it is known that they ended. */
-export const goneWorkers = ({ dir, temporal: given }: Config): Polled['gone'] =>
-  new Set(given ? [] : stackWorkers(dir).flatMap(({ pid, alive }) => (alive ? [] : [`${pid}@${hostname()}`])));
+/** The server goes on listing a worker that was killed. Those of a stack's own server run on this machine, where it is known who lives. */
+export const goneWorkers =
+  ({ temporal: given }: Config): Polled['gone'] =>
+  (identity) => {
+    const [pid, host] = identity.split('@');
+    return given === undefined && host === hostname() && startOf(Number(pid)) === undefined;
+  };
 
 /** Workers that poll a queue now, for workflows or for activities. */
 export async function pollersOf(
@@ -182,7 +186,7 @@ export async function pollersOf(
   // The server lists a poller for five minutes; a worker that lives polls again at least once a minute.
   const live = (pollers ?? []).filter(
     ({ identity, lastAccessTime }) =>
-      Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLL_AGE_MAX_MS && !gone.has(identity ?? ''),
+      Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLL_AGE_MAX_MS && !gone(identity ?? ''),
   );
   return live.map(({ identity, workerVersionCapabilities, deploymentOptions }) => ({
     identity: identity ?? '',

@@ -1,13 +1,14 @@
 // What lives here: a lock on a folder, held by a process and known by its pid and start time.
 // Invariant: at most one live process holds it, and a process that was killed never blocks the next one.
-// Apart because it must stay right without a server, a database or help of the system: only `link` and `rename` are atomic everywhere.
-import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+// Apart because it must stay right without a server, a database or help of the system: only links and `rename` are atomic everywhere.
+import { mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../../model/failure.ts';
 import { identify, isAlive, type ProcessId } from './process.ts';
 
+// The holder is written as the target of a symbolic link: made in one step, and without a block, so that a folder can be locked when its disk is full.
 // Each holder takes the next number. The highest number decides; it is never deleted, only marked as released, so numbers never go back
 // and a slow process that read an old list cannot win: after linking its number it looks again whether that is the highest.
 const highest = (folder: string): number =>
@@ -15,7 +16,7 @@ const highest = (folder: string): number =>
 
 const holderOf = (folder: string, number: number): ProcessId | undefined => {
   try {
-    const held = JSON.parse(readFileSync(join(folder, String(number)), 'utf8')) as Partial<ProcessId>;
+    const held = JSON.parse(readlinkSync(join(folder, String(number)))) as Partial<ProcessId>;
     return typeof held.pid === 'number' && typeof held.startedAt === 'string'
       ? { pid: held.pid, startedAt: held.startedAt }
       : undefined;
@@ -29,15 +30,11 @@ const tryTake = (folder: string, me: ProcessId): number | undefined => {
   const holder = last === 0 ? undefined : holderOf(folder, last);
   if (holder !== undefined && isAlive(holder)) return undefined;
   const mine = last + 1;
-  const draft = join(folder, `draft-${randomBytes(6).toString('hex')}`);
-  writeFileSync(draft, JSON.stringify(me), { mode: 0o600 });
   try {
-    linkSync(draft, join(folder, String(mine)));
+    symlinkSync(JSON.stringify(me), join(folder, String(mine)));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
     throw error;
-  } finally {
-    rmSync(draft, { force: true });
   }
   if (highest(folder) !== mine) {
     rmSync(join(folder, String(mine)), { force: true });
@@ -51,7 +48,7 @@ const tryTake = (folder: string, me: ProcessId): number | undefined => {
 
 const release = (folder: string, number: number): void => {
   const draft = join(folder, `draft-${randomBytes(6).toString('hex')}`);
-  writeFileSync(draft, '{}', { mode: 0o600 });
+  symlinkSync('{}', draft);
   renameSync(draft, join(folder, String(number)));
 };
 

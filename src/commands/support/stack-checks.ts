@@ -1,0 +1,54 @@
+// What lives here: what `doctor` looks at beside the state of a stack: what had to be started again, and workers that nobody here started.
+// Invariant: a check changes nothing; what ended by itself is told with its last words, and a stray worker by its process.
+// Apart from checks.ts because these ask processes of this machine, not servers.
+import { hostname } from 'node:os';
+import type { Config } from '../../config.ts';
+import { queues } from '../../model/ids.ts';
+import { stackStatus, stackWorkers } from '../../stack/index.ts';
+import { ACTIVITY, type Check, type Polled, pollersOf } from './checks.ts';
+import { moment } from './terminal.ts';
+
+/** What ended before is an old story. */
+const TOLD_MS = 24 * 60 * 60 * 1_000;
+
+export async function keeperChecks(dir: string): Promise<Check[]> {
+  const { keeper } = await stackStatus({ dir });
+  if (keeper === undefined) return [];
+  const name = 'Keeper';
+  if (!keeper.alive)
+    return [{ name, state: 'wrong', says: 'gone, so nothing is started again', mend: 'mendflow stack up' }];
+  const mend = 'mendflow stack status';
+  if (keeper.stuck !== undefined)
+    return [{ name, state: 'wrong', says: `what ended does not come back: ${keeper.stuck.split('\n')[0]}`, mend }];
+  const late = keeper.repairs.filter(({ at }) => Date.now() - Date.parse(at) < TOLD_MS);
+  const last = late.at(-1);
+  if (last === undefined) return [{ name, state: 'ok', says: 'nothing ended by itself in the last day' }];
+  return [
+    {
+      name,
+      state: 'note',
+      says: `${late.length} ended by themselves in the last day and were started again, last ${last.what} at ${moment(new Date(last.at))}. Its last words: ${last.lastWords}`,
+      mend,
+    },
+  ];
+}
+
+/** Workers of this machine that poll the stack's own server and are not in its books: of `mendflow dev`, or started by hand. */
+export async function strayChecks({ dir, temporal: given, prefix }: Config, polled: Polled): Promise<Check[]> {
+  if (given) return [];
+  const known = new Set(stackWorkers(dir).map(({ pid }) => `${pid}@${hostname()}`));
+  const pollers = await pollersOf(polled, queues(prefix).heal, ACTIVITY);
+  const strays = [...new Set(pollers.map(({ identity }) => identity))].filter(
+    (one) => one.endsWith(`@${hostname()}`) && !known.has(one),
+  );
+  if (strays.length === 0) return [];
+  const pids = strays.map((one) => one.split('@')[0]);
+  return [
+    {
+      name: 'Other workers',
+      state: 'note',
+      says: `process ${pids.join(', ')} polls here and was not started by \`stack up\`: it is of \`mendflow dev\` or was started by hand, with whatever code it has`,
+      mend: `kill ${pids.join(' ')}`,
+    },
+  ];
+}

@@ -1,0 +1,81 @@
+// What lives here: the program that starts again what of a stack has ended by itself: Postgres, the Temporal server, workers.
+// Invariant: it acts under the stack's lock and only while the books name it; between tries it waits longer and longer, up to half a minute, for as long as it takes.
+// Apart because whoever brought the stack up has left, and a full disk may end everything at once: somebody has to be there when the space returns.
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeSync } from 'node:fs';
+import { inBooksAsKeeper, missingParts, stackUp } from '../stack.ts';
+import { lastWordsOf } from './last-words.ts';
+import { type KeeperOrder, readNotes, type Repair, writeNotes } from './process.ts';
+
+const LOOK_EVERY_MS = 1_000;
+const WAIT_MAX_MS = 30_000;
+/** So long nothing has ended: the next end is a new story. */
+const CALM_MS = 60_000;
+const REPAIRS_KEPT = 20;
+
+const say = (line: string): void => {
+  try {
+    writeSync(1, `${new Date().toISOString()} ${line}\n`);
+  } catch {
+    // A full disk.
+  }
+};
+
+async function keep(order: KeeperOrder): Promise<void> {
+  const { dir } = order;
+  let tries = 0;
+  let nextAt = 0;
+  let calmSince = Date.now();
+  let noted: readonly Repair[] = readNotes(dir).repairs;
+  writeNotes(dir, { repairs: noted });
+  for (;;) {
+    await sleep(LOOK_EVERY_MS);
+    // Ended without a word, or replaced: the stack is somebody else's.
+    if (!inBooksAsKeeper(dir, process.pid)) return;
+    const missing = await missingParts(order);
+    if (missing.length === 0) {
+      if (Date.now() - calmSince > CALM_MS) tries = 0;
+      continue;
+    }
+    calmSince = Date.now();
+    if (Date.now() < nextAt) continue;
+    const repairs = missing.map(({ what, logFile }): Repair => ({
+      at: new Date().toISOString(),
+      what,
+      lastWords: lastWordsOf(logFile),
+    }));
+    for (const { what, lastWords } of repairs)
+      say(`${what} has ended and is started again. Its last words: ${lastWords}`);
+    noted = [...noted, ...repairs].slice(-REPAIRS_KEPT);
+    writeNotes(dir, { repairs: noted });
+    tries += 1;
+    const waitMs = Math.min(WAIT_MAX_MS, LOOK_EVERY_MS * 2 ** (tries - 1));
+    const stuck = await stackUp({ ...order, keeper: 'stays' }).then(
+      () => undefined,
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+    nextAt = Date.now() + waitMs;
+    if (stuck !== undefined) say(`Not all came back; the next try is in ${Math.round(waitMs / 1_000)} s. ${stuck}`);
+    writeNotes(dir, {
+      repairs: noted,
+      ...(stuck === undefined ? {} : { stuck: stuck.slice(0, 2_000), nextTryAt: new Date(nextAt).toISOString() }),
+    });
+  }
+}
+
+/** Cut short, where whoever started it was killed before the order was given. */
+const orderIn = (said: string): KeeperOrder | undefined => {
+  try {
+    return JSON.parse(said) as KeeperOrder;
+  } catch {
+    return undefined;
+  }
+};
+
+// Nothing that goes wrong in a try may end the keeping.
+process.on('unhandledRejection', (error) =>
+  say(`A try went wrong: ${error instanceof Error ? error.message : String(error)}`),
+);
+const order = orderIn(await text(process.stdin));
+if (order !== undefined) await keep(order);

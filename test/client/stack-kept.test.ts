@@ -1,0 +1,172 @@
+// What is promised here: a stack comes back by itself, works with the code of one project only, and leaves no worker that nobody knows, however a command ends.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StackStatus } from '../../src/stack/index.ts';
+
+const repository = join(import.meta.dirname, '..', '..');
+const home = mkdtempSync(join(tmpdir(), 'mendflow kept '));
+const dir = join(home, '.mendflow');
+chmodSync(home, 0o755); // As root Postgres runs as another user, who has to get in.
+
+const begin = (argv: readonly string[], at: { cwd?: string; root?: string } = {}): ChildProcess => {
+  const { MENDFLOW_CACHE = join(repository, '.mendflow', 'cache'), TEMPORAL_CLI, PATH } = process.env;
+  return spawn(process.execPath, [join(at.root ?? repository, 'dist', 'client.js'), ...argv], {
+    cwd: at.cwd ?? home,
+    env: { PATH, MENDFLOW_DIR: dir, MENDFLOW_CACHE, ...(TEMPORAL_CLI === undefined ? {} : { TEMPORAL_CLI }) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+};
+const mendflow = async (argv: readonly string[], at: { cwd?: string; root?: string } = {}) => {
+  const child = begin(argv, at);
+  let [out, err] = ['', ''];
+  child.stdout!.on('data', (part: Buffer) => (out += part.toString()));
+  child.stderr!.on('data', (part: Buffer) => (err += part.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, out, err };
+};
+const status = async (): Promise<StackStatus> =>
+  JSON.parse((await mendflow(['stack', 'status', '--json'])).out) as StackStatus;
+
+/** Programs of this folder's stack, by the environment that they were given. */
+const programs = (name: string): number[] =>
+  readdirSync('/proc').flatMap((pid) => {
+    try {
+      const its = (file: string): string => readFileSync(`/proc/${pid}/${file}`, 'utf8');
+      return /^\d+$/.test(pid) && its('cmdline').includes(name) && its('environ').includes(`MENDFLOW_DIR=${dir}\0`)
+        ? [Number(pid)]
+        : [];
+    } catch {
+      return []; // Ended while we looked.
+    }
+  });
+const workers = (): number[] => programs('dist/worker.js');
+
+beforeAll(async () => {
+  const up = await mendflow(['stack', 'up']);
+  expect(up, up.err).toMatchObject({ code: 0 });
+}, 180_000);
+afterAll(async () => {
+  await mendflow(['stack', 'down']);
+  rmSync(home, { recursive: true, force: true });
+}, 120_000);
+
+describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout: 180_000 }, () => {
+  it('brings back by itself what was killed, all at once, and says what it was', async () => {
+    const before = await status();
+    const pids = [before.postgres.pid, before.temporal.pid, before.workers[0]?.pid].map(Number);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    const back = async () => {
+      const now = await status();
+      return (
+        now.state === 'up' &&
+        ![now.postgres.pid, now.temporal.pid, now.workers[0]?.pid].some((pid) => pids.includes(pid!))
+      );
+    };
+    await expect.poll(back, { timeout: 120_000, interval: 500 }).toBe(true);
+    expect((await status()).keeper!.repairs.map(({ what }) => what).toSorted()).toEqual([
+      'Postgres',
+      'Temporal',
+      'worker-1',
+    ]);
+    expect((await mendflow(['stack', 'status'])).out).toMatch(
+      /keeper {4}up .*\n {12}started 3 again, last worker-1 at .*: none; it was killed/,
+    );
+    expect(workers()).toEqual((await status()).workers.map(({ pid }) => pid));
+  });
+
+  it('has a doctor that tells what ended, and which worker nobody here started', async () => {
+    const [own] = workers();
+    const stray = spawn(process.execPath, [join(repository, 'dist', 'worker.js')], {
+      cwd: home,
+      env: { PATH: process.env['PATH'], MENDFLOW_DIR: dir, UV_THREADPOOL_SIZE: '64' },
+      stdio: 'ignore',
+    });
+    try {
+      const checks = async () => {
+        const { out } = await mendflow(['doctor', '--json']);
+        return (JSON.parse(out) as { checks: { name: string; says: string; mend?: string }[] }).checks;
+      };
+      await expect.poll(checks, { timeout: 60_000, interval: 500 }).toContainEqual(
+        // Workers of other stacks that were here at this address before may be named as well.
+        expect.objectContaining({
+          name: 'Other workers',
+          mend: expect.stringMatching(RegExp(`^kill .*\\b${stray.pid}\\b`)) as string,
+        }),
+      );
+      expect(await checks()).toContainEqual(
+        expect.objectContaining({ name: 'Keeper', says: expect.stringMatching(/^3 ended by themselves/) as string }),
+      );
+      expect(workers()).toContain(own);
+    } finally {
+      stray.kill('SIGKILL');
+    }
+  });
+
+  it('refuses to work with the code of another project, or of another copy of the package', async () => {
+    const before = await status();
+    const elsewhere = join(home, 'elsewhere');
+    mkdirSync(elsewhere);
+    const copy = join(home, 'copy');
+    for (const part of ['dist', 'migrations', 'package.json'])
+      cpSync(join(repository, part), join(copy, part), { recursive: true });
+    symlinkSync(join(repository, 'node_modules'), join(copy, 'node_modules'));
+    for (const at of [{ cwd: elsewhere }, { root: copy }]) {
+      const refused = await mendflow(['stack', 'up', '--workers', '2'], at);
+      expect(refused.code).not.toBe(0);
+      expect(refused.err).toMatch(
+        /has 1 worker of the project in .* with the package in .*\. This command is of .*\. Nothing was started or ended\. .*`mendflow stack down`/,
+      );
+    }
+    expect((await status()).workers).toEqual(before.workers);
+    expect(workers()).toHaveLength(1);
+  });
+
+  it('is whole again after its keeper was killed', async () => {
+    const { keeper } = await status();
+    process.kill(keeper!.pid, 'SIGKILL');
+    await expect.poll(async () => (await status()).state, { timeout: 20_000 }).toBe('partly');
+    expect(await mendflow(['stack', 'up'])).toMatchObject({ code: 0 });
+    expect((await status()).keeper).toMatchObject({ alive: true });
+    expect(programs('keeper/main.js')).toHaveLength(1);
+  });
+
+  const ways: readonly (readonly [string, number, (up: ChildProcess) => void])[] = [
+    ['kill -9', 0, (up) => up.kill('SIGKILL')],
+    ['kill -9', 250, (up) => up.kill('SIGKILL')],
+    ['Ctrl-C', 100, (up) => up.kill('SIGINT')],
+    ['a terminal that is closed', 0, (up) => up.kill('SIGHUP')],
+    ['a reader that has seen enough', 0, (up) => [up.stdout, up.stderr].forEach((stream) => stream!.destroy())],
+  ];
+  it('knows every worker, or has none, however and whenever `up` was interrupted', async () => {
+    for (const [way, afterMs, interrupt] of ways) {
+      // Servers stay, so that `up` comes to its workers at once.
+      expect(await mendflow(['stack', 'up', '--workers', '0', '--no-restart'])).toMatchObject({ code: 0 });
+      await expect.poll(workers, { timeout: 20_000 }).toEqual([]);
+      const up = begin(['stack', 'up']);
+      const over = once(up, 'exit');
+      let said = '';
+      await new Promise<void>((resolve) => {
+        up.stderr!.on('data', (part: Buffer) => {
+          said += part.toString();
+          if (said.includes('Starting worker-1')) resolve();
+        });
+      });
+      await sleep(afterMs);
+      interrupt(up);
+      await over;
+      const known = async () => {
+        const books = (await status()).workers.filter(({ alive }) => alive).map(({ pid }) => pid);
+        return workers().every((pid) => books.includes(pid));
+      };
+      await expect.poll(known, { timeout: 20_000, message: `${way} after ${afterMs} ms` }).toBe(true);
+    }
+    await mendflow(['stack', 'down']);
+    expect([...workers(), ...programs('keeper/main.js')]).toEqual([]);
+    expect((await status()).state).toBe('down');
+  });
+});
