@@ -1,16 +1,18 @@
 // What lives here: what the stages of log-ingest do.
 // Invariant: a file is read through one descriptor and only over its planned slice; bad lines become letters, never errors.
 // Apart from the workflow because this half touches the world.
+import { resolve } from 'node:path';
 import { log } from '@temporalio/activity';
 import { stage } from 'mendflow/worker';
-import { type Bins, flow, type FlowContext, type Segment, type Sink, table } from 'mendflow/flow';
+import { type Bins, flow, type FlowContext, type FlowOptions, type Segment, type Sink, table } from 'mendflow/flow';
 import type { OnRewrite } from '../connectors/file-identity.ts';
-import { openSource } from '../connectors/file-source.ts';
+import { filesPlanned, filesToRead, type FileToRead } from '../connectors/file-source.ts';
 import { type FileRef, listFiles } from '../connectors/files.ts';
-import { knownSources, plannedFile, planFile } from '../connectors/known-sources.ts';
 import { type FormatName, formats } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
 import { type FileList, type Grouped, type GroupOf, handOn, ingestEach, STAGES_MAX } from './log-ingest-group.ts';
+import type { Format } from '../flow/parse/format.ts';
+import type { ChunkReader } from '../flow/types.ts';
 
 /** Columns in the order in which the log reader writes them. */
 const logEntries = table('log_entries', {
@@ -31,7 +33,11 @@ const ONE_LANE_BYTES_MAX = 1024 * 1024;
 export interface IngestOf {
   readonly file: FileRef;
   readonly format: FormatName;
-  readonly onRewrite?: OnRewrite;
+  readonly onRewrite?: OnRewrite | undefined;
+  /** File or folder that the run lists. Absent in runs that were begun by an earlier release. */
+  readonly path?: string | undefined;
+  /** Said by who calls: nothing will be added to the file. */
+  readonly sealed?: boolean;
 }
 
 /** `stagesMax`: so many files have a stage each; of more, so many stages share them. */
@@ -48,51 +54,81 @@ export function logIngestActivities(sink: Sink, { stagesMax = STAGES_MAX }: { st
       return await ingestEach(files, sink, (file, ctx) => activities.ingest({ file, ...how }, ctx));
     },
 
-    /** One file, from its first byte that no run has planned to the end of its last finished record. */
-    async ingest({ file, format: name, onRewrite }: IngestOf, within?: FlowContext): Promise<Segment<Bins>> {
-      const ctx = within ?? stage();
-      if (ctx.acceptLoss) {
-        const planned = await plannedFile(sink.pool, ctx, file);
-        // Nothing was planned of it, so there is nothing to account for.
-        return planned ? await flow({ from: planned, into: logEntries, sink }).run(ctx) : { done: true, out: nothing };
-      }
-      const format = formats[name];
-      const opened = await openSource(file, {
-        known: knownSources(sink.pool, ctx),
-        format,
-        dataDate: ctx.dataDate,
-        ...(onRewrite === undefined ? {} : { onRewrite }),
-      });
-      const { identity } = opened;
-      if (identity.kind === 'new' && identity.copyOf !== undefined)
-        log.warn(`${file.name} holds the same bytes as ${identity.copyOf}, which was loaded before; both are kept.`, {
-          run: ctx.runKey,
-        });
-      if (opened.left > 0)
-        log.info(
-          `${file.name} ends in a record that may still grow; its last ${opened.left} bytes are left to a later run.`,
-          { run: ctx.runKey },
-        );
-      try {
-        const { sourceId, slice } = await planFile(sink.pool, ctx, opened);
-        const reader = openLogReader(opened.file, {
-          format,
-          sourceId,
-          dataDate: ctx.dataDate,
-          generation: ctx.generation,
-        });
-        try {
-          // Connections are most of the work of a small file.
-          const lanes = slice.to - slice.from <= ONE_LANE_BYTES_MAX ? { lanes: 1 } : {};
-          return await flow({ from: { sourceId, slice, reader }, into: logEntries, sink, ...lanes }).run(ctx);
-        } finally {
-          await reader.close();
-        }
-      } finally {
-        await opened.file.close();
-      }
-    },
+    ingest: (input: IngestOf, within?: FlowContext): Promise<Segment<Bins>> =>
+      ingestFile(sink, within ?? stage(), input),
   };
   return activities;
 }
+
+/**
+ * One file, from its first byte that no run has committed to the end of its last finished record; before it, what this run has begun
+ * under that name, and what follows of the log that had the name before. `path` is what was listed: its other files are stages of their own.
+ */
+export async function ingestFile(
+  sink: Sink,
+  ctx: FlowContext,
+  input: IngestOf,
+  speed: Pick<FlowOptions, 'lanes' | 'recordsMax'> = {},
+): Promise<Segment<Bins>> {
+  let sum = nothing;
+  for await (const part of partsOf(sink, ctx, input)) {
+    if (part.done || part.slice.from >= part.slice.to) {
+      sum = added(sum, part.done ?? nothing);
+      await part.close();
+      continue;
+    }
+    const reader = readerOf(part, formats[input.format], ctx);
+    try {
+      // Connections are most of the work of a small file.
+      const lanes = part.slice.to - part.slice.from <= ONE_LANE_BYTES_MAX ? { lanes: 1 } : {};
+      const from = { sourceId: part.sourceId, slice: part.slice, reader, doubted: part.doubted };
+      const end = await flow({ from, into: logEntries, sink, ...lanes, ...speed }).run(ctx);
+      if (!end.done) return end;
+      sum = added(sum, end.out);
+    } finally {
+      await reader.close();
+    }
+  }
+  return { done: true, out: sum };
+}
+
+async function* partsOf(
+  sink: Sink,
+  ctx: FlowContext,
+  { file, format, onRewrite, path, sealed }: IngestOf,
+): AsyncGenerator<FileToRead> {
+  // Where nothing was planned, there is nothing to account for.
+  if (ctx.acceptLoss) return yield* await filesPlanned(sink.pool, ctx);
+  yield* filesToRead(sink.pool, ctx, file, {
+    format: formats[format],
+    target: logEntries.name,
+    ...(onRewrite === undefined ? {} : { onRewrite }),
+    ...(path === undefined ? {} : { listed: resolve(path) }),
+    ...(sealed === undefined ? {} : { sealed }),
+  });
+}
+
+function readerOf(part: FileToRead, format: Format, { dataDate, generation }: FlowContext): ChunkReader {
+  if (!part.file) return unread;
+  const about = { format, sourceId: part.sourceId, dataDate, generation };
+  const reader = openLogReader({ ...part.file, close: () => part.close() }, about);
+  return Object.assign(reader, { holds: part.holds });
+}
+
+/** Nothing is read of what is committed or given up. */
+const unread: ChunkReader = {
+  async *chunks() {},
+  release: () => undefined,
+  raw: () => Promise.resolve(new Uint8Array(0)),
+  close: () => Promise.resolve(),
+};
+
+const added = (a: Bins, b: Bins): Bins => ({
+  read: a.read + b.read,
+  loaded: a.loaded + b.loaded,
+  duplicate: a.duplicate + b.duplicate,
+  quarantined: a.quarantined + b.quarantined,
+  skipped: a.skipped + b.skipped,
+});
+
 export type LogIngest = ReturnType<typeof logIngestActivities>;

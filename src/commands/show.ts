@@ -6,6 +6,7 @@ import { isCode, rowOf } from '../model/failure.ts';
 import { workflowId } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { balance } from '../store/balance.ts';
+import { notesOf } from '../store/notes.ts';
 import { readBreaker } from '../store/breakers.ts';
 import {
   decisionsOf,
@@ -41,12 +42,13 @@ export const registerShow: Register = (program, act) => {
 async function show(session: Session, written: string, json: boolean): Promise<Exit> {
   const store = await session.store();
   const row = await theRun(store, session.config.prefix, written);
-  const [stages, parks, decisions, sums, letters, ui] = await Promise.all([
+  const [stages, parks, decisions, sums, letters, notes, ui] = await Promise.all([
     stagesOf(store, row.run, row.generation),
     parksOf(store, row.run),
     decisionsOf(store, row.run, DECISIONS_MAX),
     balance(store, row.run),
     lettersByState(store, row.run),
+    notesOf(store, row.run),
     session.link(row.workflowId ?? workflowId(session.config.prefix, row.run)),
   ]);
   // Only a question needs what the project declares; to load it costs more than all the rest of this page.
@@ -68,6 +70,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     lost,
     balanced: row.closedAt === null ? null : sums.balanced,
     faults,
+    notes,
     letters,
     stages,
     waits: parks.map((park) => ({ ...park, commands: commandsOf(row.run, park, spec) })),
@@ -106,6 +109,8 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly lost: number;
   readonly balanced: boolean | null;
   readonly faults: readonly string[];
+  /** What it has to say besides its figures. */
+  readonly notes: readonly string[];
   readonly letters: Readonly<Record<string, number>>;
   readonly stages: readonly StageRow[];
   readonly waits: readonly (ParkRow & { readonly commands: readonly string[] })[];
@@ -131,6 +136,7 @@ function write(terminal: Terminal, page: Page, spec: AnySpec | undefined): void 
   if (inputs.length > 0) terminal.line(`  inputs   ${inputs.join('  ')}`);
   terminal.line(`  balance  ${balanceLine(page)}${page.balanced === true ? ' (it adds up)' : ''}`);
   for (const fault of page.faults) terminal.line(`  ${terminal.style('red', 'fault')}    ${escaped(fault)}`);
+  for (const note of page.notes) terminal.line(`  note     ${escaped(note)}`);
   if (page.state === 'degraded' || page.uncountedBytes > 0)
     terminal.line(`  given up ${lossLine({ records: page.lost, bytes: page.uncountedBytes })}`);
   const letters = Object.entries(page.letters).map(([state, count]) => `${counted(count)} ${state}`);

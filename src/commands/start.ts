@@ -153,6 +153,7 @@ function tellEnd({ terminal }: Session, report: RunReport, ended: Ended): void {
   terminal.line(`${run} ${words[ended.state]}${ended.text === undefined ? '.' : `: ${escaped(ended.text)}`}`);
   terminal.line(`  ${balanceLine(report)}`);
   if (report.lost) terminal.line(`  ${lossLine(report.lost)}`);
+  for (const note of report.notes) terminal.line(`  note     ${escaped(note)}`);
   if (report.quarantined > 0) terminal.line(`  letters  mendflow letters list --run ${report.run}`);
   for (const question of report.asks ?? []) {
     terminal.line();

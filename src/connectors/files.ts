@@ -1,7 +1,7 @@
 // What lives here: files and folders of the worker's machine: which files there are, and one of them opened for an attempt.
 // Invariant: names are bytes all the way; one descriptor serves an attempt, so a file that is moved or removed is still read to its end.
 // Apart because paths, links and errno are the file system's affair and nobody else's.
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { type Code, CodedError } from '../model/failure.ts';
@@ -27,16 +27,38 @@ export interface OpenFile {
   /** Name of the source: the absolute path's bytes without the first slash and without the suffix of the codec. */
   readonly sourceName: Buffer;
   /** What helps to find the file again; never a proof that it is the same. */
-  readonly hint: {
-    readonly inode: string;
-    readonly device: string;
-    readonly bytes: number;
-    readonly modifiedMs: number;
-  };
+  readonly hint: Hint;
   /** Bytes as stored and the time of the last change, now. */
   stat(): Promise<{ storedBytes: number; modifiedMs: number }>;
+  /** Its state now. Two equal states say that nothing was written in between, unless they are very young. */
+  seen(): Promise<Seen>;
   close(): Promise<void>;
 }
+
+/** The state of a file. Times in nanoseconds, as text, because they are more than a double holds. */
+export interface Seen {
+  readonly inode: string;
+  readonly device: string;
+  /** When it was made, which tells two files apart that had the same inode one after the other; 0 where the file system does not know. */
+  readonly bornNs: string;
+  readonly bytes: number;
+  readonly modifiedNs: string;
+  readonly changedNs: string;
+}
+
+export interface Hint extends Seen {
+  /** Where it was seen, in base64. */
+  readonly path: string;
+}
+
+const seenIn = (found: BigIntStats): Seen => ({
+  inode: String(found.ino),
+  device: String(found.dev),
+  bornNs: String(found.birthtimeNs),
+  bytes: Number(found.size),
+  modifiedNs: String(found.mtimeNs),
+  changedNs: String(found.ctimeNs),
+});
 
 const byErrno: Readonly<Record<string, readonly [Code, string]>> = {
   ENOENT: ['file_missing', 'does not exist'],
@@ -67,8 +89,11 @@ export function displayName(bytes: Uint8Array): string {
   );
 }
 
-const pathOf = (ref: FileRef): Buffer => Buffer.from(ref.path, 'base64');
-const refOf = (name: Uint8Array, path: Buffer): FileRef => ({ name: displayName(name), path: path.toString('base64') });
+export const pathOf = (ref: FileRef): Buffer => Buffer.from(ref.path, 'base64');
+export const refOf = (name: Uint8Array, path: Buffer): FileRef => ({
+  name: displayName(name),
+  path: path.toString('base64'),
+});
 
 /**
  * The regular files of a folder, sorted by the bytes of their names, or the one file that `path` is. Folders inside are not entered.
@@ -147,7 +172,8 @@ async function opened(ref: FileRef, handle: FileHandle): Promise<OpenFile> {
     storedBytes,
     modifiedMs,
     sourceName: sourceNameOf(ref),
-    hint: { inode: String(found.ino), device: String(found.dev), bytes: storedBytes, modifiedMs },
+    hint: { ...seenIn(found), path: ref.path },
+    seen: async () => seenIn(await handle.stat({ bigint: true })),
     async stat() {
       const now = await handle.stat();
       return { storedBytes: now.size, modifiedMs: now.mtimeMs };

@@ -4,14 +4,13 @@
 import { createHash, type Hash } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import { resolve } from 'node:path';
-import { bytesOf, type Bytes } from '../flow/parse/bytes.ts';
+import type { Bytes } from '../flow/parse/bytes.ts';
 import type { Format } from '../flow/parse/format.ts';
 import type { OpenedRecords, RecordSource, SourceRecord } from '../flow/record-reader.ts';
 import { RAW_BYTES_MAX, type Range } from '../flow/types.ts';
 import { CodedError } from '../model/failure.ts';
-import { openSource } from './file-source.ts';
+import { filesToRead, type FileToRead } from './file-source.ts';
 import { type FileRef, listFiles } from './files.ts';
-import { knownSources, planFile } from './known-sources.ts';
 
 /** Lines longer than this are rejected, in bytes; the rest of such a line is passed over, hashed and never held. */
 export const LINE_BYTES_MAX = 1024 * 1024;
@@ -33,22 +32,37 @@ const anyLine: Format = {
  * longer than 1 MiB becomes a dead letter. Fails with `file_missing`, `file_not_regular` (a folder), `file_forbidden`, `source_rewritten`.
  */
 export const lines = (path: string): RecordSource => ({
-  async openRecords(ctx, sink) {
+  async openRecords(ctx, sink, target) {
     const ref = await oneFile(path);
-    const opened = await openSource(ref, {
-      known: knownSources(sink.pool, ctx),
-      format: anyLine,
-      dataDate: ctx.dataDate,
-    });
-    try {
-      const planned = await planFile(sink.pool, ctx, opened);
-      return { ...planned, ...readerOf(bytesOf(opened.file.fd, opened.file.codec)), close: () => opened.file.close() };
-    } catch (error) {
-      await opened.file.close();
-      throw error;
+    let found: FileToRead | undefined;
+    for await (const next of filesToRead(sink.pool, ctx, ref, { target, format: anyLine })) {
+      await found?.close();
+      found = next;
+      // What was begun is finished first; what follows is the next run's.
+      if (next.file && next.slice.from < next.slice.to) break;
     }
+    const read = found!;
+    if (read.more) throw await elsewhere(ref, read);
+    return { ...read, ...(read.bytes ? readerOf(read.bytes) : nothingToRead) };
   },
 });
+
+/** One source, one file: the rest of a log that was rotated is another file's. */
+async function elsewhere(ref: FileRef, rest: FileToRead): Promise<CodedError> {
+  await rest.close();
+  const { slice } = rest;
+  const { name } = rest.file!.ref;
+  return new CodedError(
+    'source_shrunk',
+    `${ref.name} was rotated: what was loaded of it is in ${name} now, whose bytes ${slice.from} to ${slice.to} no run has loaded. Nothing was read. Start a run for ${name}, then retry.`,
+  );
+}
+
+/** All of it is committed already. */
+const nothingToRead: Pick<OpenedRecords, 'records' | 'raw'> = {
+  async *records() {},
+  raw: () => Promise.resolve(new Uint8Array(0)),
+};
 
 async function oneFile(path: string): Promise<FileRef> {
   const [first, second] = await listFiles(path);

@@ -6,12 +6,13 @@ import { hit } from '../store/failpoint.ts';
 import { binsOf, giveUp, type LedgerKey, uncovered } from '../store/ledger.ts';
 import { discardSamples } from '../store/letters.ts';
 import { ensureRun } from '../store/ensure-run.ts';
-import { type Slice, writeSlice } from '../store/sources.ts';
+import { type Slice, writeSlice } from '../store/plans.ts';
 import type { Work } from './chunk.ts';
 import { type AcceptedLoss, type Bins, type FlowContext, mayLeaveFewer, type Segment } from './context.ts';
 import { type Into, intoTable } from './into.ts';
 import { createLimit } from './limit.ts';
 import { openRecords, type RecordSource } from './record-reader.ts';
+import { unmixed } from './mixed.ts';
 import { workInSafeMode } from './safe-mode.ts';
 import { fenced, openSession, type Session } from './session.ts';
 import { type Sink, sinkOr } from './sink.ts';
@@ -35,6 +36,8 @@ export interface OpenSource {
   readonly earlier?: readonly string[];
   /** As of when the oldest of its inputs was fetched. */
   readonly asOf?: Date;
+  /** Some of what this run committed is not in the source any more: it is compared closely before anything is read. */
+  readonly doubted?: boolean;
 }
 
 export interface FlowOptions {
@@ -143,9 +146,11 @@ async function runSession(
       ...(mayLeaveFewer(ctx) ? { acceptLoss: ctx.acceptLoss! } : {}),
     };
     const normally = (): Promise<Segment<Bins>> => workThrough(work, session, slice, ctx, pace);
+    const working = (): Promise<Segment<Bins>> =>
+      ctx.losses > 0 ? workInSafeMode(work, session, slice, ctx, pace, normally) : normally();
     const end = givesUp
       ? await acceptLoss(session, key, slice, { by: givesUp, recordsAll: source.recordsAll })
-      : await (ctx.losses > 0 ? workInSafeMode(work, session, slice, ctx, pace, normally) : normally());
+      : await unmixed(work, session, source.doubted === true, working);
     if (end.done) await into.end?.(session, source, ctx);
     return end;
   } finally {

@@ -3,7 +3,7 @@
 // Apart from the byte readers of log formats, which are several times faster and know one grammar each.
 import { createHash, type Hash } from 'node:crypto';
 import { CodedError } from '../model/failure.ts';
-import type { Slice } from '../store/sources.ts';
+import type { Slice } from '../store/plans.ts';
 import type { FlowContext } from './context.ts';
 import { createTupleBuffer, type TupleBuffer, writeTuple } from './encode.ts';
 import type { OpenSource } from './flow.ts';
@@ -48,16 +48,20 @@ export interface OpenedRecords {
   readonly earlier?: readonly string[];
   /** As of when the oldest of its inputs was fetched. */
   readonly asOf?: Date;
+  /** Some of what this run committed is not in the source any more: it is compared closely before anything is read. */
+  readonly doubted?: boolean;
   /** Records of the range in order, covering it without gaps. */
   records(range: Range, signal: AbortSignal): AsyncIterable<SourceRecord>;
   /** Bytes again, for a letter about a refused row and for hashing what a record had cut: `length` of them unless the source ends. */
   raw(offset: number, length: number): Promise<Uint8Array>;
+  /** Whether the source still holds what was read of it; see `ChunkReader`. */
+  readonly holds?: ChunkReader['holds'];
   close(): Promise<void>;
 }
 
-/** What connectors give a flow: how to find, plan and open the source for this run. */
+/** What connectors give a flow: how to find, plan and open the source for this run. `target`: the table its records go to; empty where they go to none. */
 export interface RecordSource {
-  openRecords(ctx: FlowContext, sink: Sink): Promise<OpenedRecords>;
+  openRecords(ctx: FlowContext, sink: Sink, target: string): Promise<OpenedRecords>;
 }
 
 interface Opening {
@@ -72,8 +76,8 @@ interface Opening {
 
 /** Opens the source and puts the steps behind it. The caller closes the reader. */
 export async function openRecords(source: RecordSource, opening: Opening): Promise<OpenSource> {
-  const opened = await source.openRecords(opening.ctx, opening.sink);
-  const { sourceId, slice, recordsAll, derived, earlier, asOf } = opened;
+  const opened = await source.openRecords(opening.ctx, opening.sink, opening.target?.name ?? '');
+  const { sourceId, slice, recordsAll, derived, earlier, asOf, doubted } = opened;
   return {
     sourceId,
     slice,
@@ -82,6 +86,7 @@ export async function openRecords(source: RecordSource, opening: Opening): Promi
     ...(derived === undefined ? {} : { derived }),
     ...(earlier === undefined ? {} : { earlier }),
     ...(asOf === undefined ? {} : { asOf }),
+    ...(doubted === undefined ? {} : { doubted }),
   };
 }
 
@@ -113,6 +118,7 @@ export function recordReader(
     },
     release: () => undefined, // Buffers are small enough to leave to the collector.
     raw: (offset, length) => opened.raw(offset, length),
+    ...(opened.holds ? { holds: opened.holds } : {}),
     close: () => opened.close(),
   };
 }

@@ -11,7 +11,7 @@ import type { Bins, FlowContext, Segment } from './context.ts';
 import { commitOne, type Pace } from './lanes.ts';
 import { segmentEnd } from './segment.ts';
 import type { Session } from './session.ts';
-import type { Slice } from '../store/sources.ts';
+import type { Slice } from '../store/plans.ts';
 import { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Range } from './types.ts';
 
 /** Records in flight at once: few enough to be tried one by one, many enough that an innocent restart costs seconds. */

@@ -2,7 +2,7 @@
 // Invariant: "done" is read from the ledger; a segment that ends by time has committed at least one chunk.
 // Apart because the normal path and safe mode end the same way.
 import { binsOf } from '../store/ledger.ts';
-import type { Slice } from '../store/sources.ts';
+import type { Slice } from '../store/plans.ts';
 import type { Work } from './chunk.ts';
 import type { Bins, FlowContext, Segment } from './context.ts';
 import type { Pace } from './lanes.ts';

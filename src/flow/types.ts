@@ -81,5 +81,12 @@ export interface ChunkReader {
   release(chunk: Chunk): void;
   /** Bytes of the source again, for a letter about a row that the database refused. */
   raw(offset: number, length: number): Promise<Uint8Array>;
+  /** Whether the source still holds what was read of it; without it, a source never changes. `whole`: looked at closely, where it was written to. */
+  holds?(proofs: readonly Proof[], whole: boolean): Promise<boolean>;
   close(): Promise<void>;
+}
+
+/** A committed range with the hash of its bytes. */
+export interface Proof extends Range {
+  readonly rawSha256: Uint8Array;
 }

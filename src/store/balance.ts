@@ -92,8 +92,7 @@ async function holes(db: Db, runKey: string): Promise<string[]> {
   const { rows } = await db.query<{ stage: string; name: string; from: string; to: string }>(
     `select s.stage, mendflow.name_text(o.name) as name, lower(hole) as from, upper(hole) as to
      from mendflow.slice s join mendflow.run r on r.key = s.run_key and r.generation = s.generation join mendflow.source o on o.id = s.source_id
-     cross join lateral unnest(int8multirange(s.extent) - coalesce((select range_agg(c.extent) from mendflow.chunk c
-       where c.source_id = s.source_id and c.stage = s.stage and c.generation = s.generation and c.extent && s.extent), '{}'::int8multirange)) as hole
+     cross join lateral unnest(int8multirange(s.extent) - mendflow.covered(s.run_key, s.generation, s.stage, s.source_id, s.extent)) as hole
      where s.run_key = $1 and not isempty(s.extent) order by s.stage, s.source_id, 3 limit ${FAULTS_MAX}`,
     [runKey],
   );

@@ -43,26 +43,25 @@ export interface LedgerRow extends Range, Bins {
   readonly reason?: string;
 }
 
-/** What of a range no chunk of this generation covers yet, in order. Read it only while holding the lease. */
+/** What of a range this generation has yet to read, in order. Read it only while holding the lease. */
 export async function uncovered(db: Db, key: LedgerKey, within: Range): Promise<Range[]> {
   if (within.from >= within.to) return [];
   const { rows } = await db.query<{ from: string; to: string }>(
     `select lower(r) as from, upper(r) as to from (
-       select unnest(int8multirange(int8range($4, $5)) - coalesce((
-         select range_agg(extent) from mendflow.chunk
-         where source_id = $1 and stage = $2 and generation = $3 and extent && int8range($4, $5)), '{}'::int8multirange)) as r) holes order by 1`,
-    [key.sourceId, ledgerStage(key.stage), key.generation, within.from, within.to],
+       select unnest(int8multirange(int8range($5, $6)) - mendflow.covered($1, $2, $3, $4, int8range($5, $6))) as r) holes order by 1`,
+    [key.runKey, key.generation, ledgerStage(key.stage), key.sourceId, within.from, within.to],
   );
   return rows.map(({ from, to }) => ({ from: Number(from), to: Number(to) }));
 }
 
-/** First statement of a chunk's transaction. False if some of the range is in the ledger already; the transaction then has nothing to add. */
+/** First statement of a chunk's transaction. False if some of the range is in the ledger already, of whichever run; the transaction then has nothing to add. */
 export async function insertChunk(client: pg.ClientBase, key: LedgerKey, row: LedgerRow): Promise<boolean> {
   const { rowCount } = await client.query({
     name: 'mf_ledger',
     text: `insert into mendflow.chunk (source_id, stage, generation, extent, run_key, epoch, first_line,
              read, loaded, duplicate, quarantined, skipped, rows_out, raw_sha256, rows_sha256, reason, passed)
-           values ($1, $2, $3, int8range($4, $5), $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) on conflict do nothing`,
+           select $1, $2, $3, int8range($4, $5), $6, $7::bigint, $8::bigint, $9::int, $10::int, $11::int, $12::int, $13::int, $14::int, $15, $16, $17, $18::int
+           where mendflow.claim($6, $3, $2, $1, int8range($4, $5)) on conflict do nothing`,
     values: [
       key.sourceId,
       ledgerStage(key.stage),
@@ -97,7 +96,7 @@ export async function correctChunk(
 ): Promise<void> {
   await client.query(
     `update mendflow.chunk set read = $5, loaded = $6, duplicate = $7, quarantined = $8, skipped = $9, rows_out = $10
-     where source_id = $1 and stage = $2 and generation = $3 and lower(extent) = $4 and extent && int8range($4, $4 + 1)`,
+     where source_id = $1 and stage = $2 and generation = $3 and run_key = $11 and lower(extent) = $4 and extent && int8range($4, $4 + 1)`,
     [
       key.sourceId,
       ledgerStage(key.stage),
@@ -109,6 +108,7 @@ export async function correctChunk(
       bins.quarantined,
       bins.skipped,
       rowsOut,
+      key.runKey,
     ],
   );
 }
@@ -116,8 +116,9 @@ export async function correctChunk(
 /** Whether the ledger holds exactly this range with exactly these bytes: then, and only then, a conflict means "done already". */
 export async function isCommitted(db: Db, key: LedgerKey, range: Range, rawSha256: Uint8Array): Promise<boolean> {
   const { rows } = await db.query(
-    `select from mendflow.chunk where source_id = $1 and stage = $2 and generation = $3 and extent = int8range($4, $5) and raw_sha256 = $6`,
-    [key.sourceId, ledgerStage(key.stage), key.generation, range.from, range.to, Buffer.from(rawSha256)],
+    `select from mendflow.chunk where source_id = $1 and stage = $2 and generation = $3 and extent = int8range($4, $5) and raw_sha256 = $6
+     and (run_key = $7 or generation = 1)`,
+    [key.sourceId, ledgerStage(key.stage), key.generation, range.from, range.to, Buffer.from(rawSha256), key.runKey],
   );
   return rows.length === 1;
 }
@@ -128,6 +129,8 @@ export interface GivenUp {
   readonly reason: string;
   /** How many records all the ranges hold, where that is known; else the rows say that it is not. */
   readonly records?: number | undefined;
+  /** Only this run gives it up, because it ends early: a later one may read it. */
+  readonly leftOpen?: boolean;
 }
 
 /** Accounts ranges that will not be read as skipped. */
@@ -135,12 +138,12 @@ export async function giveUp(
   db: Db,
   key: LedgerKey,
   ranges: readonly Range[],
-  { epoch, reason, records }: GivenUp,
+  { epoch, reason, records, leftOpen = false }: GivenUp,
 ): Promise<void> {
   // Records are known for all ranges together, so the first one accounts for all of them.
   await db.query(
-    `insert into mendflow.chunk (source_id, stage, generation, extent, run_key, epoch, read, loaded, duplicate, quarantined, skipped, rows_out, counted, reason, lost)
-     select $1, $2, $3, int8range(f, t), $6, $7, held, 0, 0, 0, held, 0, $9::int is not null, $8, held
+    `insert into mendflow.chunk (source_id, stage, generation, extent, run_key, epoch, read, loaded, duplicate, quarantined, skipped, rows_out, counted, reason, lost, left_open)
+     select $1, $2, $3, int8range(f, t), $6, $7, held, 0, 0, 0, held, 0, $9::int is not null, $8, held, $10
      from unnest($4::bigint[], $5::bigint[]) with ordinality as r(f, t, n) cross join lateral (select case when n = 1 then coalesce($9::int, 0) else 0 end as held) h`,
     [
       key.sourceId,
@@ -152,6 +155,7 @@ export async function giveUp(
       epoch,
       reason,
       records ?? null,
+      leftOpen,
     ],
   );
 }
@@ -163,6 +167,29 @@ export async function writeLost(db: Db, key: LedgerKey, rows: number, reason: st
        and lower(extent) = coalesce($7, (select max(lower(extent)) from mendflow.chunk where source_id = $1 and stage = $2 and generation = $3 and run_key = $4))`,
     [key.sourceId, ledgerStage(key.stage), key.generation, key.runKey, rows, reason, at ?? null],
   );
+}
+
+/** Undoes what a generation of a run committed of a source: chunks, letters and rows by position. The plan stays. Returns how many records that were. */
+export async function takeBack(
+  client: pg.ClientBase,
+  key: LedgerKey,
+  target: { readonly sql: string; readonly byKey?: unknown },
+): Promise<number> {
+  const mine = 'source_id = $1 and stage = $2 and generation = $3 and run_key = $4';
+  const of = [key.sourceId, ledgerStage(key.stage), key.generation, key.runKey];
+  if (target.byKey === undefined)
+    await client.query(
+      `delete from ${target.sql} t using mendflow.chunk c where c.source_id = $1 and c.stage = $2 and c.generation = $3 and c.run_key = $4
+       and t.source_id = c.source_id and t."offset" >= lower(c.extent) and t."offset" < upper(c.extent)`,
+      of,
+    );
+  await client.query(`update mendflow.dead_letter set state = 'superseded' where ${mine}`, of);
+  await client.query(`delete from mendflow.strike where ${mine}`, of);
+  const { rows } = await client.query<{ read: number }>(
+    `with gone as (delete from mendflow.chunk where ${mine} returning read) select coalesce(sum(read), 0)::float8 as read from gone`,
+    of,
+  );
+  return rows[0]!.read;
 }
 
 /** Whether no stage of this generation gave anything up, set anything aside or accepted less than there should be. */
@@ -286,7 +313,7 @@ export const abortRun = (pool: Pool, runKey: string, abort: Abort, by?: Closer):
           const rest = await uncovered(client, slice, slice);
           const from = rest[0]?.from;
           const reason = `${abort.state} by ${abort.actor}, from offset ${from}: ${abort.reason}`.replaceAll('\0', '');
-          if (rest.length > 0) await giveUp(client, slice, rest, { epoch: '0', reason });
+          if (rest.length > 0) await giveUp(client, slice, rest, { epoch: '0', reason, leftOpen: true });
         }
         const value = { ...(await balance(client, runKey)), state: abort.state, notGreen: [] };
         await writeClosed(client, runKey, abort.state, value);

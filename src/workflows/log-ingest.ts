@@ -36,7 +36,7 @@ export const logIngest = pipeline({
   async run({ list, ingest, group }, { input: { path, format, onRewrite } }) {
     const found = await list({ path });
     const each = async (files: readonly FileRef[]): Promise<void> => {
-      await Promise.all(files.map((file) => ingest.as(file.name)({ file, format, onRewrite })));
+      await Promise.all(files.map((file) => ingest.as(file.name)({ file, format, onRewrite, path })));
     };
     if (Array.isArray(found)) {
       await each(found);
@@ -46,7 +46,7 @@ export const logIngest = pipeline({
     const work = async (from: number): Promise<void> => {
       const to = Math.min(from + groupSize, files);
       const one = group.as(`files ${from + 1} to ${to}`);
-      const { apart } = await one({ files: { list: all, from, to }, format, onRewrite });
+      const { apart } = await one({ files: { list: all, from, to }, format, onRewrite, path });
       await each(apart);
     };
     // The first by itself: what is wrong with all of them is then asked once.

@@ -34,7 +34,7 @@ let runs = 0;
 async function staged() {
   const ctx = contextOf({ runKey: `test/2026-11-21/chunk-${++runs}` });
   await ensureRun(sink.pool, ctx);
-  const opened: OpenedRecords = await memorySource(lines(10, (index) => `{"id":${index}}`)).openRecords(ctx, sink);
+  const opened: OpenedRecords = await memorySource(lines(10, (index) => `{"id":${index}}`)).openRecords(ctx, sink, '');
   const reader = recordReader(opened, { steps: [parse(json)], target: into, ctx });
   const key = { runKey: ctx.runKey, generation: 1, stage: ctx.stage, sourceId: opened.sourceId };
   const control = await connect({ url: sink.url, applicationName: 'control' });

@@ -4,24 +4,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSource } from '../../src/connectors/file-source.ts';
+import { ingestFile } from '../../src/activities/log-ingest.ts';
 import { listFiles } from '../../src/connectors/files.ts';
-import { knownSources, planFile } from '../../src/connectors/known-sources.ts';
-import { type Bins, flow, type FlowContext, type Segment, type Sink, table } from '../../src/flow/index.ts';
-import { plain } from '../../src/flow/formats/plain.ts';
-import { openLogReader } from '../../src/flow/log-reader.ts';
+import type { Bins, FlowContext, Segment, Sink } from '../../src/flow/index.ts';
 import { contextOf, testSink } from '../flow/memory.ts';
-
-const logEntries = table('log_entries', {
-  line_no: 'bigint',
-  ts: 'timestamptz',
-  severity: 'text',
-  module: 'text',
-  message: 'text',
-  attributes: 'jsonb',
-  data_date: 'date',
-  generation: 'integer',
-});
 
 /** A line as document 003 has it: timestamp, severity, [module], message. */
 export const logLine = (index: number): string =>
@@ -76,30 +62,7 @@ export async function openScene(): Promise<LogScene> {
 }
 
 async function load(sink: Sink, path: string, ctx: FlowContext, recordsMax?: number): Promise<Segment<Bins>> {
-  const [ref] = await listFiles(path);
-  const opened = await openSource(ref!, {
-    known: knownSources(sink.pool, ctx),
-    format: plain,
-    dataDate: ctx.dataDate,
-    sealed: true,
-  });
-  try {
-    const { sourceId, slice } = await planFile(sink.pool, ctx, opened);
-    const { dataDate, generation } = ctx;
-    const reader = openLogReader(opened.file, { format: plain, sourceId, dataDate, generation });
-    const job = flow({
-      from: { sourceId, slice, reader },
-      into: logEntries,
-      sink,
-      lanes: 1,
-      ...(recordsMax === undefined ? {} : { recordsMax }),
-    });
-    try {
-      return await job.run(ctx);
-    } finally {
-      await reader.close();
-    }
-  } finally {
-    await opened.file.close();
-  }
+  const [file] = await listFiles(path);
+  const speed = { lanes: 1, ...(recordsMax === undefined ? {} : { recordsMax }) };
+  return await ingestFile(sink, ctx, { file: file!, format: 'plain', sealed: true }, speed);
 }

@@ -4,7 +4,8 @@ import { commit, connect, disconnect, limitsMs } from '../../src/store/db.ts';
 import { ensureRun } from '../../src/store/ensure-run.ts';
 import { fence, takeLease } from '../../src/store/lease.ts';
 import { abortRun, closeRun, giveUp, insertChunk, isCommitted, uncovered } from '../../src/store/ledger.ts';
-import { insertSource, writeSlice } from '../../src/store/sources.ts';
+import { writeSlice } from '../../src/store/plans.ts';
+import { insertSource } from '../../src/store/sources.ts';
 import { testSink } from '../flow/memory.ts';
 
 let sink: Awaited<ReturnType<typeof testSink>>;

@@ -5,14 +5,8 @@ import { openPool } from '../../src/store/db.ts';
 import { ensureRun } from '../../src/store/ensure-run.ts';
 import { giveUp } from '../../src/store/ledger.ts';
 import { preflight } from '../../src/store/preflight.ts';
-import {
-  coveredRanges,
-  earlierSlice,
-  findSources,
-  insertSource,
-  plannedRanges,
-  writeSlice,
-} from '../../src/store/sources.ts';
+import { coverers, earlierSlice, firstFree, otherPlans, writeSlice } from '../../src/store/plans.ts';
+import { findSources, insertSource } from '../../src/store/sources.ts';
 import { table } from '../../src/flow/index.ts';
 import { testSink } from '../flow/memory.ts';
 import { freshDatabase } from '../support/database.ts';
@@ -32,11 +26,23 @@ describe('a source', () => {
     ]);
     await insertSource(sink.pool, { pipeline: 'p', name, version: 2, hint: { inode: 7 } });
     expect(same.id).toBe(first.id);
-    expect(await findSources(sink.pool, 'p', name)).toMatchObject([{ version: 2, hint: { inode: 7 } }, { version: 1 }]);
-    expect(await findSources(sink.pool, 'p', Buffer.from('a\ufffdb'))).toEqual([]);
+    expect(await findSources(sink.pool, { pipeline: 'p', target: '' }, name)).toMatchObject([
+      { version: 2, hint: { inode: 7 } },
+      { version: 1 },
+    ]);
+    expect(await findSources(sink.pool, { pipeline: 'p', target: '' }, Buffer.from('a\ufffdb'))).toEqual([]);
   });
 
-  it('is covered across runs: what one date has planned or loaded, the next does not plan again', async () => {
+  it('of another table is another one', async () => {
+    const name = Buffer.from('same');
+    const [one, other] = await Promise.all([
+      insertSource(sink.pool, { pipeline: 'p', target: 'one', name }),
+      insertSource(sink.pool, { pipeline: 'p', target: 'other', name }),
+    ]);
+    expect(one.id).not.toBe(other.id);
+  });
+
+  it('is covered by what was committed: a plan of another run reserves nothing, and bytes given up by an aborted one are free', async () => {
     const { id: sourceId } = await insertSource(sink.pool, { pipeline: 'p', name: Buffer.from('growing') });
     const on = (dataDate: string, generation = 1) => ({
       runKey: `p/${dataDate}`,
@@ -44,19 +50,24 @@ describe('a source', () => {
       stage: 'load[growing]',
       sourceId,
     });
-    for (const dataDate of ['2026-11-21', '2026-11-22'])
+    const [first, second] = ['2026-11-21', '2026-11-22'] as const;
+    for (const dataDate of [first, second])
       await ensureRun(sink.pool, { runKey: `p/${dataDate}`, pipeline: 'p', dataDate, generation: 1 });
-    await writeSlice(sink.pool, on('2026-11-21'), { from: 0, to: 100, sealed: false });
-    await giveUp(sink.pool, on('2026-11-21'), [{ from: 0, to: 60 }], { epoch: '1', reason: 'for the test' });
-    expect(await coveredRanges(sink.pool, sourceId, 'load')).toEqual([{ from: 0, to: 60 }]);
-    expect(await plannedRanges(sink.pool, sourceId, 'load[renamed]')).toEqual([{ from: 0, to: 100 }]);
-    const greedy = writeSlice(sink.pool, on('2026-11-22'), { from: 60, to: 150, sealed: true });
-    await expect(greedy).rejects.toMatchObject({ failure: { code: 'ledger_conflict' } });
-    await writeSlice(sink.pool, on('2026-11-22'), { from: 100, to: 150, sealed: true });
-    const stands = await writeSlice(sink.pool, on('2026-11-22'), { from: 100, to: 999, sealed: false });
-    expect(stands).toEqual({ from: 100, to: 150, sealed: true });
-    expect(await earlierSlice(sink.pool, on('2026-11-22', 2))).toEqual({ from: 100, to: 150, sealed: true });
-    expect(await earlierSlice(sink.pool, on('2026-11-22', 1))).toBeUndefined();
+    const plan = { from: 0, to: 100, sealed: false };
+    await writeSlice(sink.pool, on(first), plan, { place: Buffer.from('/here') });
+    await giveUp(sink.pool, on(first), [{ from: 0, to: 60 }], { epoch: '1', reason: 'loss accepted' });
+    expect(await otherPlans(sink.pool, on(second))).toMatchObject([{ ...plan, state: 'running', begun: true }]);
+    expect(await otherPlans(sink.pool, on(first))).toEqual([]);
+    expect(await firstFree(sink.pool, on(second), 0, [])).toBe(60);
+    expect(await firstFree(sink.pool, on(second), 0, [plan])).toBe(100);
+    expect(await coverers(sink.pool, on(second), { from: 10, to: 80 })).toEqual([{ runKey: `p/${first}`, bytes: 50 }]);
+    await giveUp(sink.pool, on(first), [{ from: 60, to: 100 }], { epoch: '1', reason: 'aborted', leftOpen: true });
+    expect(await firstFree(sink.pool, on(second), 0, [])).toBe(60);
+    await writeSlice(sink.pool, on(second), { from: 60, to: 150, sealed: true });
+    const stands = await writeSlice(sink.pool, on(second), { from: 100, to: 999, sealed: false });
+    expect(stands).toEqual({ from: 60, to: 150, sealed: true });
+    expect(await earlierSlice(sink.pool, on(second, 2))).toEqual({ from: 60, to: 150, sealed: true });
+    expect(await earlierSlice(sink.pool, on(second, 1))).toBeUndefined();
   });
 
   it('may have nothing new', async () => {

@@ -6,7 +6,7 @@ import { commit, connect, disconnect } from '../../src/store/db.ts';
 import { fence, type Lease, takeLease } from '../../src/store/lease.ts';
 import { insertChunk, uncovered } from '../../src/store/ledger.ts';
 import type { StageAt } from '../../src/store/runs.ts';
-import { writeSlice } from '../../src/store/sources.ts';
+import { writeSlice } from '../../src/store/plans.ts';
 
 export const STAGE = 'load';
 /** Bytes of the one source, and of a chunk. */

@@ -6,6 +6,7 @@ import type { Totals } from '../../model/messages.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { inWords } from '../../model/duration.ts';
 import { type ParkRow, parksOf, type RunRow, stagesOf, totalsOf } from '../../store/reads.ts';
+import { notesOf } from '../../store/notes.ts';
 import { counted, escaped, moment } from './terminal.ts';
 
 export interface RunReport extends Totals {
@@ -16,6 +17,8 @@ export interface RunReport extends Totals {
   readonly generation: number;
   /** Where a loss was accepted: records and rows, as far as they can be counted, and bytes that nobody read. */
   readonly lost?: { readonly records: number; readonly bytes: number };
+  /** What it has to say besides its figures, such as which run loaded a file before. */
+  readonly notes: readonly string[];
   /** Only where the run asks. */
   readonly asks?: readonly Question[];
 }
@@ -35,9 +38,10 @@ export async function reportOf(
   state: string,
   more: { ui?: string | undefined; asks?: readonly Question[] } = {},
 ): Promise<RunReport> {
-  const [{ read, loaded, duplicate, quarantined, skipped }, stages] = await Promise.all([
+  const [{ read, loaded, duplicate, quarantined, skipped }, stages, notes] = await Promise.all([
     totalsOf(pool, row.run),
     stagesOf(pool, row.run, row.generation),
+    notesOf(pool, row.run),
   ]);
   return {
     run: row.run,
@@ -57,6 +61,7 @@ export async function reportOf(
     links: more.ui === undefined ? {} : { ui: more.ui },
     generation: row.generation,
     ...(row.state === 'degraded' ? { lost: lossOf(row) } : {}),
+    notes,
     ...(more.asks === undefined ? {} : { asks: more.asks }),
   };
 }

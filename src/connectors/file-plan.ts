@@ -1,0 +1,117 @@
+// What lives here: what a run is to read of a source, and the sentences that say why.
+// Invariant: what another run has committed is not read again; what another run has only planned is left to it while it can still read it, and is nobody's else.
+// Apart from identity: that says what a file is, this says whose its bytes are.
+import type { Pool } from 'pg';
+import type { FlowContext } from '../flow/context.ts';
+import type { Range } from '../flow/types.ts';
+import type { Db } from '../store/db.ts';
+import { addNote } from '../store/notes.ts';
+import { coverers, earlierSlice, firstFree, otherPlans, planAlone, type PlanKey, type Slice } from '../store/plans.ts';
+import { noteSource } from '../store/sources.ts';
+import type { FinishedEnd } from './file-end.ts';
+import type { KnownSource } from './file-identity.ts';
+import { placeHolds } from './file-moved.ts';
+import { headsOf, untouched } from './file-proof.ts';
+import { type OpenFile, pathOf, type Seen } from './files.ts';
+import type { Bytes } from '../flow/parse/bytes.ts';
+
+/** A file that was opened, with what it was taken for. */
+export interface Recognised {
+  readonly file: OpenFile;
+  readonly bytes: Bytes;
+  readonly source: KnownSource;
+  readonly end: FinishedEnd;
+}
+
+/** How a file was when its run planned it, and when that was. */
+export type SeenAt = Seen & { readonly at: number };
+
+export interface Planned {
+  readonly sourceId: string;
+  readonly slice: Slice;
+  readonly seen: SeenAt;
+}
+
+/** Writes down what this run reads of the source, or finds what it wrote before. */
+export async function planFile(pool: Pool, ctx: FlowContext, found: Recognised, before?: SeenAt): Promise<Planned> {
+  const { file, bytes, source } = found;
+  const { runKey, generation, stage, execution } = ctx;
+  const key: PlanKey = { runKey, generation, stage, execution, sourceId: source.id };
+  const { path: _path, ...state } = file.hint;
+  const now: SeenAt = { ...state, at: Date.now() };
+  const blank = source.proofs.length === 0;
+  const head = blank ? (await headsOf(bytes, found.end.to)).at(-1) : undefined;
+  await noteSource(pool, source.id, { hint: { ...file.hint, at: now.at }, ...(head ? { head } : {}) });
+  const left = ctx.generation === 1 ? await leftToOthers(pool, ctx, key, found) : [];
+  const anew = before === undefined || !untouched({ ...before, at: Infinity }, now);
+  const about = { place: pathOf(file.ref), seen: now, anew };
+  const slice = await planAlone(pool, key, about, (db) =>
+    ctx.generation === 1 ? firstTime(db, key, found.end, left) : again(db, key, found.end),
+  );
+  await tell(pool, ctx, key, found, slice);
+  return { sourceId: source.id, slice, seen: anew ? now : before };
+}
+
+/** From the first byte that is nobody else's. */
+async function firstTime(db: Db, key: PlanKey, { to, sealed }: FinishedEnd, left: readonly Range[]): Promise<Slice> {
+  const from = await firstFree(db, key, 0, left);
+  return { from: Math.min(from, to), to, sealed };
+}
+
+/** A reprocessing reads what the run read before, and what was appended since if nobody else took it; all of it, if it never read anything. */
+async function again(db: Db, key: PlanKey, { to, sealed }: FinishedEnd): Promise<Slice> {
+  const earlier = await earlierSlice(db, key);
+  if (!earlier) return { from: 0, to, sealed };
+  const appended = (await firstFree(db, { ...key, runKey: '' }, earlier.to, [])) === earlier.to;
+  return { from: earlier.from, to: appended ? Math.max(earlier.to, to) : earlier.to, sealed };
+}
+
+/** Ranges that an open run means to read and can: it sees these bytes under its own path. Of any other nobody knows whether it will ever go on. */
+async function leftToOthers(pool: Pool, ctx: FlowContext, key: PlanKey, found: Recognised): Promise<Range[]> {
+  const left: Range[] = [];
+  const here = pathOf(found.file.ref);
+  for (const other of await otherPlans(pool, key)) {
+    const what = `bytes ${other.from} to ${other.to} of ${found.file.ref.name} are planned by run ${other.runKey}, which is ${other.state}`;
+    const sees = other.place === null || other.place.equals(here) || (await placeHolds(other.place, found.source));
+    const can = sees && (other.begun || (await isBorder(found.bytes, other.to)));
+    if (can) left.push(other);
+    await addNote(
+      pool,
+      ctx,
+      can
+        ? `${what}: what of them is not loaded yet is left to it.`
+        : `${what} and no longer finds them under its path: this run loads what is missing.`,
+    );
+  }
+  return left;
+}
+
+/** Whether a record ends there: a plan of which nothing was committed may be one for other bytes. */
+async function isBorder(bytes: Bytes, at: number): Promise<boolean> {
+  const two = Buffer.alloc(2);
+  const count = await bytes.read(two, at - 1);
+  return count === 1 || (count === 2 && two[0] === NEWLINE);
+}
+const NEWLINE = 10;
+
+async function tell(pool: Pool, ctx: FlowContext, key: PlanKey, found: Recognised, slice: Slice): Promise<void> {
+  const { file, end } = found;
+  if (end.left > 0)
+    await addNote(
+      pool,
+      ctx,
+      `${file.ref.name} ends in a record that may still grow; its last ${end.left} bytes are left to a later run.`,
+    );
+  if (ctx.generation > 1) return;
+  const to = slice.from < slice.to ? slice.from : end.to;
+  const [first, ...others] = await coverers(pool, key, { from: 0, to });
+  if (!first) return;
+  const by = `run ${first.runKey}${others.length === 0 ? '' : ` and ${others.length} more`}`;
+  await addNote(
+    pool,
+    ctx,
+    slice.from < slice.to
+      ? `${file.ref.name}: its first ${to} bytes were loaded before by ${by}; this run reads what follows.`
+      : `${file.ref.name} was loaded before by ${by}, and nothing in it is new: nothing was read. To load it again for this run, start it with --force.`,
+  );
+}
