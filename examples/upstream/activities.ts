@@ -13,6 +13,7 @@ import {
   table,
 } from 'mendflow/flow';
 import { type OpenUpstreams, sql, stage } from 'mendflow/worker';
+import type { ShopUpstream } from './mendflow.config.ts';
 
 /** What the records of the dataset are; a release that makes others gives it another number. */
 const schema = 'shop-orders/1';
@@ -20,7 +21,7 @@ const schema = 'shop-orders/1';
 const columns = { id: 'text', cents: 'bigint', data_date: 'date', generation: 'integer' } as const;
 const orders = table('shop_orders', columns, { key: ['id'], dateColumn: 'data_date' });
 
-export const shopOrdersActivities = (sink: Sink, upstreams: OpenUpstreams) => {
+export const shopOrdersActivities = (sink: Sink, upstreams: OpenUpstreams<ShopUpstream>) => {
   const shop = openHttp(upstreams.at('http:shop'), upstreams);
   return {
     prepare: sql(new URL('./shop-orders.sql', import.meta.url), sink.pool),

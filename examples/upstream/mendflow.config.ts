@@ -5,15 +5,18 @@ import { project, secret, serve, upstreams } from 'mendflow/worker';
 import { shopOrdersActivities } from './activities.ts';
 import { shopOrders } from './workflows.ts';
 
+const declared = upstreams({
+  'http:shop': {
+    address: process.env['SHOP_API'] ?? 'https://shop.example.com/api',
+    headers: { authorization: secret('SHOP_TOKEN', { before: 'Bearer ' }) }, // read anew at each call: environment, or SHOP_TOKEN_FILE
+    callsPerSecond: 5, // over all workers
+    breaker: { consecutive: 3, cooldownMs: 120_000 },
+  },
+});
+export type ShopUpstream = keyof typeof declared;
+
 export default project({
   workflows: new URL('./workflows.ts', import.meta.url),
-  upstreams: upstreams({
-    'http:shop': {
-      address: process.env['SHOP_API'] ?? 'https://shop.example.com/api',
-      headers: { authorization: secret('SHOP_TOKEN', { before: 'Bearer ' }) }, // read anew at each call: environment, or SHOP_TOKEN_FILE
-      callsPerSecond: 5, // over all workers
-      breaker: { consecutive: 3, cooldownMs: 120_000 },
-    },
-  }),
+  upstreams: declared,
   serve: (sink, upstreams) => [serve(shopOrders, shopOrdersActivities(sink, upstreams))],
 });

@@ -3,6 +3,7 @@
 // Apart from the activities because this half runs in Temporal's sandbox.
 import { flakyApi, local, pipeline, pipelines, stages, warehouse } from 'mendflow/workflow';
 import type { ShopOrders } from './activities.ts';
+import type { ShopUpstream } from './mendflow.config.ts';
 
 export const shopOrders = pipeline({
   name: 'shop-orders',
@@ -10,7 +11,7 @@ export const shopOrders = pipeline({
   every: 'day',
   logic: '1',
   deadline: '12 hours',
-  stages: stages<ShopOrders>({
+  stages: stages<ShopOrders, ShopUpstream>({
     prepare: local,
     fetch: { ...flakyApi, upstream: 'http:shop' },
     load: { ...warehouse, quarantineShareMax: 0.01 },

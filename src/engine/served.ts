@@ -36,7 +36,13 @@ export interface Project {
   /** Your own payload codec or converter, the same for worker and client. */
   readonly dataConverter?: DataConverter;
 }
-export const project = (value: Project): Project => value;
+
+/** A project whose stages are made with the keys of its own upstreams, and no others. */
+export interface ProjectOf<U extends Upstreams> extends Omit<Project, 'upstreams' | 'serve'> {
+  readonly upstreams?: U;
+  serve(sink: Sink, upstreams: OpenUpstreams<keyof U & string>): readonly Served[];
+}
+export const project = <const U extends Upstreams = Upstreams>(value: ProjectOf<U>): Project => value as Project;
 
 /** As Temporal calls it. */
 export type Activity = (...args: never[]) => Promise<unknown>;

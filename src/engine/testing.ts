@@ -5,12 +5,18 @@ import type { Fields, InputOf, Run, Stage, Stages } from '../model/spec.ts';
 import { stageKey } from '../model/ids.ts';
 import type { Pipeline } from './workflow/pipeline.ts';
 
-type Fakes<A> = { [K in keyof A]: A[K] extends (input: infer I) => unknown ? (input: I) => unknown : never };
+/** One plain function for each stage. */
+export type Fakes<A> = { [K in keyof A]: A[K] extends (input: infer I) => unknown ? (input: I) => unknown : never };
+
+/** What the body is told; a pipeline without inputs needs none. */
+export type RunHere<F extends Fields> = keyof F extends never
+  ? { readonly dataDate: string; readonly input?: Run<InputOf<F>>['input'] }
+  : Run<InputOf<F>>;
 
 /** Returns what the body returned and the stage keys in the order they were called. A segment's output is unwrapped as on a server. */
 export async function runHere<A, F extends Fields, R>(
   one: Pipeline<A, F, R>,
-  run: Run<InputOf<F>>,
+  run: RunHere<NoInfer<F>>,
   fakes: NoInfer<Fakes<A>>,
 ): Promise<{ result: R; calls: string[] }> {
   const calls: string[] = [];
@@ -28,5 +34,5 @@ export async function runHere<A, F extends Fields, R>(
     };
     made[name] = Object.assign(call(''), { as: call });
   }
-  return { result: await one.spec.run(made as unknown as Stages<A>, run), calls };
+  return { result: await one.spec.run(made as unknown as Stages<A>, { input: {}, ...run } as Run<InputOf<F>>), calls };
 }

@@ -3,12 +3,12 @@
 // Apart as the public face of the engine outside the sandbox.
 import type { WorkerOptions, Workers } from './create-workers.ts';
 
-export { command, sql } from './activity/ready-made.ts';
+export { command, type CommandOptions, type CommandResult, sql } from './activity/ready-made.ts';
 export { stage, type StageContext, type StageContext as Stage } from './activity/context.ts';
 export type { WorkerOptions, Workers } from './create-workers.ts';
 export type { CallOptions, OpenUpstreams, UpstreamClient } from '../connectors/upstream.ts';
 export { reconcileSearchAttributes } from './search-attributes.ts';
-export { activitiesOf, guardedStages, type Project, project, serve, type Served } from './served.ts';
+export { activitiesOf, guardedStages, type Project, type ProjectOf, project, serve, type Served } from './served.ts';
 export { type Secret, secret, type Upstream, type Upstreams, upstreams } from '../model/upstream.ts';
 
 // A project's mendflow.config.ts imports this file, and every command reads the project: what runs a worker is loaded by whoever runs one.

@@ -9,7 +9,7 @@ import { runFlow } from './flow.ts';
 import { fenced, openSession } from './session.ts';
 import type { RecordSource } from './record-reader.ts';
 import { type Sink, sinkOr } from './sink.ts';
-import type { Step } from './steps.ts';
+import type { AnySteps, Chain } from './chain.ts';
 import { emptyDataset, insertDataset } from '../store/datasets.ts';
 import { ensureRun } from '../store/ensure-run.ts';
 
@@ -19,9 +19,9 @@ export interface MadeDataset extends DatasetRef {
   readonly skipped: number;
 }
 
-export interface FlowToDataset {
+export interface FlowToDataset<S extends AnySteps = AnySteps> {
   readonly from: RecordSource;
-  readonly steps: readonly Step[];
+  readonly steps: S;
   readonly into: DatasetOptions;
   readonly sink?: Sink;
   readonly recordsMax?: number;
@@ -31,7 +31,9 @@ export interface FlowToDataset {
  * A flow whose values become the records of a dataset. What the steps refuse becomes dead letters, as in any flow, and what they pass on
  * is accounted for by the stage that reads the dataset: no run closes before one has. Fails with `dataset_too_large` besides what a flow fails with.
  */
-export function flowToDataset(options: FlowToDataset): { run(ctx: FlowContext): Promise<Segment<MadeDataset>> } {
+export function flowToDataset<const S extends AnySteps>(
+  options: FlowToDataset<S> & { readonly steps: Chain<S> },
+): { run(ctx: FlowContext): Promise<Segment<MadeDataset>> } {
   return {
     async run(ctx) {
       const into = intoDataset(options.into);

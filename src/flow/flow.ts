@@ -16,8 +16,7 @@ import { unmixed } from './mixed.ts';
 import { workInSafeMode } from './safe-mode.ts';
 import { fenced, openSession, type Session } from './session.ts';
 import { type Sink, sinkOr } from './sink.ts';
-import type { Step } from './steps.ts';
-import type { Target } from './table.ts';
+import type { AnySteps, Chain, Fitting } from './chain.ts';
 import { segmentEnd } from './segment.ts';
 import type { ChunkReader } from './types.ts';
 import { type Pace, workLanes } from './lanes.ts';
@@ -40,11 +39,11 @@ export interface OpenSource {
   readonly doubted?: boolean;
 }
 
-export interface FlowOptions {
+export interface FlowOptions<S extends AnySteps = AnySteps, C extends string = string> {
   readonly from: OpenSource | RecordSource;
   /** From bytes to rows, for a source of records. */
-  readonly steps?: readonly Step[];
-  readonly into: Target;
+  readonly steps?: S;
+  readonly into: Fitting<S, C>;
   /** Default: the one the worker provided. */
   readonly sink?: Sink;
   /** Parallel connections. Default 2. */
@@ -67,9 +66,11 @@ const SESSIONS_MAX = 4;
 const settledByLease: readonly Code[] = ['pg_commit_unknown', 'ledger_conflict'];
 
 /** Declares a flow; nothing happens before `run`. */
-export function flow(options: FlowOptions): Flow {
+export function flow<const S extends AnySteps = AnySteps, C extends string = string>(
+  options: FlowOptions<S, C> & { readonly steps?: Chain<S> },
+): Flow {
   return {
-    run: (ctx) => runFlow(options, intoTable(options.into), ctx),
+    run: (ctx) => runFlow(options as Options, intoTable(options.into), ctx),
   };
 }
 

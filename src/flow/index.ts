@@ -7,6 +7,7 @@ export type { Landing } from './dataset-landing.ts';
 export type { DatasetRef } from './dataset-ref.ts';
 export type { DatasetOptions } from './dataset-sink.ts';
 export { aboutDataset, type DatasetAbout, datasetSource, type Expected, readDataset } from './dataset-source.ts';
+export type { AnyStep, AnySteps, Chain, ColumnsFit, Fitting, Last, StepMismatch } from './chain.ts';
 export { type ByKey, type Column, type ColumnType, table, type Target } from './table.ts';
 export {
   json,
@@ -38,6 +39,6 @@ export {
 } from '../connectors/http/index.ts';
 export { openUpstreams } from '../connectors/upstream.ts';
 export { provideSink, type Sink } from './sink.ts';
-export type { Bins, FlowContext, Progress, Segment } from './context.ts';
+export type { AcceptedLoss, Bins, FlowContext, Progress, Segment } from './context.ts';
 export { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Range, type Reject, type Violation } from './types.ts';
 export { createSealer, type LetterKey, type Sealer } from '../store/seal.ts';

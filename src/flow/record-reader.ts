@@ -8,7 +8,8 @@ import type { FlowContext } from './context.ts';
 import { createTupleBuffer, type TupleBuffer, writeTuple } from './encode.ts';
 import type { OpenSource } from './flow.ts';
 import type { Sink } from './sink.ts';
-import type { Step } from './steps.ts';
+import type { AnySteps } from './chain.ts';
+import { refuseStrange, type Strange, strangeIn, strangeViolations } from './strange-columns.ts';
 import type { Target } from './table.ts';
 import { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Range, type Reject, type Violation } from './types.ts';
 
@@ -65,7 +66,7 @@ export interface RecordSource {
 }
 
 interface Opening {
-  readonly steps: readonly Step[];
+  readonly steps: AnySteps;
   /** Where values become rows of a table. */
   readonly target?: Target;
   /** Where they become something else. */
@@ -109,11 +110,11 @@ export function recordReader(
           await hashRecord(draft.hash, record, opened);
           add(draft, record, opened.sourceId, opening);
           if (draft.records < recordsMax && draft.size < CHUNK_BYTES_MAX) continue;
-          yield finish(draft);
+          yield finish(draft, opening.target);
           draft = begin(draft.to);
         }
         if (signal.aborted) return;
-        if (draft.records > 0) yield finish(draft);
+        if (draft.records > 0) yield finish(draft, opening.target);
       }
     },
     release: () => undefined, // Buffers are small enough to leave to the collector.
@@ -147,6 +148,7 @@ interface Draft {
   readonly lengths: number[];
   readonly lineNumbers: number[];
   readonly rejects: Reject[];
+  readonly strange: Strange;
   readonly hash: Hash;
 }
 
@@ -163,6 +165,7 @@ const begin = (from: number): Draft => ({
   lengths: [],
   lineNumbers: [],
   rejects: [],
+  strange: { rows: 0, common: undefined },
   hash: createHash('sha256'),
 });
 
@@ -193,7 +196,7 @@ function add(
   }
   const violations = encode
     ? encode(draft.out, end.value)
-    : writeTuple(draft.out, target?.columns ?? [], rowOf(end.value, record, sourceId, ctx));
+    : intoTuple(draft, { value: end.value, record, sourceId, ctx, target });
   if (violations.length > 0) {
     draft.rejects.push(rejectOf(record, { code: 'record_invalid', violations }));
     return;
@@ -201,6 +204,21 @@ function add(
   draft.offsets.push(record.offset);
   draft.lengths.push(record.length);
   draft.lineNumbers.push(record.line);
+}
+
+/** The row as a tuple, or all that is wrong with it: a column that is not there as well as a value that does not fit. */
+function intoTuple(
+  draft: Draft,
+  at: { value: unknown; record: SourceRecord; sourceId: string; ctx: FlowContext; target: Target | undefined },
+): Violation[] {
+  const { value, record, sourceId, ctx, target } = at;
+  const own = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : { value };
+  const strange = target ? strangeIn(target, own, draft.strange) : [];
+  const before = draft.out.used;
+  const violations = writeTuple(draft.out, target?.columns ?? [], rowOf(own, record, sourceId, ctx));
+  if (!target || strange.length === 0) return violations;
+  draft.out.used = before;
+  return [...strangeViolations(target, strange), ...violations];
 }
 
 /** Records that do not follow each other, or bytes that are not there, would be accounted for and lost. */
@@ -218,7 +236,7 @@ function refuseBroken(draft: Draft, record: SourceRecord): void {
 }
 
 /** The value after all steps, or why there is none. */
-function through(steps: readonly Step[], record: SourceRecord, dataDate: string) {
+function through(steps: AnySteps, record: SourceRecord, dataDate: string) {
   const about = { offset: record.offset, line: record.line, dataDate };
   let value = record.value;
   for (const step of steps) {
@@ -230,8 +248,12 @@ function through(steps: readonly Step[], record: SourceRecord, dataDate: string)
 }
 
 /** The user's row with what the flow knows: its key, and line, date and generation where the row does not say. */
-function rowOf(value: unknown, record: SourceRecord, sourceId: string, ctx: FlowContext): Record<string, unknown> {
-  const own = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : { value };
+function rowOf(
+  own: Record<string, unknown>,
+  record: SourceRecord,
+  sourceId: string,
+  ctx: FlowContext,
+): Record<string, unknown> {
   return {
     line_no: record.line,
     data_date: ctx.dataDate,
@@ -261,7 +283,8 @@ function rejectOf(
   };
 }
 
-function finish(draft: Draft): Chunk {
+function finish(draft: Draft, target: Target | undefined): Chunk {
+  if (target) refuseStrange(target, draft.strange);
   const tuples = draft.out.bytes.subarray(0, draft.out.used);
   return {
     from: draft.from,

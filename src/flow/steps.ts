@@ -17,9 +17,12 @@ export type StepResult =
   | { readonly skip: true }
   | { readonly code: string; readonly violations: readonly Violation[] };
 
-export interface Step {
+/** From `In` to `Out`; a chain in which one step gives what the next does not take does not compile. */
+export interface Step<In = never, Out = unknown> {
   readonly kind: 'parse' | 'validate' | 'transform';
   run(value: unknown, about: RecordAbout): StepResult;
+  /** Never there: it only carries the types. */
+  readonly types?: (value: In) => Out;
 }
 
 /** Texts of violations are sealed, but bounded all the same. */
@@ -41,11 +44,11 @@ function placeOf(error: unknown): string {
 }
 
 /** From the record (text of a line, or whatever the source delivers) to a value. What the function throws makes the record a letter. */
-export const parse = (fn: (value: never, about: RecordAbout) => unknown): Step => ({
+export const parse = <In = unknown, Out = unknown>(fn: (value: In, about: RecordAbout) => Out): Step<In, Out> => ({
   kind: 'parse',
   run(value, about) {
     try {
-      return { value: fn(value as never, about) };
+      return { value: fn(value as In, about) };
     } catch (error) {
       return bad('unparsable', error);
     }
@@ -59,16 +62,16 @@ interface Issue {
 }
 
 /** What zod's schemas look like from here; any library with this shape will do. */
-export interface Schema {
+export interface Schema<Out = unknown> {
   safeParse(
     value: unknown,
   ):
-    | { readonly success: true; readonly data: unknown }
+    | { readonly success: true; readonly data: Out }
     | { readonly success: false; readonly error: { readonly issues: readonly Issue[] } };
 }
 
 /** Checks a value against a schema and passes on what the schema makes of it. All violations are kept, not only the first. */
-export const validate = (schema: Schema): Step => ({
+export const validate = <Out>(schema: Schema<Out>): Step<unknown, Out> => ({
   kind: 'validate',
   run(value) {
     try {
@@ -95,11 +98,13 @@ function adviceFor(value: unknown, path: readonly PropertyKey[]): string {
 }
 
 /** From a valid value to a row of the table. `undefined` or `null` leaves the record out (it counts as skipped); what it throws makes a letter. */
-export const transform = (fn: (value: never, about: RecordAbout) => object | null | undefined): Step => ({
+export const transform = <In, Row extends object>(
+  fn: (value: In, about: RecordAbout) => Row | null | undefined,
+): Step<In, Row> => ({
   kind: 'transform',
   run(value, about) {
     try {
-      const row = fn(value as never, about);
+      const row = fn(value as In, about);
       return row === undefined || row === null ? { skip: true } : { value: row };
     } catch (error) {
       return bad('untransformable', error);

@@ -22,7 +22,8 @@ export interface Column {
   readonly type: ColumnType;
 }
 
-export interface Target {
+/** `C`: names of the declared columns, so that a wrong one does not compile. */
+export interface Target<C extends string = string> {
   /** As declared, with a schema in front if it is not the default one. */
   readonly name: string;
   /** Quoted, for SQL. */
@@ -31,19 +32,21 @@ export interface Target {
   readonly columns: readonly Column[];
   /** Rows have a key of their own, and the table has no source_id and offset. */
   readonly byKey?: ByKey;
+  /** Never there: it only carries the names. */
+  readonly names?: C;
 }
 
 /** A table whose rows have a key of their own, such as an order number: a row that comes again is updated where it differs. */
-export interface ByKey {
+export interface ByKey<C extends string = string> {
   /** Columns that name a row; the table has a unique index on them. */
-  readonly key: readonly string[];
+  readonly key: readonly C[];
   /** Columns, never null, that say how new a row is; an older one never overwrites a newer one. The generation decides between equals. */
-  readonly version?: readonly string[];
+  readonly version?: readonly C[];
   /**
    * Column that holds the data date: rows of a date that is loaded again and does not have them any more are deleted. Without it, none are;
    * nor are any by a generation that became letters in part or accepted a loss, because what was not read may still be true.
    */
-  readonly dateColumn?: string;
+  readonly dateColumn?: C;
 }
 
 /** Key of a row: where its record came from. Every target without a key of its own has these columns and a unique index on them. */
@@ -51,6 +54,9 @@ export const keyColumns: readonly Column[] = [
   { name: 'source_id', type: 'bigint' },
   { name: 'offset', type: 'bigint' },
 ];
+
+/** Columns that a flow fills where the row does not say; a row may have them also where the table has not. */
+export const filled: readonly string[] = ['line_no', 'data_date', 'generation'];
 
 /** Say who wrote a row, not what it means: a reprocessing that finds the same row leaves them as they are. */
 export const bookkeeping: readonly string[] = ['data_date', 'generation'];
@@ -60,7 +66,11 @@ export const bookkeeping: readonly string[] = ['data_date', 'generation'];
  * Declared columns named `line_no`, `data_date` and `generation` are filled by the flow where the row has no such value.
  * `table('orders', { … }, { key: ['id'], version: ['paid_at'] })`: rows by a key of their own; see `ByKey`.
  */
-export function table(name: string, columns: Readonly<Record<string, ColumnType>>, byKey?: ByKey): Target {
+export function table<const C extends Readonly<Record<string, ColumnType>>>(
+  name: string,
+  columns: C,
+  byKey?: ByKey<NoInfer<keyof C & string>>,
+): Target<keyof C & string> {
   const declared = Object.entries(columns).filter(([column]) => !keyColumns.some((key) => key.name === column));
   return {
     name,

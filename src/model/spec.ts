@@ -24,7 +24,7 @@ export interface Budget {
 }
 
 /** What happens when a stage fails: all of it declared, nothing hidden. `Output` is the type a skip has to supply. */
-export interface Policy<Output = unknown> {
+export interface Policy<Output = unknown, Upstream extends string = string> {
   /** Hard end of one attempt. */
   readonly attempt: Duration;
   /** A worker silent for this long is taken for dead. */
@@ -34,7 +34,7 @@ export interface Policy<Output = unknown> {
   /** After a spent budget that time can heal, one attempt each such interval. */
   readonly slow: Duration;
   /** Key of the declared upstream that the stage calls, such as `http:quake-api`: it then runs on the queue of that upstream, so that a hanging one starves nobody else. */
-  readonly upstream?: string;
+  readonly upstream?: Upstream;
   /**
    * `false` for a stage whose effect must not come twice and that has no key to tell a repetition by, such as a payment without one. It is then called
    * again only after failures that are known to have changed nothing; where that is in doubt the run asks, and a person looks first. What a failure is
@@ -48,7 +48,7 @@ export interface Policy<Output = unknown> {
   readonly quarantineShareMax?: number;
 }
 
-export type Plan<A> = { readonly [K in keyof A]: Policy<Out<A[K]>> };
+export type Plan<A, Upstream extends string = string> = { readonly [K in keyof A]: Policy<Out<A[K]>, Upstream> };
 
 /** A stage as the body of a pipeline calls it; `as` names one of many calls of the same stage. */
 export interface Stage<I, O> {
@@ -127,8 +127,13 @@ export type AnySpec = Omit<Spec<Record<string, AnyActivity>, Fields, unknown>, '
   readonly stages: Readonly<Record<string, Policy>>;
 };
 
-/** Checks a plan against the activities it is for: a stage without a policy, or a policy without a stage, does not compile. */
-export const stages = <A extends { [K in keyof A]: AnyActivity }>(plan: Plan<A>): Plan<A> => plan;
+/**
+ * Checks a plan against the activities it is for: a stage without a policy, or a policy without a stage, does not compile.
+ * `stages<Orders, ShopUpstream>({ … })`: nor does an upstream that is not one of these keys.
+ */
+export const stages = <A extends { [K in keyof A]: AnyActivity }, Upstream extends string = string>(
+  plan: Plan<A, Upstream>,
+): Plan<A> => plan;
 
 /** Reserved for workflows of Mendflow itself. */
 export const reservedNames: readonly string[] = ['breaker', 'incident', 'backfill', 'redrive', 'launch', 'watch'];

@@ -9,6 +9,8 @@ interface Facts {
   readonly kind: string;
   readonly rowSecurity: boolean;
   readonly columns: Record<string, string>;
+  /** Columns that every row has to fill. */
+  readonly required: string[];
   readonly deferrable: string[];
   readonly rules: string[];
   readonly triggers: string[];
@@ -31,6 +33,7 @@ export async function preflight(db: Db, target: Target): Promise<string[]> {
       `Table ${target.name} lacks ${missing.map(({ name, type }) => `${name} ${type}`).join(', ')}. Nothing was read or written. Add what is missing, for example: ${missing.map((column) => `alter table ${target.sql} add ${columnSql(column)};`).join(' ')}`,
     );
   checkTypes(target, facts);
+  checkRequired(target, facts);
   if (facts.deferrable.length > 0) throw unsafe(target, `has deferrable constraints (${facts.deferrable.join(', ')})`);
   if (facts.rules.length > 0) throw unsafe(target, `has rules (${facts.rules.join(', ')})`);
   if (facts.rowSecurity) throw unsafe(target, 'has row level security');
@@ -60,6 +63,16 @@ function checkTypes(target: Target, facts: Facts): void {
     );
 }
 
+/** Each row would be refused, one by one, for a column that no step can give. */
+function checkRequired(target: Target, { required }: Facts): void {
+  const missing = required.filter((name) => !target.columns.some((column) => column.name === name));
+  if (missing.length === 0) return;
+  throw new CodedError(
+    'pg_schema',
+    `Table ${target.name} has columns that may not be null, have no default and are not declared: ${missing.join(', ')}. Nothing was read or written. Declare them in table('${target.name}', …) and give them in the last step, or give them a default.`,
+  );
+}
+
 /** Binary COPY needs the very type; `varchar`, `char` and domains over them take the same bytes as `text`. */
 const fits = (declared: string, actual: string): boolean =>
   actual.startsWith('numeric')
@@ -84,6 +97,8 @@ async function read(db: Db, target: Target): Promise<Facts | undefined> {
        c.relrowsecurity and (c.relforcerowsecurity or not pg_has_role(c.relowner, 'usage')) as "rowSecurity",
        (select coalesce(jsonb_object_agg(attname, format_type(coalesce(nullif(t.typbasetype, 0), atttypid), null)), '{}') from pg_attribute a join pg_type t on t.oid = atttypid
         where attrelid = c.oid and attnum > 0 and not attisdropped and attgenerated = '') as columns,
+       array(select attname::text from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped and attnotnull and not atthasdef
+         and attidentity = '' and attgenerated = '' order by attnum) as required,
        array(select conname::text from pg_constraint where conrelid = c.oid and condeferrable order by 1) as deferrable,
        array(select rulename::text from pg_rewrite where ev_class = c.oid and rulename <> '_RETURN' order by 1) as rules,
        array(select tgname::text from pg_trigger where tgrelid = c.oid and not tgisinternal and tgenabled <> 'D' order by 1) as triggers,

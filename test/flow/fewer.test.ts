@@ -8,6 +8,7 @@ import {
   landDataset,
   parse,
   table,
+  type Target,
   transform,
 } from '../../src/flow/index.ts';
 import { closeRun } from '../../src/store/ledger.ts';
@@ -49,7 +50,7 @@ const load = async (
     ...more
   }: Partial<FlowContext> & {
     rows?: number;
-    into?: typeof goods;
+    into?: Target;
     recordsMax?: number;
   } = {},
 ) => {

@@ -72,7 +72,7 @@ describe('a flow', () => {
     );
     expect(rows.map(({ line }) => Number(line))).toEqual([1, 3, 5, 6]);
     expect(violations[0]!.map(({ field }) => field)).toEqual(['id', 'paid']);
-    expect(violations.slice(1).map(([first]) => first!.code)).toEqual(['unparsable', 'text_nul', 'unparsable']);
+    expect(violations.slice(1).map(([first]) => first!.code)).toEqual(['unparsable', 'text_nul', 'invalid_type']);
   });
 
   it('is never stopped by bytes: NUL, invalid UTF-8, control characters, one endless line, no newline at the end', async () => {

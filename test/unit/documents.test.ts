@@ -175,9 +175,14 @@ describe('README', () => {
   const text = read('README.md');
 
   it('shows code that is really in the project which `mendflow init` makes, or in an example that runs as a test', () => {
-    const examples = ['mendflow.config.ts', 'activities.ts'].map((file) => read(`examples/upstream/${file}`));
+    const examples = [
+      'upstream/mendflow.config.ts',
+      'upstream/activities.ts',
+      'prices/activities.ts',
+      'prices/summary.sql',
+    ].map((file) => read(`examples/${file}`));
     const made = [...Object.values(projectFiles('x')), ...examples].join('\n');
-    const blocks = blocksOf(text, 'ts');
+    const blocks = blocksOf(text, 'ts', 'sql');
     expect(blocks.length).toBeGreaterThan(2);
     for (const block of blocks) expect(made).toContain(block);
   });

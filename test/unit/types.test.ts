@@ -1,6 +1,6 @@
 // What is promised here: mistakes in a pipeline do not compile. Each `@ts-expect-error` fails the type check if its mistake ever compiles.
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { activitiesOf, serve } from 'mendflow/worker';
+import { activitiesOf, type OpenUpstreams, project, serve, upstreams } from 'mendflow/worker';
 import { runHere } from 'mendflow/testing';
 import { adopt, choice, flakyApi, local, number, pipeline, stages, text, warehouse } from 'mendflow/workflow';
 import type { Bins, Segment } from 'mendflow/flow';
@@ -60,6 +60,34 @@ const mistakes = {
   'a misspelt duration': () =>
     // @ts-expect-error
     stages<Report>({ extract: { ...flakyApi, attempt: '30 minuets' }, load: warehouse, prepare: local }),
+
+  'an upstream that is not one of those declared': () =>
+    stages<Report, 'http:shop'>({
+      // @ts-expect-error
+      extract: { ...flakyApi, upstream: 'http:shpo' },
+      load: warehouse,
+      prepare: local,
+    }),
+
+  'a call of an upstream that the project does not declare': () =>
+    project({
+      workflows: new URL('file:///x'),
+      upstreams: upstreams({ 'http:shop': { address: 'https://shop.example.com' } }),
+      serve: (_sink, open) => {
+        open.at('http:shop');
+        // @ts-expect-error
+        open.at('http:shpo');
+        return [];
+      },
+    }),
+
+  'activities made for another upstream': (made: (open: OpenUpstreams<'http:shpo'>) => []) =>
+    project({
+      workflows: new URL('file:///x'),
+      upstreams: upstreams({ 'http:shop': { address: 'https://shop.example.com' } }),
+      // @ts-expect-error
+      serve: (_sink, open) => made(open),
+    }),
 
   'a bare number as a time': () =>
     // @ts-expect-error
@@ -132,6 +160,10 @@ const mistakes = {
       { prepare: () => 'ready', extract: () => ({ rows: 1 }), load: () => 1 },
     ),
 
+  'a test without the inputs of the pipeline': () =>
+    // @ts-expect-error
+    runHere(report, { dataDate: '2026-01-01' }, { prepare: () => 1, extract: () => 1, load: () => 1 }),
+
   'a test without one of the stages': () =>
     // @ts-expect-error
     runHere(report, { dataDate: '2026-01-01', input: { path: 'a', format: 'plain', limit: 1 } }, { prepare: () => 1 }),
@@ -177,7 +209,7 @@ describe('a pipeline', () => {
         return await prepare();
       },
     });
-    await expect(runHere(twice, { dataDate: 'none', input: {} }, { prepare: () => 1 })).rejects.toThrow(
+    await expect(runHere(twice, { dataDate: 'none' }, { prepare: () => 1 })).rejects.toThrow(
       'Stage prepare was called twice in one run',
     );
   });

@@ -22,9 +22,10 @@ export interface UpstreamClient {
   call<T>(work: (signal: AbortSignal) => Promise<T>, options?: CallOptions): Promise<T>;
 }
 
-export interface OpenUpstreams {
+/** `K`: the declared keys, so that another does not compile. */
+export interface OpenUpstreams<K extends string = string> {
   /** Fails with `config_invalid` for a key that is not declared. */
-  at(key: string): UpstreamClient;
+  at(key: K): UpstreamClient;
   /** The guard asks before each retry; false: the retry budget of this upstream is spent. A key that is not declared has no budget and is never refused. */
   spendRetry(key: string): boolean;
   /** Whether its breaker is open or half-open, as far as this process knows: who would have to wait anyway waits for it. False for a key that is not declared. */
