@@ -129,8 +129,10 @@ export class World {
     this.#execution = undefined;
   }
 
-  /** The store says so as soon as an act is due, to choose between what may follow. */
+  /** Chooses between what may follow. */
   choice = 0;
+  /** Broken on purpose: whoever asks Temporal is told that it is wanted. */
+  believing = false;
 
   #freeze(attempt: Attempt): void {
     attempt.wanted = false;
@@ -155,7 +157,7 @@ export class World {
 
   async #scheduleAttempt(act: Act): Promise<void> {
     const attempt: Attempt = { name: act.name, act, wanted: true, late: false, run: () => Promise.resolve() };
-    const run = await act.attempt(++this.#time, () => Promise.resolve(attempt.wanted));
+    const run = await act.attempt(++this.#time, () => Promise.resolve(attempt.wanted || this.believing));
     attempt.run = run;
     this.#execution!.act = { act, attempt };
   }
