@@ -78,6 +78,7 @@ async function serverChecks(session: Session): Promise<Check[]> {
     }
     if (pool) await add('Postgres', mendPostgres, () => postgresChecks(pool));
     const schema = checks.some(({ name, state }) => name === 'Schema' && state === 'ok');
+    if (pool && schema) await add('Clock of a worker', 'mendflow stack status', () => looks.clockChecks(pool));
     if (pool && schema) await add('Breakers', 'mendflow stack status', () => breakerChecks(pool));
     if (connection && pool && schema)
       await add('Runs', 'mendflow stack status', () => runChecks(pool, { connection, namespace, gone }, config.prefix));

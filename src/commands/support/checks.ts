@@ -11,6 +11,7 @@ import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import { queues } from '../../model/ids.ts';
 import { stackStatus, startOf } from '../../stack/index.ts';
+import { wrongClocks } from '../../store/clocks.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
 import { checkSchema } from '../../store/schema.ts';
 import { listBreakers } from '../../store/breakers.ts';
@@ -145,6 +146,17 @@ export async function postgresChecks(pool: Pool): Promise<Check[]> {
       : unknown('Schema', schema, 'mendflow migrate'),
   );
   return checks;
+}
+
+/** Workers whose clocks are wrong; with none there is nothing to say. */
+export async function clockChecks(pool: Pool): Promise<Check[]> {
+  const wrong = await wrongClocks(pool, CLOCK_MAX_MS);
+  return wrong.map(({ worker, aheadMs }) => ({
+    name: 'Clock of a worker',
+    state: 'wrong',
+    says: `that of worker ${worker} is ${inWords(Math.abs(aheadMs))} ${aheadMs > 0 ? 'ahead of' : 'behind'} the database; waits and deadlines do not go by it, but the times in its log do`,
+    mend: 'Synchronise the clock of that machine (NTP).',
+  }));
 }
 
 /** Task queue types of Temporal. */
