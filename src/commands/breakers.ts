@@ -3,6 +3,7 @@
 // Apart from `upstreams` because that is what is declared, and this is what happens.
 import { nextCooldownMs } from '../model/breaker-cooldown.ts';
 import { inWords, parseDuration } from '../model/duration.ts';
+import { codes, isCode } from '../model/failure.ts';
 import { breakerDefaults } from '../model/upstream.ts';
 import {
   breakerEvents,
@@ -17,6 +18,7 @@ import {
 import { nobodyWaits, waitsByUpstream, type WaitsFor } from '../store/waits.ts';
 import {
   breakerCommands,
+  causeWords,
   eventLine,
   nextOf,
   settingsLine,
@@ -145,6 +147,10 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     `${terminal.style('bold', escaped(page.key))} is ${terminal.style(styleOf(page), page.says)} since ${moment(page.since)}`,
   );
   terminal.line(`  why       ${page.because}`);
+  if (page.cause !== undefined)
+    terminal.line(
+      `  failure   ${causeWords(page.cause, '')} at ${moment(new Date(page.cause.when))}${isCode(page.cause.code) ? `: ${codes[page.cause.code].says}` : ''}`,
+    );
   terminal.line(`  next      ${page.next}`);
   terminal.line(`  waits     ${waitsLine(page.waits)}`);
   terminal.line(

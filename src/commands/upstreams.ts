@@ -1,16 +1,19 @@
-// What lives here: `mendflow upstreams`: the outside services of this project, as declared, and how they are now.
-// Invariant: of a secret only the name and whether it is set here; of an address never the part that could be a password.
+// What lives here: `mendflow upstreams`: the outside services of this project, as the workers use them, and how they are now.
+// Invariant: of a secret only the name and whether it is set; of an address never the part that could be a password. What no worker has said is
+// shown as this shell has it, and as such.
 // Apart from `breakers` because this is what is declared, and answers also while the database is away.
-import { inWords, ms } from '../model/duration.ts';
+import { inWords } from '../model/duration.ts';
 import type { AnySpec } from '../model/spec.ts';
-import { breakerSettingsOf, type BreakerSettings, CONCURRENCY, timeoutMsOf, type Upstream } from '../model/upstream.ts';
-import { secretsFrom } from '../connectors/secret.ts';
+import type { Upstream } from '../model/upstream.ts';
+import { differencesOf, inUse, type UpstreamInUse } from '../model/upstream-in-use.ts';
+import { isSet, secretsFrom } from '../connectors/secret.ts';
 import { type BreakerRow, listBreakers } from '../store/breakers.ts';
+import { listUses, type UpstreamUse } from '../store/upstream-use.ts';
 import { settingsLine, stateOf, styleOf } from './support/breaker-words.ts';
 import type { Exit } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
-import { escaped } from './support/terminal.ts';
+import { escaped, moment } from './support/terminal.ts';
 
 export const registerUpstreams: Register = (program, act) => {
   program
@@ -20,21 +23,23 @@ export const registerUpstreams: Register = (program, act) => {
     .action(act((session, options: { json?: boolean }) => upstreams(session, options.json === true)));
 };
 
-interface Shown {
+interface Shown extends UpstreamInUse {
   readonly key: string;
-  readonly address: string;
-  readonly timeoutMs: number;
-  readonly slowMs: number;
-  readonly callsPerSecond: number | null;
-  readonly concurrency: number;
-  readonly probe: string | null;
-  readonly breaker: BreakerSettings;
-  readonly codes: Readonly<Record<string, string>>;
   /** `daily-report/extract` */
   readonly stages: readonly string[];
-  readonly secrets: readonly { readonly name: string; readonly header: string; readonly set: boolean }[];
   /** Null where no worker has written it yet, or the database does not answer. */
   readonly state: string | null;
+  /** Living workers that use it so, the first one first; none: it is shown as this shell has it. */
+  readonly workers: readonly string[];
+  readonly since: Date | null;
+  /** Others that use it in another way, and this shell if it would. */
+  readonly differs: readonly Difference[];
+}
+interface Difference {
+  readonly who: string;
+  /** Since when; null of this shell. */
+  readonly since: Date | null;
+  readonly in: Partial<UpstreamInUse>;
 }
 
 async function upstreams(session: Session, json: boolean): Promise<Exit> {
@@ -43,20 +48,19 @@ async function upstreams(session: Session, json: boolean): Promise<Exit> {
   const { terminal } = session;
   const known = await session
     .store()
-    .then(listBreakers)
+    .then(async (store) => ({ rows: await listBreakers(store), uses: await listUses(store) }))
     .catch((error: unknown) => {
       terminal.note(`The states are unknown: ${error instanceof Error ? error.message : String(error)}`);
       return undefined;
     });
-  const rows: readonly BreakerRow[] = known ?? [];
+  const { rows, uses } = known ?? { rows: [], uses: [] };
   const readSecret = secretsFrom(session.environment());
   const shown = declared.map(([key, one]) =>
     shownOf(
       key,
-      one,
-      registry.specs,
+      { one, here: inUse(one, (name) => isSet(readSecret, name)), specs: registry.specs },
       rows.find((row) => row.key === key),
-      (name) => isSet(readSecret, name),
+      uses.filter((use) => use.key === key),
     ),
   );
   const others = rows.filter(({ key }) => !declared.some(([one]) => one === key));
@@ -80,46 +84,37 @@ async function upstreams(session: Session, json: boolean): Promise<Exit> {
   return 'ok';
 }
 
-/** A named file that cannot be read is as good as none. */
-function isSet(read: (name: string) => string | undefined, name: string): boolean {
-  try {
-    return read(name) !== undefined;
-  } catch {
-    return false; // What is wrong with the file is said by the call that needs it.
-  }
-}
-
 function shownOf(
   key: string,
-  one: Upstream,
-  specs: readonly AnySpec[],
+  project: { readonly one: Upstream; readonly here: UpstreamInUse; readonly specs: readonly AnySpec[] },
   row: BreakerRow | undefined,
-  set: (name: string) => boolean,
+  uses: readonly UpstreamUse[],
 ): Shown {
+  const [first] = uses;
+  const used = first?.declared ?? project.here;
+  const differs = (who: string, since: Date | null, other: UpstreamInUse): Difference[] => {
+    const names = differencesOf(used, other);
+    return names.length === 0
+      ? []
+      : [{ who, since, in: Object.fromEntries(names.map((name) => [name, differing(used[name], other[name])])) }];
+  };
   return {
+    ...used,
     key,
-    address: withoutLogin(one.address),
-    timeoutMs: timeoutMsOf(one),
-    slowMs: one.slow === undefined ? timeoutMsOf(one) : ms(one.slow),
-    callsPerSecond: one.callsPerSecond ?? null,
-    concurrency: one.concurrency ?? CONCURRENCY,
-    probe: one.probe ?? null,
-    breaker: breakerSettingsOf(one),
-    codes: { ...one.codes } as Record<string, string>,
-    stages: specs.flatMap((spec) =>
+    stages: project.specs.flatMap((spec) =>
       Object.entries(spec.stages)
         .filter(([, policy]) => policy.upstream === key)
         .map(([stage]) => `${spec.name}/${stage}`),
     ),
-    secrets: Object.entries(one.headers ?? {}).flatMap(([header, value]) =>
-      typeof value === 'string' ? [] : [{ name: value.secret, header, set: set(value.secret) }],
-    ),
     state: row === undefined ? null : stateOf(row),
+    workers: uses.filter(({ declared }) => differencesOf(used, declared).length === 0).map(({ worker }) => worker),
+    since: first?.since ?? null,
+    differs: [
+      ...uses.flatMap(({ worker, since, declared }) => differs(worker, since, declared)),
+      ...differs('this shell', null, project.here),
+    ],
   };
 }
-
-/** A login in an address is a secret that somebody put in the wrong place. */
-const withoutLogin = (address: string): string => address.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1…@');
 
 function write({ terminal }: Session, one: Shown, row: BreakerRow | undefined, without: string): void {
   const state = row === undefined ? terminal.style('dim', without) : terminal.style(styleOf(row), stateOf(row));
@@ -138,6 +133,31 @@ function write({ terminal }: Session, one: Shown, row: BreakerRow | undefined, w
   for (const [from, to] of Object.entries(one.codes)) terminal.line(`  code      ${from} means ${to} here`);
   for (const { name, header, set } of one.secrets)
     terminal.line(
-      `  secret    ${name} for ${escaped(header)}: ${set ? 'set' : terminal.style('yellow', 'not set')} in this shell; each worker reads its own`,
+      `  secret    ${name} for ${escaped(header)}: ${set ? 'set' : terminal.style('yellow', 'not set')} ${one.since === null ? 'in this shell; each worker reads its own' : 'for the worker'}`,
+    );
+  terminal.line(`  as used   ${usersOf(one)}`);
+  for (const { who, since, in: of } of one.differs)
+    terminal.line(
+      `  ${terminal.style('yellow', 'differs')}   ${escaped(who)}${since === null ? ' has' : `, since ${moment(since)}, has`} ${escaped(differenceIn(of))}`,
     );
 }
+
+function usersOf({ workers: [first, ...more], since }: Shown): string {
+  if (first === undefined || since === null) return 'by no worker now; this is how this shell has it';
+  const others = more.length === 0 ? '' : ` and ${more.length} other${more.length === 1 ? '' : 's'}`;
+  return `by ${escaped(first)}${others}, since ${moment(since)}`;
+}
+
+/** Of settings only those that are others. */
+const differing = (used: unknown, other: unknown): unknown =>
+  typeof used !== 'object' || typeof other !== 'object' || used === null || other === null || Array.isArray(other)
+    ? other
+    : Object.fromEntries(
+        Object.entries(other).filter(([name, value]) => value !== (used as Record<string, unknown>)[name]),
+      );
+
+/** `address http://localhost:1, timeoutMs 2000` */
+const differenceIn = (of: Partial<UpstreamInUse>): string =>
+  Object.entries(of)
+    .map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join(', ');

@@ -47,6 +47,15 @@ function readSecretFile(name: string, path: string): string | undefined {
   }
 }
 
+/** Whether there is a value; a named file that cannot be read is as good as none. */
+export function isSet(read: ReadSecret, name: string): boolean {
+  try {
+    return read(name) !== undefined;
+  } catch {
+    return false; // What is wrong with the file is said by the call that needs it.
+  }
+}
+
 /** The value of a declared secret with the text before it. Throws `secret_missing`, naming the variable. */
 export function valueOf(secret: Secret, read: ReadSecret): string {
   const value = read(secret.secret);

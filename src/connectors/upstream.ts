@@ -1,6 +1,7 @@
 // What lives here: the runtime of a project's upstreams: one client per upstream, all behind the breakers that all workers share.
 // Invariant: a call never waits for the control store longer than a named moment, and never goes out where the breaker does not admit it.
 // Apart because connectors use it, the guard asks it, and neither has to know how breakers are kept.
+import { othersAnswered } from '../model/breaker-evidence.ts';
 import { CodedError } from '../model/failure.ts';
 import { spend } from '../model/retry-budget.ts';
 import { faultsOfUpstreams, type Upstreams } from '../model/upstream.ts';
@@ -45,6 +46,11 @@ export async function openUpstreams(declared: Upstreams, options: UpstreamOption
     isOpen(key) {
       const state = cache.entries.get(key)?.b.state;
       return state === 'open' || state === 'half_open';
+    },
+    answersOthers(key, caller, spanMs) {
+      const entry = cache.entries.get(key);
+      const now = cache.now();
+      return entry !== undefined && [entry.b, entry.seen].some((of) => othersAnswered(of, caller, now, spanMs));
     },
     readSecret: (secret) => valueOf(secret, options.readSecret),
     async close() {

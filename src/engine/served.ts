@@ -5,10 +5,10 @@ import type { DataConverter } from '@temporalio/common';
 import type { Pool } from 'pg';
 import type { Sink } from '../flow/sink.ts';
 import type { AnySpec, Fields } from '../model/spec.ts';
-import type { Upstreams } from '../model/upstream.ts';
-import { guarded } from './activity/guard.ts';
-import { stageLogIn } from './activity/stage-log.ts';
 import type { OpenUpstreams } from '../connectors/upstream.ts';
+import type { Upstreams } from '../model/upstream.ts';
+import { type Around, guarded } from './activity/guard.ts';
+import { stageLogIn } from './activity/stage-log.ts';
 import type { Pipeline } from './workflow/pipeline.ts';
 
 type StageCode = (input: never) => Promise<unknown>;
@@ -50,7 +50,7 @@ export type Activity = (...args: never[]) => Promise<unknown>;
 /** The activities of served pipelines as Temporal names them: `log-ingest/ingest`. For a Worker you make yourself, without a ledger. */
 export function activitiesOf(
   served: readonly Served[],
-  options: { control?: Pool; segmentMs?: number; upstreams?: Pick<OpenUpstreams, 'spendRetry' | 'isOpen'> } = {},
+  options: { control?: Pool; segmentMs?: number; upstreams?: NonNullable<Around['upstreams']> } = {},
 ): Record<string, Activity> {
   const around = {
     ...(options.control ? { stageLog: stageLogIn(options.control) } : {}),

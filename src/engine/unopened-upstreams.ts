@@ -18,6 +18,7 @@ export function unopenedUpstreams(declared: Upstreams = {}): OpenUpstreams {
   return {
     at: client,
     spendRetry: () => true,
+    answersOthers: () => false,
     isOpen: () => false,
     readSecret: ({ secret }) => refuse(`The secret ${secret} was not read, because no upstream was opened.`),
     close: () => Promise.resolve(),

@@ -2,6 +2,7 @@
 // Invariant: state, event, time and chance in, state and answer out; step for step the same as the SQL, which a test checks.
 // Apart because whoever wants to know what a breaker does should be able to read, simulate and exhaust it without a database.
 import { cooldownMsOf, streakAfter } from './breaker-cooldown.ts';
+import { type Callers, type EndedCalls, evidenceOf, noteOk } from './breaker-evidence.ts';
 import { add, type Bucket, sums } from './breaker-window.ts';
 import type { BreakerSettings } from './upstream.ts';
 
@@ -16,7 +17,7 @@ export interface Trial {
 }
 
 /** All times in ms of one clock; which one does not matter. */
-export interface BreakerState {
+export interface BreakerState extends Callers {
   readonly settings: BreakerSettings & {
     /** Share by which a cooldown is lengthened at most. Default 0.1; 0 in tests. */
     readonly cooldownJitter?: number;
@@ -54,18 +55,14 @@ export type BreakerEvent =
   | { readonly type: 'pace'; readonly slots: number; readonly callsPerSecond: number; readonly leadMs?: number };
 
 /** How calls ended. All counts default to 0; a trial reported with none hands its permit back. */
-export interface Report {
+export interface Report extends EndedCalls {
   readonly epoch: number;
   readonly token?: string | undefined;
   readonly worker: string;
-  readonly ok?: number;
-  readonly fail?: number;
   /** Calls that have just become slow and still run. */
   readonly slow?: number;
   /** Those among the ended calls that had been reported slow. */
   readonly ended?: number;
-  /** Failures after the last success of this batch. */
-  readonly tail?: number;
   /** A 429 asks everybody to wait. */
   readonly gateMs?: number;
   /** Retry-After of a failure; kept if it opens the breaker. */
@@ -138,6 +135,7 @@ export const freshBreaker = (settings: BreakerState['settings'], now: number): B
   changedAt: now,
   buckets: [],
   trials: [],
+  failing: [],
 });
 
 /** One step. `random` in [0, 1). */
@@ -239,6 +237,7 @@ function move(b: BreakerState, to: StateName, now: number, random: number): Brea
     openUntil: to === 'open' ? now + cooldown : undefined,
     hold: to === 'open' || to === 'half_open' ? b.hold : undefined,
     buckets: [],
+    failing: [],
     trials: to === 'half_open' ? Array.from({ length: Math.ceil(b.settings.permits) }, () => ({})) : [],
   };
 }
@@ -298,15 +297,21 @@ function reportTrial(b: BreakerState, event: Report, now: number, random: number
     return step(move(gate({ ...b, hold: undefined }, now, event.waitMs ?? 0), 'open', now, random), 'reopened');
   if (ok === 0) return step({ ...b, trials: b.trials.with(at, {}) }, 'released');
   const trials = b.trials.with(at, { ...b.trials[at], outcome: 'ok' });
-  if (trials.every(({ outcome }) => outcome === 'ok')) return step(move(b, 'ramping', now, random), 'closing');
+  const answered = noteOk(b, event, now);
+  if (trials.every(({ outcome }) => outcome === 'ok')) return step(move(answered, 'ramping', now, random), 'closing');
   // One answer proves the credential; how many it takes to trust the upstream is another question.
-  return step({ ...b, trials, hold: undefined }, 'trial ok');
+  return step({ ...answered, trials, hold: undefined }, 'trial ok');
 }
 
 function count(before: BreakerState, event: Report, now: number, random: number, step: Done): Step {
-  const { ok = 0, fail = 0, slow = 0, tail = 0 } = event;
-  const consecutive = fail === 0 && ok === 0 ? before.consecutive : ok === 0 ? before.consecutive + fail : tail;
-  const b = { ...before, consecutive, buckets: add(before.buckets, event, now, before.settings.windowMs) };
+  const { ok = 0, slow = 0 } = event;
+  const { callers, fail, tail } = evidenceOf(before, event, now, before.settings);
+  const consecutive = ok > 0 ? tail : before.consecutive + fail;
+  const b: BreakerState = {
+    ...callers,
+    consecutive,
+    buckets: add(before.buckets, { ...event, fail }, now, before.settings.windowMs),
+  };
   const { settings } = b;
   const w = sums(b.buckets, now, settings.windowMs);
   const bad =
@@ -370,4 +375,4 @@ function pace(
 
 /** The breaker that a worker goes on with when the store is away: trials of others cannot be seen any more, so the cooldown is what counts. */
 export const alone = (b: BreakerState, now: number): BreakerState =>
-  b.state === 'half_open' ? { ...b, state: 'open', openUntil: now, trials: [], buckets: [] } : b;
+  b.state === 'half_open' ? { ...b, state: 'open', openUntil: now, trials: [], buckets: [], failing: [] } : b;

@@ -163,6 +163,7 @@ const failureOf = (outcome: Exclude<Scripted, 'ok'>): Failure =>
 const whySentence = {
   'never retried': 'Trying again would not help.',
   'may have happened': 'It may have had its effect, and the stage is not idempotent.',
+  'others answered': 'The attempts are spent, and the upstream answered others meanwhile.',
   'tries spent': 'So many failures of this kind do not pass by waiting.',
   'attempts spent': 'The attempts are spent.',
   'time spent': 'The time is spent.',

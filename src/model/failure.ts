@@ -242,6 +242,13 @@ export const codes = {
     'upstream-answers',
     'The answer is not in the format it names.',
   ),
+  answer_refused: row(
+    'transient',
+    'upstream',
+    'unknown',
+    'upstream-answers',
+    'The upstream answered well by its status, and not with what is declared as a good answer.',
+  ),
   answer_too_large: row(
     'permanent',
     'config',

@@ -14,6 +14,8 @@ export type { AnySpec, Field, Fields, Policy } from './spec.ts';
 export {
   breakerDefaults,
   type BreakerSettings,
+  type AnswerToJudge,
+  type Good,
   type Secret,
   secret,
   type Upstream,

@@ -28,11 +28,12 @@ export interface Grant {
   readonly attemptBase: number;
 }
 
-/** Why nothing more is tried now. `not admitted`: a breaker refused the call, which costs no attempt. `tries spent`: of this very code. `may have happened`: the stage is not idempotent, and nobody knows whether the call had its effect. */
+/** Why nothing more is tried now. `not admitted`: a breaker refused the call, which costs no attempt. `tries spent`: of this very code. `others answered`: the budget is spent, and the upstream answered others meanwhile. `may have happened`: the stage is not idempotent, and nobody knows whether the call had its effect. */
 export type Why =
   | 'never retried'
   | 'may have happened'
   | 'tries spent'
+  | 'others answered'
   | 'attempts spent'
   | 'time spent'
   | 'wait beyond the budget'

@@ -26,6 +26,8 @@ export interface BreakerSettings {
   readonly permits: number;
   /** Failures have to be seen by so many workers, or by all that called if they are fewer. */
   readonly workersMin: number;
+  /** What one caller repeats counts once for so long after another one was answered. */
+  readonly othersMs: number;
   /** How long admission stays limited after the trials have passed. */
   readonly rampMs: number;
   /** Longest wait an upstream may ask of all with a 429. */
@@ -44,6 +46,7 @@ export const breakerDefaults: BreakerSettings = {
   reissuesMax: 2,
   permits: 1,
   workersMin: 2,
+  othersMs: 5 * 60_000,
   rampMs: 60_000,
   gateMaxMs: 60 * 60_000,
 };
@@ -55,6 +58,22 @@ export interface Secret {
   readonly before?: string;
 }
 export const secret = (name: string, more: { readonly before?: string } = {}): Secret => ({ secret: name, ...more });
+
+/** An answer, as far as it takes to say whether it is good. */
+export interface AnswerToJudge {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  text(): string;
+  json(): unknown;
+}
+
+/**
+ * What a good answer is beyond its status: a schema of its JSON, or a function. False, and JSON that does not fit the schema, is `answer_refused`;
+ * a code is that failure, such as `http_429` for an error that means "too many calls", perhaps with how long to wait.
+ */
+export type Good =
+  | ((answer: AnswerToJudge) => boolean | Code | { readonly code: Code; readonly waitMs?: number })
+  | { safeParse(value: unknown): { readonly success: boolean } };
 
 /** One upstream as declared. */
 export interface Upstream {
@@ -76,6 +95,8 @@ export interface Upstream {
   readonly probe?: string;
   /** What a code means with this upstream: `{ http_404: 'http_404_not_yet' }`. */
   readonly codes?: Partial<Readonly<Record<Code, Code>>>;
+  /** Looked at for each answer of success that has content. */
+  readonly good?: Good;
   /** Answers with which this upstream promises that the call had no effect, such as `['http_429']`: then a stage that is not idempotent may make it again. */
   readonly undone?: readonly Code[];
   readonly breaker?: Partial<BreakerSettings>;

@@ -2,7 +2,7 @@
 // Invariant: pure and total; every failure has a verdict, and only `heal: 'off'` makes it "fail".
 // Apart because this one decision is what Mendflow is for; it has to be readable in one go.
 import { ms } from './duration.ts';
-import type { Failure } from './failure.ts';
+import type { Code, Failure } from './failure.ts';
 import { STAND_BACK_MS, type Why } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
 
@@ -49,6 +49,8 @@ export function acceptsLoss(
   return policy?.quarantineShareMax !== undefined && ended.moves !== false;
 }
 
+const wrongAnswer: ReadonlySet<Code> = new Set<Code>(['answer_cut', 'answer_unreadable', 'answer_refused']);
+
 export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off'; pastDeadline: boolean }): Verdict {
   if (run.heal === 'off') return { do: 'fail' };
   if (run.pastDeadline) return { do: 'park', until: 'decision' };
@@ -57,6 +59,8 @@ export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off';
   if (ended.why === 'retry budget spent') return { do: 'park', until: 'time', delayMs: standBackMs(failure) };
   // A name that does not exist, a disk that does not read: seen so often that time is not the cure.
   if (ended.why === 'tries spent') return { do: 'park', until: 'decision' };
+  // Others were answered all the time: it is this call that is wrong, and waiting does not change it.
+  if (ended.why === 'others answered') return { do: 'park', until: 'decision' };
   // A payment that may have gone out: a person looks before it goes out again.
   if (ended.why === 'may have happened') return { do: 'park', until: 'decision' };
   switch (failure.class) {
@@ -69,7 +73,8 @@ export function verdict(ended: Ended, policy: Policy, run: { heal: 'on' | 'off';
       return { do: 'park', until: 'time', delayMs: waitMs(ended, policy) };
     case 'transient':
       // Time heals what others do and what this machine lacks; it does not heal a wrong record, setting or line of code.
-      return failure.fault === 'upstream' || failure.fault === 'self'
+      // Nor an answer that comes, and comes wrong at each try.
+      return (failure.fault === 'upstream' && !wrongAnswer.has(failure.code)) || failure.fault === 'self'
         ? { do: 'park', until: 'time', delayMs: waitMs(ended, policy) }
         : { do: 'park', until: 'decision' };
   }

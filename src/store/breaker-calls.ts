@@ -1,6 +1,7 @@
 // What lives here: the statements that calls in flight make about their breaker: trials, reports, slots, and the copy a process keeps.
 // Invariant: one short statement each; what comes back holds spans, never times of the database's clock.
 // Apart from breakers.ts, which people and recovery use: these are quick, and whoever uses them can go on without.
+import type { Cause } from '../model/breaker-evidence.ts';
 import type { BreakerState, Effect, Look, Mode, Report, StateName } from '../model/breaker.ts';
 import type { BreakerSettings } from '../model/upstream.ts';
 import type { Db } from './db.ts';
@@ -45,7 +46,7 @@ export async function reportBreaker(
 ): Promise<{ state: StateName; epoch: number; effect: Effect }> {
   const { rows } = await db.query<{ state: StateName; epoch: number; effect: Effect }>(
     `select st as state, ep::float8 as epoch, effect
-     from mendflow.breaker_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+     from mendflow.breaker_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
     [
       key,
       told.epoch,
@@ -60,6 +61,10 @@ export async function reportBreaker(
       Math.ceil(told.waitMs ?? 0),
       told.hold ?? null,
       told.print ?? null,
+      told.calls?.map(({ about, by = '' }) => `${about}:${by}`) ?? null,
+      told.okBy ?? null,
+      told.okOthers ?? false,
+      told.cause === undefined ? null : JSON.stringify(told.cause),
     ],
   );
   return rows[0]!;
@@ -99,6 +104,8 @@ export interface Copy {
   readonly last: { readonly reason?: string; readonly detail?: Readonly<Record<string, unknown>> };
   readonly modeBy?: string;
   readonly modeWhy?: string;
+  /** The last failure. */
+  readonly cause?: Cause;
 }
 
 interface CopyRow {
@@ -117,6 +124,10 @@ interface CopyRow {
   open_left: number | null;
   gate_left: number | null;
   age: number;
+  ok_by: string | null;
+  ok_age: number | null;
+  ok_other_age: number | null;
+  cause: Cause | null;
   reason: string | null;
   detail: Record<string, unknown> | null;
 }
@@ -127,6 +138,7 @@ export async function readCopies(db: Db, keys: readonly string[], now: () => num
     `select b.key, b.cfg, b.mode, extract(epoch from b.mode_until - t.now)::float8 * 1000 as mode_left, b.mode_by, b.mode_why, b.hold, b.hold_print,
        b.state, b.epoch::float8 as epoch, b.streak, b.consec, extract(epoch from b.open_until - t.now)::float8 * 1000 as open_left,
        extract(epoch from b.gate_until - t.now)::float8 * 1000 as gate_left, extract(epoch from t.now - b.changed_at)::float8 * 1000 as age,
+       b.ok_by, extract(epoch from t.now - b.ok_at)::float8 * 1000 as ok_age, extract(epoch from t.now - b.ok_other_at)::float8 * 1000 as ok_other_age, b.cause,
        last.reason, last.detail
      from (select mendflow.clk() as now) t cross join mendflow.breaker b
        left join lateral (select e.reason, e.detail from mendflow.breaker_event e where e.key = b.key and e.kind = 'move' order by e.id desc limit 1) last on true
@@ -138,6 +150,7 @@ export async function readCopies(db: Db, keys: readonly string[], now: () => num
 }
 
 function copyOf(row: CopyRow, now: number): Copy {
+  const since = (age: number | null): number | undefined => (age === null ? undefined : now - age);
   const until = (left: number | null): number | undefined => (left === null ? undefined : now + left);
   return {
     key: row.key,
@@ -156,7 +169,12 @@ function copyOf(row: CopyRow, now: number): Copy {
       gateUntil: until(row.gate_left),
       buckets: [],
       trials: [],
+      failing: [],
+      okBy: row.ok_by ?? undefined,
+      okAt: since(row.ok_age),
+      okOtherAt: since(row.ok_other_age),
     },
+    ...(row.cause === null ? {} : { cause: row.cause }),
     last: row.reason === null ? {} : { reason: row.reason, detail: row.detail ?? {} },
     ...(row.mode_by === null ? {} : { modeBy: row.mode_by }),
     ...(row.mode_why === null ? {} : { modeWhy: row.mode_why }),

@@ -2,6 +2,7 @@
 // Invariant: one function per statement; only the database's clock counts, so every time is asked for and answered as a span in ms.
 // Apart from the statements of a call in flight (connectors/upstream/), which have to be quick and may be missing for a while.
 import type { Pool } from 'pg';
+import type { Cause } from '../model/breaker-evidence.ts';
 import { CodedError } from '../model/failure.ts';
 import { breakerSettingsOf, type BreakerSettings, type Upstreams } from '../model/upstream.ts';
 import { type Db, withClient } from './db.ts';
@@ -45,6 +46,8 @@ export interface BreakerRow extends Admission {
   readonly gateLeftMs?: number;
   readonly window: { readonly calls: number; readonly fail: number; readonly slow: number; readonly callers: number };
   readonly settings: Partial<BreakerSettings> & { readonly callsPerSecond?: number };
+  /** The last failure, of whatever caller. */
+  readonly cause?: Cause & { readonly when: number };
 }
 
 export interface BreakerEventRow {
@@ -78,6 +81,7 @@ export async function declareBreakers(db: Db, declared: Upstreams): Promise<void
 
 const shown = `
   select b.key, mendflow.breaker_mode(b, t.now) as mode, b.mode_by, b.mode_why, b.hold, b.streak, b.consec, b.cfg,
+    b.cause, extract(epoch from b.cause_at)::float8 * 1000 as cause_at,
     extract(epoch from b.changed_at)::float8 * 1000 as changed_at, extract(epoch from t.now - b.changed_at)::float8 * 1000 as changed_ms,
     mendflow.ms_of(b.mode_until - t.now)::float8 as mode_left, mendflow.ms_of(b.open_until - t.now)::float8 as open_left,
     mendflow.ms_of(b.gate_until - t.now)::float8 as gate_left,
@@ -184,6 +188,8 @@ interface ShownRow extends AdmissionRow {
   streak: number;
   consec: number;
   cfg: BreakerRow['settings'];
+  cause: Cause | null;
+  cause_at: number | null;
   changed_at: number;
   changed_ms: number;
   mode_left: number | null;
@@ -223,5 +229,6 @@ function breakerRow(row: ShownRow): BreakerRow {
     ...(row.gate_left === null || row.gate_left <= 0 ? {} : { gateLeftMs: row.gate_left }),
     window: { calls: row.calls, fail: row.fail, slow: row.slow, callers: row.callers },
     settings: row.cfg,
+    ...(row.cause === null ? {} : { cause: { ...row.cause, when: row.cause_at ?? 0 } }),
   };
 }

@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { join } from 'node:path';
 import { checkSpecs } from '../../src/commands/support/check-parts.ts';
 import type { AnySpec } from '../../src/model/spec.ts';
+import { openUpstreams } from '../../src/connectors/upstream.ts';
+import { secret } from '../../src/model/upstream.ts';
 import { call } from '../engine/pipelines-outage.ts';
 import { commandLineOf, type Ran } from '../support/client.ts';
 import { openOutage, type Outage } from '../support/outage.ts';
@@ -26,6 +28,8 @@ describe('an upstream that is away', () => {
     at.api.answer(503);
     await at.runs(4, 'away-');
     await at.parked(4);
+    const tried = `select 1 from mendflow.breaker_event where key = 'http:api' and reason = 'trial failed'`;
+    await expect.poll(async () => (await at.engine.rows(tried)).length, { timeout: 20_000 }).toBeGreaterThan(0);
     // Held open, so that what is shown does not move while it is looked at.
     const forced = await mendflow('breakers', 'force-open', 'api', '--for', '1 hour', '--reason', 'they move house');
     expect(forced).toMatchObject({ code: 0, err: '' });
@@ -43,10 +47,15 @@ describe('an upstream that is away', () => {
 
     const shown = await mendflow('breakers', 'show', 'http:api');
     expect(shown.out).toMatch(
-      /closed → open: threshold \(\d of \d calls failed, \d in a row, seen by worker-1, cooldown/,
+      /closed → open: threshold \(\d of \d calls failed, \d in a row, seen by worker-1, cooldown [^,]*, the last with http_503 from 127\.0\.0\.1:\d+, in call\/\S+ ask\)/,
     );
     expect(shown.out).toMatch(/forced open for 1 h by anna, because "they move house"/);
     expect(shown.out).toMatch(/mendflow breakers auto http:api --reason "…"/);
+    // What stands behind it, and each trial that failed, with the host.
+    expect(shown.out).toMatch(
+      /failure {3}http_503 from 127\.0\.0\.1:\d+, in call\/\S+ ask at .*Z: The upstream is not available\./,
+    );
+    expect(shown.out).toMatch(/half-open → open: trial failed \(.*the last with http_503 from 127\.0\.0\.1:\d+/);
     const page = (await mendflow('breakers', 'show', 'http:api', '--json')).json<{ waits: object; events: object[] }>();
     expect(page).toMatchObject({
       key: 'http:api',
@@ -212,30 +221,64 @@ describe('a hold', () => {
 });
 
 describe('upstreams', () => {
-  it('shows what is declared, and of secrets only whether they are set', async () => {
+  it('shows what the workers use, and where this shell has it in another way', async () => {
     process.env['OUTAGE_TOKEN'] = 'sesame';
     try {
       const { out } = await mendflow('upstreams');
       expect(out).toMatch(/^http:api {2}\S+/);
-      expect(out).toContain('address   http://…@127.0.0.1:9/base');
-      expect(out).toContain(
-        'limits    2.0 s a call, slow from 1.0 s, 4 at once in one worker, 50 calls a second over all workers',
-      );
-      expect(out).toMatch(/breaker {3}opens after 3 failures in a row, .*; cooldown 1 min 30 s, doubling to 15 min/);
-      expect(out).toContain('probe     GET /health');
+      expect(out).toContain(`address   ${at.api.url}\n`);
+      expect(out).toContain('limits    2.0 s a call, 10 at once in one worker, not paced');
+      expect(out).toMatch(/breaker {3}opens after 3 failures in a row, .*; cooldown 700 ms, doubling to 15 min/);
       expect(out).toContain('stages    call/ask, due/ask');
-      expect(out).toContain('code      http_404 means http_404_not_yet here');
-      expect(out).toContain('secret    OUTAGE_TOKEN for authorization: set in this shell');
+      expect(out).toMatch(/as used {3}by worker-1, since \S+ \S+Z\n/);
+      expect(out).toMatch(
+        /differs {3}this shell has address http:\/\/…@127\.0\.0\.1:9\/base, slowMs 1000, .*probe \/health, breaker \{"cooldownMs":90000,.*\}, codes/,
+      );
+      expect(out).toMatch(
+        /db:other .*\n {2}address {3}another database\n(.*\n)*? {2}as used {3}by no worker now; this is how this shell has it/,
+      );
       expect(out).not.toMatch(/sesame|hunter2/);
       const { upstreams } = (await mendflow('upstreams', '--json')).json<{ upstreams: object[] }>();
       expect(upstreams).toMatchObject([
-        { key: 'http:api', timeoutMs: 2_000, secrets: [{ name: 'OUTAGE_TOKEN', header: 'authorization', set: true }] },
-        { key: 'db:other', stages: [], probe: null, callsPerSecond: null },
+        {
+          key: 'http:api',
+          timeoutMs: 2_000,
+          workers: ['worker-1'],
+          differs: [
+            { who: 'this shell', in: { secrets: [{ name: 'OUTAGE_TOKEN', header: 'authorization', set: true }] } },
+          ],
+        },
+        { key: 'db:other', stages: [], probe: null, callsPerSecond: null, workers: [], since: null },
       ]);
     } finally {
       delete process.env['OUTAGE_TOKEN'];
     }
-    expect((await mendflow('upstreams')).out).toContain('OUTAGE_TOKEN for authorization: not set in this shell');
+  });
+
+  it('names a worker that has it in another way, with a secret that is not set, until it ends', async () => {
+    const other = await openUpstreams(
+      {
+        'http:api': {
+          address: 'http://ben:canary@127.0.0.1:9/moved',
+          headers: { authorization: secret('OTHER_TOKEN') },
+          good: () => true,
+        },
+      },
+      {
+        control: at.engine.pool,
+        databaseUrl: String(at.engine.pool.options.connectionString),
+        worker: 'worker-9',
+        readSecret: () => undefined,
+      },
+    );
+    const { out } = await mendflow('upstreams');
+    expect(out).toMatch(/as used {3}by worker-1, since/);
+    expect(out).toMatch(
+      /differs {3}worker-9, since \S+ \S+Z, has address http:\/\/…@127\.0\.0\.1:9\/moved, .*judges true, secrets .*"set":false,"name":"OTHER_TOKEN"/,
+    );
+    expect(out).not.toContain('canary');
+    await other.close();
+    expect((await mendflow('upstreams')).out).not.toContain('worker-9');
   });
 
   it('answers while the database is away, and says so', async () => {

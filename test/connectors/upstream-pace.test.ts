@@ -130,7 +130,7 @@ it('asking a closed breaker takes less than a microsecond', () => {
   const options = {};
   const round = (times: number): number => {
     const begun = performance.now();
-    for (let n = 0; n < times; n++) countOk(entry, admitNow(cache, entry, options)!, false);
+    for (let n = 0; n < times; n++) countOk(cache, entry, admitNow(cache, entry, options)!, false);
     return ((performance.now() - begun) * 1e6) / times;
   };
   round(200_000);

@@ -15,14 +15,23 @@ const ended = (code: Code, more: Partial<Ended> & { askedMs?: number } = {}): En
 
 describe('a stage whose budget is spent', () => {
   it('waits for what others do and what this machine lacks, and asks for all else', () => {
+    // An answer that comes, and comes wrong at each of the tries, is not healed by time.
+    const wrong = ['answer_cut', 'answer_unreadable', 'answer_refused'];
     for (const code of Object.keys(codes) as Code[]) {
       const { class: cls, fault } = codes[code];
       const heals =
-        cls === 'delayed' || cls === 'throttled' || (cls === 'transient' && (fault === 'upstream' || fault === 'self'));
+        cls === 'delayed' ||
+        cls === 'throttled' ||
+        (cls === 'transient' && (fault === 'upstream' || fault === 'self') && !wrong.includes(code));
       expect(verdict(ended(code), standard, on), code).toEqual(
         heals ? { do: 'park', until: 'time', delayMs: SLOW_MS } : { do: 'park', until: 'decision' },
       );
     }
+  });
+
+  it('asks at once where the upstream answered others meanwhile', () => {
+    for (const code of ['http_500', 'net_timeout', 'http_503', 'http_507'] as const)
+      expect(verdict(ended(code, { why: 'others answered' }), standard, on)).toEqual({ do: 'park', until: 'decision' });
   });
 
   it('waits exactly as long as was asked where that was beyond the budget', () => {

@@ -40,6 +40,7 @@ const settings = {
   permits: 1,
   workersMin: 2,
   rampMs: 15_000,
+  othersMs: 20_000,
   gateMaxMs: 120_000,
   cooldownJitter: 0,
 };
@@ -64,6 +65,8 @@ async function rowOf(pair: Pair): Promise<unknown> {
        extract(epoch from b.changed_at)::float8 * 1000 as changed, extract(epoch from b.open_until)::float8 * 1000 as open_until,
        extract(epoch from b.gate_until)::float8 * 1000 as gate_until, extract(epoch from b.mode_until)::float8 * 1000 as mode_until,
        round(extract(epoch from b.pace_at)::float8 * 1000) as pace_at,
+       b.ok_by, extract(epoch from b.ok_at)::float8 * 1000 as ok_at, extract(epoch from b.ok_other_at)::float8 * 1000 as ok_other_at,
+       (select coalesce(json_object_agg(x.caller, extract(epoch from x.failed_at)::float8 * 1000), '{}') from mendflow.breaker_caller x where x.key = b.key and x.epoch = b.epoch) as failing,
        w.calls::int, w.fail::int, w.slow::int, w.bad, w.callers,
        (select coalesce(json_agg(json_build_array(x.token, extract(epoch from x.lease_until)::float8 * 1000, x.outcome) order by x.n), '[]')
         from mendflow.breaker_trial x where x.key = b.key and x.epoch = b.epoch) as trials
@@ -88,6 +91,10 @@ function modelOf({ model: b, now }: Pair): unknown {
     gate_until: b.gateUntil ?? null,
     mode_until: b.modeUntil ?? null,
     pace_at: b.paceAt === undefined ? null : Math.round(b.paceAt),
+    ok_by: b.okBy ?? null,
+    ok_at: b.okAt ?? null,
+    ok_other_at: b.okOtherAt ?? null,
+    failing: Object.fromEntries(b.failing.map(({ by, at }) => [by, at])),
     ...w,
     trials: b.trials.map(({ token, leaseUntil, outcome }) => [token ?? null, leaseUntil ?? null, outcome ?? null]),
   };
@@ -134,12 +141,33 @@ const outcomes = {
   mixed: { ok: 2, fail: 3, tail: 2 },
   slow: { slow: 1 },
   'slow ended': { ok: 1, ended: 1 },
+  'call of r1': { fail: 1, tail: 1, calls: [{ about: 'call', by: 'r1' }] },
+  'call of r2': { fail: 1, tail: 1, calls: [{ about: 'call', by: 'r2' }] },
+  'call of r3': { fail: 1, tail: 1, calls: [{ about: 'call', by: 'r3' }] },
+  'call of nobody': { fail: 1, tail: 1, calls: [{ about: 'call' }] },
+  'answer to r1': { fail: 1, tail: 1, calls: [{ about: 'answer', by: 'r1' }] },
+  'connection of r1': { fail: 1, tail: 1, calls: [{ about: 'connection', by: 'r1' }] },
+  'ok of r1': { ok: 2, okBy: 'r1' },
+  'ok of r2': { ok: 1, okBy: 'r2' },
+  'ok of both': { ok: 3, okBy: 'r1', okOthers: true },
+  'mixed by many': {
+    ok: 2,
+    okBy: 'r2',
+    fail: 4,
+    tail: 3,
+    calls: [
+      { about: 'answer', by: 'r1' },
+      { about: 'call', by: 'r1' },
+      { about: 'connection', by: 'r1' },
+      { about: 'call', by: 'r3' },
+    ],
+  },
   ignored: {},
   throttled: { gateMs: 9_000 },
   'throttled for ever': { gateMs: 1e12 },
   held: { hold: 'http_401', print: 'a' },
   'held without print': { hold: 'secret_missing' },
-} as const;
+} as const satisfies Record<string, Omit<Report, 'epoch' | 'worker'>>;
 
 const report = (kind: keyof typeof outcomes, which: number, worker: string): Command => ({
   text: `report ${kind} of call ${which} by ${worker}`,
@@ -156,10 +184,16 @@ const report = (kind: keyof typeof outcomes, which: number, worker: string): Com
       waitMs = 0,
       hold = null,
       print = null,
+      okBy = null,
+      okOthers = false,
     } = event;
+    const calls = event.calls?.map(({ about, by = '' }) => `${about}:${by}`) ?? null;
+    const more = [calls, okBy, okOthers];
     const real = await ask<object>(
-      'select st, ep::int, effect from mendflow.breaker_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)',
-      [pair.key, of.epoch, of.token ?? null, worker, ok, fail, slow, ended, tail, gateMs, waitMs, hold, print],
+      'select st, ep::int, effect from mendflow.breaker_report($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)',
+      [pair.key, of.epoch, of.token ?? null, worker, ok, fail, slow, ended, tail, gateMs, waitMs, hold, print].concat(
+        more as never[],
+      ),
     );
     const { state, answer } = reduceBreaker(pair.model, { type: 'report', ...event }, pair.now, 0);
     pair.model = state;
@@ -233,8 +267,12 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc
-      .tuple(fc.constantFrom('fail', 'fail', 'ok', 'mixed'), fc.constant(0), worker)
-      .map((of) => report(...(of as ['fail', 0, string]))),
+      .tuple(
+        fc.constantFrom('fail', 'fail', 'ok', 'mixed', 'call of r1', 'call of r2', 'ok of r2'),
+        fc.constant(0),
+        worker,
+      )
+      .map((of) => report(...of)),
   },
   {
     weight: 3,
@@ -268,6 +306,8 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 /** What chance alone rarely does in a row. */
 const story: fc.Arbitrary<readonly Command[]> = fc.constantFrom(
   [report('fail', 9, 'w1'), report('fail', 9, 'w1'), report('fail', 9, 'w1')],
+  [report('ok of r2', 9, 'w1'), ...Array.from({ length: 4 }, () => report('call of r1', 9, 'w1'))],
+  [report('call of r2', 9, 'w1'), report('call of r1', 9, 'w2'), report('call of r3', 9, 'w2')],
   [due(0), acquire(null, false), report('ok', 0, 'w2')],
   [due(0), acquire('b', false), report('ok', 0, 'w2'), pass(16_000)],
   [due(0), acquire(null, false), due(0), acquire(null, false), due(0), acquire(null, false), due(0)],

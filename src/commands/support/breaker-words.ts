@@ -2,6 +2,7 @@
 // Invariant: read from the row alone; the same words in every command; what needs a person says which command.
 // Apart because `breakers`, `upstreams`, `show`, `last-night` and `doctor` say the same thing about the same row.
 import { breakerDefaults, type BreakerSettings } from '../../model/upstream.ts';
+import type { Cause } from '../../model/breaker-evidence.ts';
 import { inWords } from '../../model/duration.ts';
 import type { BreakerEventRow, BreakerRow, BreakerStateName } from '../../store/breakers.ts';
 import type { WaitsFor } from '../../store/waits.ts';
@@ -49,8 +50,16 @@ function figuresOf(detail: Readonly<Record<string, unknown>>): string {
     typeof detail['worker'] === 'string' ? `seen by ${escaped(detail['worker'])}` : '',
     cooldownMs === undefined ? '' : `cooldown ${inWords(cooldownMs)}`,
     waitMs === undefined ? '' : `for ${inWords(waitMs)}`,
+    causeWords(detail['cause']),
   ].filter((part) => part !== '');
   return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+}
+
+/** `the last with http_503 from 127.0.0.1:8080, in daily-report/2026-11-21 extract`; empty where there was no failure. */
+export function causeWords(cause: unknown, before = 'the last with '): string {
+  const { code, at, by } = (cause ?? {}) as Partial<Cause>;
+  if (code === undefined) return '';
+  return `${before}${escaped(code)}${at === undefined ? '' : ` from ${escaped(at)}`}${by === undefined ? '' : `, in ${escaped(by)}`}`;
 }
 
 /** What happens next by itself, and when; or that nothing does, and what a person can do. `now` in ms since 1970. */

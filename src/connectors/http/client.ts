@@ -9,6 +9,7 @@ import { slots } from '../slots.ts';
 import type { CallOptions, UpstreamClient } from '../upstream.ts';
 import { type Accept, answerOf, type HttpAnswer } from './answer.ts';
 import { type Connection, connections } from './connections.ts';
+import { refuseBad } from './good.ts';
 import { type Call, faultOf, named, type Phase, refusal } from './fault.ts';
 import { type Origins, originsOf } from './origins.ts';
 import { type Next, type PageRules, pagesOf } from './paging.ts';
@@ -93,15 +94,15 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
             pins,
           );
           const { status, headers, packed } = received;
-          if (succeeded(status))
-            return answerOf(
-              url,
-              received,
-              { accept: more.accept, bytesMax: more.bytesMax ?? BYTES_MAX, whole: more.whole },
-              { signal, fault: faultOf(call, status) },
-            ).catch((error: unknown) => {
+          if (succeeded(status)) {
+            const wanted = { accept: more.accept, bytesMax: more.bytesMax ?? BYTES_MAX, whole: more.whole };
+            const fault = faultOf(call, status);
+            const answered = await answerOf(url, received, wanted, { signal, fault }).catch((error: unknown) => {
               throw named(error, call, 'answering', signal);
             });
+            if (declared.good && received.framing !== 'none') refuseBad(declared.good, answered, fault);
+            return answered;
+          }
           if (status < 300 || status > 399) throw refusal(call, status, headers, packed);
           url = leadsTo(call, received, seen, origins);
         }

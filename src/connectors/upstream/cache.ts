@@ -12,6 +12,7 @@ import {
 } from '../../model/breaker.ts';
 import { fullRetryBudget, type RetryBudget } from '../../model/retry-budget.ts';
 import { breakerSettingsOf, type Upstream, type Upstreams } from '../../model/upstream.ts';
+import type { Callers, Cause } from '../../model/breaker-evidence.ts';
 import type { Copy } from '../../store/breaker-calls.ts';
 import type { Db } from '../../store/db.ts';
 import type { UpstreamOptions } from './types.ts';
@@ -25,7 +26,12 @@ export interface Entry {
   readonly declared: Upstream;
   b: BreakerState;
   /** Figures for texts; of the last copy. */
-  about: Pick<Copy, 'last' | 'modeBy' | 'modeWhy'>;
+  about: Pick<Copy, 'last' | 'modeBy' | 'modeWhy' | 'cause'>;
+  /** Host and port of the declared address, where it is a URL. */
+  readonly at: string | undefined;
+  /** Who was answered in this process, and the last failure: what the copy does not know yet. */
+  seen: Callers;
+  cause: Cause | undefined;
   /** Raised when the store is back: what began before has epochs that the store does not know. */
   era: number;
   /** The store has just said no to a trial; until then it is not asked again. */
@@ -121,10 +127,17 @@ const entryOf = (key: string, declared: Upstream, now: number): Entry => ({
   declared,
   b: freshBreaker(breakerSettingsOf(declared), now),
   about: { last: {} },
+  at: hostOf(declared.address),
+  seen: { failing: [] },
+  cause: undefined,
   era: 0,
   refusedUntil: 0,
   budget: fullRetryBudget,
 });
+
+/** What people may see of an address anywhere: no path, no login. */
+const hostOf = (address: string): string | undefined =>
+  URL.canParse(address) && new URL(address).host !== '' ? new URL(address).host : undefined;
 
 async function askWithin<T>(
   cache: Cache,

@@ -9,11 +9,12 @@ import { succeed } from '../../model/retry-budget.ts';
 import { CALLS_PER_SECOND, timeoutMsOf } from '../../model/upstream.ts';
 import { acquireBreaker } from '../../store/breaker-calls.ts';
 import { untilAborted } from '../abort.ts';
+import { callerNow } from '../caller.ts';
 import { printOf } from '../secret.ts';
 import type { Cache, Entry } from './cache.ts';
 import { named, type Outcome, outcomeOf } from './outcome.ts';
 import { turn } from './pace.ts';
-import { countBad, countOk, countSlow, type Leave, tell } from './report.ts';
+import { causeOf, countBad, countOk, countSlow, type Leave, nameOf, tell } from './report.ts';
 import type { CallOptions, UpstreamClient } from './types.ts';
 import { refusal } from './words.ts';
 
@@ -34,7 +35,7 @@ export function upstreamClient(cache: Cache, entry: Entry): UpstreamClient {
       let leave = admitNow(cache, entry, options) ?? (await askToGo(cache, entry, options));
       const callsPerSecond = paceOf(entry);
       if (callsPerSecond !== undefined) leave = await inPace(cache, entry, leave, callsPerSecond, options);
-      return await run(cache, entry, leave, work, options, { timeoutMs, slowMs });
+      return await run(cache, entry, { ...leave, by: callerNow() }, work, options, { timeoutMs, slowMs });
     },
   };
 }
@@ -127,7 +128,7 @@ async function run<T>(
     print = printOf(entry.declared.headers, cache.readSecret);
     const result = await toTheEnd(entry.key, work, options.signal, limits.timeoutMs);
     entry.budget = succeed(entry.budget);
-    if (leave.token === undefined) countOk(entry, leave, slow);
+    if (leave.token === undefined) countOk(cache, entry, leave, slow);
     else await settle(cache, entry, leave, { kind: 'ok' }, slow);
     return result;
   } catch (error) {
@@ -158,19 +159,20 @@ async function settle(
   slow: boolean,
   print?: string,
 ): Promise<string | undefined> {
-  if (outcome.kind === 'held') return await tell(cache, entry, leave, { hold: outcome.code, print });
+  if (outcome.kind === 'held')
+    return await tell(cache, entry, leave, { hold: outcome.code, print, cause: causeOf(entry, leave, outcome.code) });
   if (leave.token !== undefined)
     return await tell(cache, entry, leave, {
-      ok: outcome.kind === 'ok' ? 1 : 0,
+      ...(outcome.kind === 'ok' ? { ok: 1, okBy: nameOf(leave) } : {}),
       fail: outcome.kind === 'fail' ? 1 : 0,
-      ...(outcome.kind === 'fail' ? { waitMs: outcome.waitMs } : {}),
+      ...(outcome.kind === 'fail' ? { waitMs: outcome.waitMs, cause: causeOf(entry, leave, outcome.code) } : {}),
       ...(outcome.kind === 'throttled' ? { gateMs: outcome.gateMs } : {}),
     });
-  if (outcome.kind === 'ok') countOk(entry, leave, slow);
-  else if (outcome.kind === 'fail') await countBad(cache, entry, leave, slow, { fail: true, waitMs: outcome.waitMs });
-  else if (outcome.kind === 'throttled')
-    await countBad(cache, entry, leave, slow, { fail: false, gateMs: outcome.gateMs });
-  else if (slow) await countBad(cache, entry, leave, slow, { fail: false });
+  if (outcome.kind === 'ok') countOk(cache, entry, leave, slow);
+  else if (outcome.kind === 'fail')
+    await countBad(cache, entry, leave, slow, { failed: outcome.code, waitMs: outcome.waitMs });
+  else if (outcome.kind === 'throttled') await countBad(cache, entry, leave, slow, { gateMs: outcome.gateMs });
+  else if (slow) await countBad(cache, entry, leave, slow, {});
 }
 
 /**

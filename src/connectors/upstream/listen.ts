@@ -3,10 +3,13 @@
 // Apart because notifications are lost while nobody listens, and that must be dealt with in one place.
 import type pg from 'pg';
 import { classify } from '../../model/classify.ts';
+import { inUse, type UpstreamInUse } from '../../model/upstream-in-use.ts';
 import type { Upstreams } from '../../model/upstream.ts';
 import { countListeners, readCopies } from '../../store/breaker-calls.ts';
 import { declareBreakers } from '../../store/breakers.ts';
 import { connect, disconnect, sever } from '../../store/db.ts';
+import { forgetUses, publishUses } from '../../store/upstream-use.ts';
+import { isSet } from '../secret.ts';
 import { type Cache, PATIENCE_MS, within } from './cache.ts';
 
 /** By it workers count each other. */
@@ -14,6 +17,8 @@ const APPLICATION = 'mendflow-breakers';
 const RELOAD_MS = 5_000;
 const RECONNECT_MS = 500;
 const CONNECT_MS = 3_000;
+/** Twice a minute: who has not for a minute is taken for dead. */
+const TELL_MS = 30_000;
 
 export interface Listener {
   close(): Promise<void>;
@@ -27,6 +32,8 @@ interface State {
   news: boolean;
   readonly dirty: Set<string>;
   draining: Promise<void> | undefined;
+  /** When it was said last what this worker uses. */
+  toldAt: number;
 }
 
 /**
@@ -41,6 +48,7 @@ export async function listen(cache: Cache, databaseUrl: string, declared: Upstre
     news: false,
     dirty: new Set(),
     draining: undefined,
+    toldAt: -Infinity,
   };
   cache.check = () => state.wake();
   cache.refresh = async (keys) => {
@@ -60,7 +68,13 @@ export async function listen(cache: Cache, databaseUrl: string, declared: Upstre
       state.wake();
       const { client } = state;
       state.client = undefined;
-      if (client) await disconnect(client);
+      if (client) {
+        await within(
+          forgetUses(client, cache.worker).catch(() => undefined), // A store that is away forgets it by itself.
+          PATIENCE_MS,
+        );
+        await disconnect(client);
+      }
       await ended;
     },
   };
@@ -79,12 +93,27 @@ async function begin(cache: Cache, state: State, url: string, declared: Upstream
     });
     await must(client.query('listen mendflow_breaker'), CONNECT_MS);
     await must(declareBreakers(client, declared), CONNECT_MS);
+    await tellUses(cache, state, client);
     await look(cache, client);
     state.client = client;
   } catch (error) {
     sever(client);
     throw error;
   }
+}
+
+/** Says what this worker uses: at its start, and again so that it counts as alive. */
+async function tellUses(cache: Cache, state: State, client: pg.Client): Promise<void> {
+  if (cache.now() - state.toldAt < TELL_MS) return;
+  const uses = [...cache.entries.values()].map(({ key, declared }) => [
+    key,
+    inUse(declared, (name) => isSet(cache.readSecret, name)),
+  ]);
+  await must(
+    publishUses(client, cache.worker, Object.fromEntries(uses) as Record<string, UpstreamInUse>),
+    PATIENCE_MS * 2,
+  );
+  state.toldAt = cache.now();
 }
 
 /** Reads everything anew; if that succeeds, the store is there. */
@@ -103,7 +132,10 @@ async function goOn(cache: Cache, state: State, url: string, declared: Upstreams
     const client = state.client;
     try {
       if (client === undefined) await begin(cache, state, url, declared);
-      else await look(cache, client);
+      else {
+        await tellUses(cache, state, client);
+        await look(cache, client);
+      }
       await pause(state, cache.away ? RECONNECT_MS : RELOAD_MS);
     } catch {
       // Whatever it was, the store cannot be relied on; what is wrong with it is for the statements of others to say.

@@ -8,11 +8,11 @@ import type { Upstream } from '../../model/upstream.ts';
 export type Outcome =
   /** It was answered: a 404 and a bad record are answers too. */
   | { readonly kind: 'ok' }
-  | { readonly kind: 'fail'; readonly waitMs: number }
+  | { readonly kind: 'fail'; readonly code: Code; readonly waitMs: number }
   /** Keeps everybody away for a while; not counted. */
   | { readonly kind: 'throttled'; readonly gateMs: number }
   /** Only people can heal it. */
-  | { readonly kind: 'held'; readonly code: string }
+  | { readonly kind: 'held'; readonly code: Code }
   | { readonly kind: 'ignored' };
 
 /** Runbooks of failures that the other side itself has answered with. */
@@ -48,7 +48,7 @@ export function outcomeOf(failed: Failure): Outcome {
     (failed.class === 'transient' || failed.class === 'delayed') &&
     !inTheWay.has(failed.code)
   )
-    return { kind: 'fail', waitMs: failed.nextDelayMs ?? 0 };
+    return { kind: 'fail', code: failed.code, waitMs: failed.nextDelayMs ?? 0 };
   return { kind: answered.has(runbook) ? 'ok' : 'ignored' };
 }
 

@@ -2,6 +2,8 @@
 // Invariant: successes are summed and told once a second, failures at once, one report of an upstream at a time; what the store does not hear, the local breaker counts.
 // Apart because it must never hold up data, and must never lose a failure either.
 import type { Answer, Effect, Report } from '../../model/breaker.ts';
+import { aboutOf, type Cause, type FailedCall, noteOk } from '../../model/breaker-evidence.ts';
+import type { Code } from '../../model/failure.ts';
 import { reportBreaker } from '../../store/breaker-calls.ts';
 import { type Cache, type Entry, PATIENCE_MS, within } from './cache.ts';
 
@@ -11,6 +13,8 @@ export interface Leave {
   readonly era: number;
   /** Set if it is a trial. */
   readonly token?: string;
+  /** Whose call it is. */
+  readonly by?: string | undefined;
 }
 
 interface Sums {
@@ -23,6 +27,10 @@ interface Sums {
   tail: number;
   gateMs: number;
   waitMs: number;
+  readonly calls: FailedCall[];
+  okBy?: string;
+  okOthers: boolean;
+  cause?: Cause;
 }
 interface Outbox {
   sums: Sums | undefined;
@@ -42,16 +50,39 @@ function sumsFor(entry: Entry, leave: Leave): Sums | undefined {
   if (leave.era !== entry.era || leave.epoch < entry.b.epoch) return undefined;
   const box = outboxOf(entry);
   if (box.sums?.epoch !== leave.epoch || box.sums.era !== leave.era)
-    box.sums = { epoch: leave.epoch, era: leave.era, ok: 0, fail: 0, slow: 0, ended: 0, tail: 0, gateMs: 0, waitMs: 0 };
+    box.sums = {
+      epoch: leave.epoch,
+      era: leave.era,
+      ok: 0,
+      fail: 0,
+      slow: 0,
+      ended: 0,
+      tail: 0,
+      gateMs: 0,
+      waitMs: 0,
+      calls: [],
+      okOthers: false,
+    };
   return box.sums;
 }
 
+/** Who is not known is somebody all the same. */
+export const nameOf = ({ by = 'nobody' }: Leave): string => by;
+
+/** The last failure in words that people may see anywhere. */
+export const causeOf = (entry: Entry, { by }: Leave, code: Code): Cause =>
+  (entry.cause = { code, ...(entry.at === undefined ? {} : { at: entry.at }), ...(by === undefined ? {} : { by }) });
+
 /** It was answered. Takes no time; the store hears of it within a second. */
-export function countOk(entry: Entry, leave: Leave, wasSlow: boolean): void {
+export function countOk(cache: Cache, entry: Entry, leave: Leave, wasSlow: boolean): void {
+  const by = nameOf(leave);
+  entry.seen = noteOk(entry.seen, { ok: 1, okBy: by }, cache.now());
   const sums = sumsFor(entry, leave);
   if (!sums) return;
   sums.ok++;
   sums.tail = 0;
+  if (sums.okBy !== undefined && sums.okBy !== by) sums.okOthers = true;
+  sums.okBy = by;
   if (wasSlow) sums.ended++;
 }
 
@@ -69,14 +100,16 @@ export async function countBad(
   entry: Entry,
   leave: Leave,
   wasSlow: boolean,
-  what: { readonly fail: boolean; readonly gateMs?: number; readonly waitMs?: number },
+  what: { readonly failed?: Code; readonly gateMs?: number; readonly waitMs?: number },
 ): Promise<void> {
   const sums = sumsFor(entry, leave);
   // A gate holds whatever epoch the call was of.
   if (!sums) return void ((what.gateMs ?? 0) > 0 && (await tell(cache, entry, leave, { gateMs: what.gateMs! })));
-  if (what.fail) {
+  if (what.failed !== undefined) {
     sums.fail++;
     sums.tail++;
+    sums.calls.push({ about: aboutOf(what.failed), by: leave.by });
+    sums.cause = causeOf(entry, leave, what.failed);
   }
   if (wasSlow) sums.ended++;
   sums.gateMs = Math.max(sums.gateMs, what.gateMs ?? 0);

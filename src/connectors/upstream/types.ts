@@ -30,6 +30,8 @@ export interface OpenUpstreams<K extends string = string> {
   spendRetry(key: string): boolean;
   /** Whether its breaker is open or half-open, as far as this process knows: who would have to wait anyway waits for it. False for a key that is not declared. */
   isOpen(key: string): boolean;
+  /** Whether anybody but this caller was answered in so many ms before now, as far as this process knows: then its failures may be its own. */
+  answersOthers(key: string, caller: string, spanMs: number): boolean;
   /** The value with the text before it, read anew each time. Fails with `secret_missing`. */
   readSecret(secret: Secret): string;
   /** Tells the store what has not been told yet, and lets go of the connection. */

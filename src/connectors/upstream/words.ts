@@ -3,6 +3,7 @@
 // Apart because people read it in the Web UI for hours while an upstream is down.
 import type { Look } from '../../model/breaker.ts';
 import { inWords } from '../../model/duration.ts';
+import type { Cause } from '../../model/breaker-evidence.ts';
 import { CodedError } from '../../model/failure.ts';
 import type { Entry } from './cache.ts';
 
@@ -12,7 +13,7 @@ export function refusal(entry: Entry, look: Pick<Look, 'why' | 'retryMs'>): Code
   return new CodedError('breaker_open', text, { upstream: entry.key, nextDelayMs: look.retryMs });
 }
 
-function sentence({ key, b, about }: Entry, { why, retryMs }: Pick<Look, 'why' | 'retryMs'>): string {
+function sentence({ key, b, about, cause }: Entry, { why, retryMs }: Pick<Look, 'why' | 'retryMs'>): string {
   const next = inWords(retryMs);
   switch (why) {
     case 'forced_open':
@@ -22,19 +23,25 @@ function sentence({ key, b, about }: Entry, { why, retryMs }: Pick<Look, 'why' |
     case 'hold':
       return `${key} is held (${b.hold?.code ?? 'a fault that time does not heal'}); no call was made. It goes on when its credential is renewed or the run that asks is decided with retry.`;
     case 'half_open':
-      return `${key} is on trial with a single call; no other was made. Looked at again in ${next}.`;
+      return `${key} is on trial with a single call${last(about.cause ?? cause, ' after ')}; no other was made. Looked at again in ${next}.`;
     case 'open':
     case 'closed':
     case 'ramping':
-      return `The breaker of ${key} is open${reason(about)}; no call was made. The next trial is in ${next}.`;
+      return `The breaker of ${key} is open${reason(about, cause)}; no call was made. The next trial is in ${next}.`;
   }
 }
 
-function reason({ last }: Entry['about']): string {
-  const { calls, fail, slow } = last.detail ?? {};
-  if (last.reason === 'threshold')
+function reason({ last: { reason: why, detail = {} }, cause }: Entry['about'], own: Cause | undefined): string {
+  const { calls, fail, slow } = detail;
+  const failed = (detail['cause'] as Cause | undefined) ?? cause ?? own;
+  if (why === 'threshold')
     return Number(fail) > 0
-      ? ` (${String(fail)} of ${String(calls)} calls failed)`
+      ? ` (${String(fail)} of ${String(calls)} calls failed${last(failed, ', the last with ')})`
       : ` (${String(slow)} of ${String(calls)} calls were slow)`;
-  return last.reason === undefined || last.reason === 'hold' ? '' : ` (${last.reason})`;
+  if (why === undefined || why === 'hold') return last(failed, ' after ');
+  return ` (${why}${last(failed, ': ')})`;
 }
+
+/** `http_503 from 127.0.0.1:8080` */
+const last = (cause: Cause | undefined, before: string): string =>
+  cause === undefined ? '' : `${before}${cause.code}${cause.at === undefined ? '' : ` from ${cause.at}`}`;

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { activityInfo, CompleteAsyncError, Context, getClient, log } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory, CancelledFailure } from '@temporalio/common';
 import { classify } from '../../model/classify.ts';
-import { inWords } from '../../model/duration.ts';
+import { inWords, ms } from '../../model/duration.ts';
 import { CodedError, type Failure } from '../../model/failure.ts';
 import type { StageCall, StageFailure, Trouble } from '../../model/messages.ts';
 import {
@@ -18,6 +18,7 @@ import {
   standBack,
 } from '../../model/retry-clock.ts';
 import { answerTooLarge, bytesOf, OUTPUT_BYTES_MAX } from '../../model/size.ts';
+import { withCaller } from '../../connectors/caller.ts';
 import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { temporalClock } from './clock.ts';
 import { withStage, type StageContext } from './context.ts';
@@ -54,6 +55,8 @@ interface Pulse {
 }
 
 const SEGMENT_MS = 45_000;
+/** Who was answered so shortly before a call failed first was answered meanwhile, too. */
+const MEANWHILE_MS = 60_000;
 const worker = `${hostname()}:${process.pid}`;
 
 type StageCode = (input: unknown) => Promise<unknown>;
@@ -63,7 +66,7 @@ export interface Around {
   readonly stageLog?: StageLog;
   readonly segmentMs?: number;
   /** Retries of failures of an upstream are paid from its budget; without it they are free. */
-  readonly upstreams?: Pick<OpenUpstreams, 'spendRetry' | 'isOpen'>;
+  readonly upstreams?: Pick<OpenUpstreams, 'spendRetry' | 'isOpen' | 'answersOthers'>;
 }
 
 /** Wraps the code of a stage as the activity that Temporal calls. */
@@ -93,7 +96,7 @@ export function guarded(code: StageCode, around: Around = {}) {
     const stop = keepAlive(info.heartbeatTimeoutMs, beat);
     try {
       const output = await withStrays({ run: call.runKey, stage: call.stage, fell }, () =>
-        withStage(context, () => code(input)),
+        withCaller(callerOf(call), () => withStage(context, () => code(input))),
       );
       // A flow that was told to stop hands back an unfinished segment: after a shutdown that is an orderly end, after a cancellation it is none.
       if (!isDone(output)) {
@@ -212,7 +215,7 @@ async function failed(
       progressed: beat.progressed,
     }),
     named,
-    upstreams,
+    { call, now, upstreams },
   );
   Context.current().heartbeat({ tally: next.tally, progressed: false } satisfies Beat);
   const elapsedMs = now - (next.tally.firstFailureAt ?? now);
@@ -248,15 +251,25 @@ const benign = { category: ApplicationFailureCategory.BENIGN } as const;
 function affordable(
   next: Next,
   failure: Failure,
-  upstreams: Around['upstreams'],
+  { call, now, upstreams }: { readonly call: StageCall; readonly now: number; readonly upstreams: Around['upstreams'] },
 ): { readonly next: Next; readonly failure: Failure } {
   const { upstream } = failure;
   if (upstream === undefined || !upstreams || asks(failure, next)) return { next, failure };
   const paid = next.next === 'retry' && upstreams.spendRetry(upstream);
   if (paid) return { next, failure };
   if (upstreams.isOpen(upstream)) return { next: { next: 'stop', why: 'not admitted', tally: next.tally }, failure };
-  return next.next === 'retry' ? standBack(next, failure, Math.random()) : { next, failure };
+  if (next.next === 'retry') return standBack(next, failure, Math.random());
+  // Since shortly before it failed first; in the slow phase, since its last try.
+  const elapsedMs = now - (next.tally.firstFailureAt ?? now) + MEANWHILE_MS;
+  const spanMs = call.grant.attemptBase > 0 ? Math.max(elapsedMs, ms(call.policy.slow)) : elapsedMs;
+  const isSpent = next.why === 'attempts spent' || next.why === 'time spent';
+  return isSpent && failure.fault === 'upstream' && upstreams.answersOthers(upstream, callerOf(call), spanMs)
+    ? { next: { ...next, why: 'others answered' }, failure }
+    : { next, failure };
 }
+
+/** Whose calls these are; kept in the control store, where runs have their names anyway. */
+const callerOf = ({ runKey, stage }: StageCall): string => `${runKey} ${stage}`;
 
 /** What no time heals, or has not healed in the tries it has: a person is asked, whatever the breaker says. */
 const asks = ({ class: of }: Failure, next: Next): boolean =>

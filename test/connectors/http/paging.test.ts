@@ -83,6 +83,58 @@ describe('U21 pages', () => {
     expect(same.server.arrived.length).toBe(2);
   });
 
+  it('without a record in the middle are passed over, up to so many in a row', async () => {
+    const holes = (empty: number) => async (more: PagesOptions) =>
+      read((_, nth) => page(nth === 0 || nth > empty ? [nth] : [], nth <= empty ? `?cursor=${nth}` : undefined), more);
+    expect(await holes(3)({})).toMatchObject({ code: 'ok', items: [0, 4] });
+    expect(await holes(100)({})).toMatchObject({ code: 'ok', items: [0, 101] });
+    expect(await holes(101)({})).toMatchObject({ code: 'paging_stuck', items: [0] });
+    expect(await holes(101)({ emptyMax: 101 })).toMatchObject({ code: 'ok', items: [0, 102] });
+    expect(await holes(3)({ emptyMax: 2 })).toMatchObject({ code: 'paging_stuck', items: [0] });
+  });
+
+  it('that are nothing but arrays may be empty, too, by Link headers', async () => {
+    const server = await startScripts((_, nth) => [
+      json(nth === 0 || nth === 4 ? [{ id: nth }] : [], {
+        headers: nth < 4 ? [`Link: </p?page=${nth + 2}>; rel="next"`] : [],
+      }),
+    ]);
+    const http = openHttp(plainUpstream('http:x', { address: server.address }), { readSecret: () => '' });
+    toClose.push(http, server);
+    const found: unknown[] = [];
+    const next = ({ headers }: HttpAnswer): string | undefined =>
+      /<([^>]+)>; rel="next"/.exec(String(headers['link']))?.[1];
+    for await (const one of http.pages('/p', next)) found.push(...(one.json() as unknown[]));
+    expect(found).toEqual([{ id: 0 }, { id: 4 }]);
+  });
+
+  it('under one cursor are read where that is declared, until nothing new comes', async () => {
+    const moving = (_: Arrived, nth: number): Script => page([nth], nth < 5 ? '/items?limit=2' : undefined);
+    expect((await read(moving)).code).toBe('paging_stuck');
+    expect(await read(moving, { progress: 'records' })).toMatchObject({ code: 'ok', items: [0, 1, 2, 3, 4, 5] });
+    const stands = await read(() => page([1], '/items?limit=2'), { progress: 'records' });
+    expect(stands).toMatchObject({ code: 'paging_stuck', items: [1] });
+    const never = await read(() => page([1], '/items?limit=2'), { progress: 'none', pagesMax: 6 });
+    expect(never).toMatchObject({ code: 'paging_stuck', items: [1, 1, 1, 1, 1, 1] });
+    const dry = await read(() => page([], '/items?limit=2'), { progress: 'none', emptyMax: 4 });
+    expect(dry).toMatchObject({ code: 'paging_stuck', items: [] });
+    expect(dry.text).toContain('emptyMax');
+  });
+
+  it('are told apart by their records, not by what stands around them', async () => {
+    const stamped = (items: readonly number[], nth: number, more: object = {}): Script => [
+      json({ items, at: nth, next: nth < 4 ? `?cursor=${nth}` : undefined, ...more }),
+    ];
+    expect(await read((_, nth) => stamped([1, 2], nth))).toMatchObject({ code: 'paging_stuck', items: [1, 2] });
+    // The same numbers each hour are no circle where that is said.
+    const equal = await read((_, nth) => stamped([7], nth), { progress: 'links' });
+    expect(equal).toMatchObject({ code: 'ok', items: [7, 7, 7, 7, 7] });
+    // Two arrays: which one holds the records has to be said.
+    const two = (_: Arrived, nth: number): Script => stamped([], nth, { errors: [] });
+    expect((await read(two, { emptyMax: 3 })).code).toBe('ok');
+    expect((await read(two, { emptyMax: 3, recordsOf: (one) => bodyOf(one).items })).code).toBe('paging_stuck');
+  });
+
   it('without end end at the limit', async () => {
     const endless = await read((_, nth) => page([nth], `?cursor=${nth}`), { pagesMax: 7 });
     expect(endless).toMatchObject({ code: 'paging_stuck', items: [0, 1, 2, 3, 4, 5, 6] });
