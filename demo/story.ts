@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openPool } from '../src/store/db.ts';
 import { stackAddresses, stackStatus } from '../src/stack/index.ts';
-import { askForTheFolder, countAsked } from './story/ask.ts';
+import { askForTheFolder, countAsked, givenLog, type RealLog } from './story/ask.ts';
 import { countQuakes } from './story/count-quakes.ts';
 import { countKilled, killInTheMiddle } from './story/kill.ts';
 import { healBlip, openQuakes, type Quakes, renewCredential, seeOutage } from './story/quakes.ts';
@@ -18,7 +18,7 @@ const dir = resolve(process.env['MENDFLOW_DIR'] ?? '.mendflow');
 const cwd = fileURLToPath(new URL('./story/project/', import.meta.url));
 const terminal = process.stdout.isTTY === true && process.stdin.isTTY === true;
 
-async function main({ quakes, files, at }: Story): Promise<boolean> {
+async function main({ quakes, files, at }: Story, given: RealLog | undefined): Promise<boolean> {
   const since = new Date();
   say(
     'Mendflow: data pipelines that heal themselves. This story takes about a minute and a half; every command in it is real.',
@@ -26,16 +26,15 @@ async function main({ quakes, files, at }: Story): Promise<boolean> {
   chapter(1, CHAPTERS, 'A stack of its own');
   // Workers of an earlier story would call an upstream that is gone.
   if ((await stackStatus({ dir })).workers.some(({ alive }) => alive)) await mendflow(['stack', 'down'], at);
-  const up = await mendflow(['stack', 'up'], at);
-  if (up.exitCode !== 0) return false;
+  await mendflow(['stack', 'up'], at);
   const addresses = await stackAddresses(dir);
-  if (!addresses) throw new Error('The stack is up and has no addresses; see `mendflow stack status`.');
+  if (!addresses) throw new Error('The stack is up and has no addresses; see `npx mendflow stack status`.');
   const pool = openPool({ url: addresses.databaseUrl, applicationName: 'mendflow-story' });
   try {
     chapter(2, CHAPTERS, 'A file with planted poison, and a worker that is killed');
     const killed = await killInTheMiddle(pool, { ...at, files });
     chapter(3, CHAPTERS, 'A folder that is not there yet');
-    const asked = await askForTheFolder({ ...at, files, given: process.argv.slice(2).map((path) => resolve(path)) });
+    const asked = await askForTheFolder({ ...at, files, given });
     chapter(4, CHAPTERS, 'An upstream that fails once, and then for a while');
     happens(`The demo upstream serves real earthquakes of a week of 2018 at ${quakes.upstream.address}.`);
     happens(
@@ -57,7 +56,7 @@ async function main({ quakes, files, at }: Story): Promise<boolean> {
     say();
     happens(`Temporal Web UI  ${addresses.temporalUiUrl ?? 'of your own server'}`);
     happens(`Report pages     ${join(dir, 'reports')}`);
-    happens(`Dead letters     mendflow letters list --run ${killed.run}`);
+    happens(`Dead letters     npx mendflow letters list --run ${killed.run}`);
     return rows.every(([, , verdict]) => !verdict.startsWith('✖'));
   } finally {
     await pool.end();
@@ -70,29 +69,65 @@ interface Story {
   readonly at: At;
 }
 
-async function end(good: boolean, { quakes, at }: Story): Promise<void> {
-  if (terminal && good) {
-    say('\n  The stack stays up, and the demo upstream serves until Ctrl-C. Look around in another terminal:');
-    say('  npx mendflow breakers list; npx mendflow stack down ends the stack.');
-    await new Promise((done) => process.once('SIGINT', done).once('SIGTERM', done));
-    await quakes.upstream.stop();
-    return;
-  }
+/** Rejects with Ctrl-C, and when nobody reads any more. */
+const interruption = new Promise<never>((_resolve, reject) => {
+  const interrupt = (): void => reject(new Error('Interrupted'));
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  process.stdout.on('error', interrupt);
+});
+interruption.catch(() => undefined); // It may come while nothing waits for it.
+
+async function end({ at }: Story): Promise<void> {
   say();
-  await mendflow(['stack', 'down'], at);
-  await quakes.upstream.stop();
-  process.exitCode = good ? 0 : 1;
+  try {
+    await mendflow(['stack', 'down'], at);
+  } catch {
+    process.stderr.write('The stack may still be up; end it with: npx mendflow stack down\n');
+  }
 }
 
-const files = join(dir, 'story', new Date().toISOString().replaceAll(/[:.]/g, '-'));
-mkdirSync(files, { recursive: true });
-chmodSync(files, 0o755);
-const { quakes, env } = await openQuakes(files);
-const story: Story = { quakes, files, at: { dir, cwd, env } };
-await main(story).then(
-  (good) => end(good, story),
-  async (error: unknown) => {
-    process.stderr.write(`\nThe story broke off: ${error instanceof Error ? error.message : String(error)}\n`);
-    await end(false, story);
-  },
-);
+async function lookAround(): Promise<void> {
+  say('\n  The stack stays up, and the demo upstream serves until Ctrl-C. Look around in another terminal:');
+  say('  npx mendflow breakers list');
+  await interruption.catch(() => undefined);
+  say('\n  The demo upstream has ended. The stack stays up; end it with: npx mendflow stack down');
+}
+
+async function tellStory(given: string | undefined): Promise<number> {
+  const log = given === undefined ? undefined : givenLog(given);
+  const files = join(dir, 'story', new Date().toISOString().replaceAll(/[:.]/g, '-'));
+  mkdirSync(files, { recursive: true });
+  chmodSync(files, 0o755);
+  const { quakes, env } = await openQuakes(files);
+  const story: Story = { quakes, files, at: { dir, cwd, env } };
+  try {
+    const good = await Promise.race([main(story, log), interruption]);
+    if (terminal && good) await lookAround();
+    else await end(story);
+    return good ? 0 : 1;
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    process.stderr.write(
+      said === 'Interrupted'
+        ? '\nInterrupted. The stack is ended; its data stays.\n'
+        : `\nThe story broke off: ${said}\n`,
+    );
+    await end(story);
+    return said === 'Interrupted' ? 130 : 1;
+  } finally {
+    await quakes.upstream.stop();
+  }
+}
+
+const [given, ...more] = process.argv.slice(2);
+try {
+  if (more.length > 0)
+    throw new Error(`The story takes one file, and ${more.length + 1} were named. Nothing was started.`);
+  // npm runs this in the checkout; a path is meant from where it was typed.
+  const from = process.env['INIT_CWD'] ?? process.cwd();
+  // What an interrupted scene still waits for must not keep the process.
+  process.exit(await tellStory(given === undefined ? undefined : resolve(from, given)));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(2);
+}

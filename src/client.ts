@@ -3,6 +3,7 @@
 // Invariant: it ends with a documented number, also when the reader of its output has gone; a stack trace only with MENDFLOW_LOG=debug.
 // Apart from the program because only this file knows the process.
 import { runCommandLine } from './commands/support/program.ts';
+import { calledAs } from './config.ts';
 
 const interrupted = new AbortController();
 process.once('SIGINT', () => interrupted.abort());
@@ -19,5 +20,6 @@ const code = await runCommandLine(process.argv.slice(2), {
   out: process.stdout,
   err: process.stderr,
   signal: interrupted.signal,
+  called: calledAs(),
 });
 process.exitCode ??= code;

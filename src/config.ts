@@ -117,6 +117,10 @@ const starterOf = (value: string | undefined): Config['startedBy'] => {
   return what === undefined ? undefined : { what: what as 'stack' | 'dev', pid: Number(pid) };
 };
 
+/** How this program was called: npm and npx have it on their own path only, so what they ran cannot be typed without them. */
+export const calledAs = (env: Readonly<Record<string, string | undefined>> = process.env): string =>
+  env['npm_command'] === undefined ? 'mendflow' : 'npx mendflow';
+
 /** The name behind the process's user; containers sometimes have none. */
 function loginName(): string {
   try {

@@ -1,7 +1,7 @@
 // What lives here: the second scene: a folder that is not there, a run that asks, a person who answers.
 // Invariant: the question is the run's own, and the answer is a command that anybody could type.
 // Apart because asking is the other half of healing.
-import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { closeSync, copyFileSync, mkdirSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Pool } from 'pg';
 import { generate } from '../../bench/generate.ts';
@@ -14,15 +14,18 @@ const heads: Record<FormatName, RegExp> = {
   apache: /^\S+ \S+ \S+ \[\d\d\/[A-Z][a-z]{2}\/\d{4}:/,
 };
 
+/** A copy of it is loaded. */
+const SIZE_MAX = 64 << 20;
+
 export interface Asked {
   readonly run: string;
 }
 
 export async function askForTheFolder(
-  at: At & { readonly files: string; readonly given: readonly string[] },
+  at: At & { readonly files: string; readonly given: RealLog | undefined },
 ): Promise<Asked> {
   const folder = join(at.files, 'not-there-yet');
-  const { file, format, whose } = realLog(at.given) ?? madeLog(at.files);
+  const { file, format, whose } = at.given ?? realLog() ?? madeLog(at.files);
   const start = [
     'start',
     'log-ingest',
@@ -47,8 +50,41 @@ export async function askForTheFolder(
   return { run };
 }
 
-/** A log of this machine in a format that is known here, or one that was named on the command line. */
-function realLog(given: readonly string[]): { file: string; format: FormatName; whose: string } | undefined {
+export interface RealLog {
+  readonly file: string;
+  readonly format: FormatName;
+  readonly whose: string;
+}
+
+/** The file that was named on the command line. Throws with what is wrong with it, before anything is started. */
+export function givenLog(file: string): RealLog {
+  const refuse = (why: string): never => {
+    throw new Error(`${file} ${why}. Nothing was started. Name another file, or none: npm start`);
+  };
+  const found = statSync(file, { throwIfNoEntry: false }) ?? refuse('does not exist');
+  if (!found.isFile())
+    refuse(found.isDirectory() ? 'is a folder, and the story reads one file' : 'is no ordinary file');
+  if (found.size === 0) refuse('is empty');
+  if (found.size > SIZE_MAX) refuse(`has ${found.size} bytes, and the story reads 64 MiB at most`);
+  let first = '';
+  try {
+    first = beginning(file);
+  } catch (error) {
+    refuse(`cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'})`);
+  }
+  const format =
+    formatOf(first) ?? refuse(`is in none of the formats that the story knows: ${Object.keys(heads).join(', ')}`);
+  return { file, format, whose: whoseOf(file, format) };
+}
+
+const whoseOf = (file: string, format: FormatName): string =>
+  `${file} (${statSync(file).size} bytes, format ${format})`;
+
+const formatOf = (first: string): FormatName | undefined =>
+  (Object.keys(heads) as FormatName[]).find((name) => heads[name].test(first));
+
+/** A log of this machine in a format that is known here. */
+function realLog(): RealLog | undefined {
   const inVarLog = (): string[] => {
     try {
       return readdirSync('/var/log', { recursive: true, withFileTypes: true }).flatMap((entry) =>
@@ -58,21 +94,16 @@ function realLog(given: readonly string[]): { file: string; format: FormatName; 
       return []; // Not readable or not there: the story brings a log of its own.
     }
   };
-  for (const file of [...given, ...inVarLog().slice(0, 500)]) {
-    const format = formatOf(file);
-    if (format) return { file, format, whose: `${file} (${statSync(file).size} bytes, format ${format})` };
+  for (const file of inVarLog().slice(0, 500)) {
+    try {
+      const { size } = statSync(file);
+      const format = size === 0 || size > SIZE_MAX ? undefined : formatOf(beginning(file));
+      if (format) return { file, format, whose: whoseOf(file, format) };
+    } catch {
+      continue; // A log that this user may not read is not one for the story.
+    }
   }
   return undefined;
-}
-
-function formatOf(file: string): FormatName | undefined {
-  try {
-    if (!existsSync(file) || statSync(file).size === 0 || statSync(file).size > 64 << 20) return undefined;
-    const first = beginning(file);
-    return (Object.keys(heads) as FormatName[]).find((name) => heads[name].test(first));
-  } catch {
-    return undefined; // A log that this user may not read is not one for the story.
-  }
 }
 
 /** A few lines are enough to know a format; a log may be large. */
@@ -86,7 +117,7 @@ function beginning(file: string): string {
   }
 }
 
-function madeLog(files: string): { file: string; format: FormatName; whose: string } {
+function madeLog(files: string): RealLog {
   const file = join(files, 'access.log');
   generate({
     format: 'apache',

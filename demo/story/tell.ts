@@ -3,6 +3,7 @@
 // Apart because scenes should read like a script, not like terminal code.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { shellWord } from '../../src/model/shell.ts';
 
 const colour = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
 const paint = (code: number, text: string): string => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
@@ -27,13 +28,18 @@ export interface At {
   readonly show?: 'all' | 'command' | 'nothing';
 }
 
-/** Runs the command line as a user would; shows the command and, indented, what it says. */
+/** 0 done, 3 asks: with anything else a scene has not happened. */
+const expected = new Set([0, 3]);
+
+/** Runs the command line as a user would; shows the command and, indented, what it says. Throws if it did not do its work. */
 export function mendflow(args: readonly string[], at: At): Promise<Ran> {
   const { show = 'all' } = at;
-  if (show !== 'nothing') say(paint(36, `  $ mendflow ${args.map(shown).join(' ')}`));
+  const line = `npx mendflow ${args.map(shellWord).join(' ')}`;
+  if (show !== 'nothing') say(paint(36, `  $ ${line}`));
   const child = spawn(process.execPath, [client, ...args], {
     cwd: at.cwd,
-    env: { ...process.env, ...at.env, MENDFLOW_DIR: at.dir, NO_COLOR: '1' },
+    // Called by npm or not: whoever reads this page types `npx`.
+    env: { npm_command: 'start', ...process.env, ...at.env, MENDFLOW_DIR: at.dir, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let out = '';
@@ -54,11 +60,13 @@ export function mendflow(args: readonly string[], at: At): Promise<Ran> {
   hear(child.stderr);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => resolve({ exitCode: code ?? 1, out }));
+    child.once('close', (code) => {
+      const exitCode = code ?? 1;
+      if (expected.has(exitCode)) resolve({ exitCode, out });
+      else reject(new Error(`\`${line}\` ended with ${exitCode}${show === 'all' ? '' : `: ${out.trim()}`}`));
+    });
   });
 }
-
-const shown = (arg: string): string => (/^[\w./:=-]+$/.test(arg) ? arg : `'${arg}'`);
 
 /** A closing table: every figure in it was counted from the database. */
 export function table(rows: readonly (readonly [string, string, string])[]): void {

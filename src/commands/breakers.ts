@@ -5,6 +5,7 @@ import { nextCooldownMs } from '../model/breaker-cooldown.ts';
 import { inWords, parseDuration } from '../model/duration.ts';
 import { codes, isCode } from '../model/failure.ts';
 import { breakerDefaults } from '../model/upstream.ts';
+import { shellWord } from '../model/shell.ts';
 import {
   breakerEvents,
   type BreakerEventRow,
@@ -199,7 +200,7 @@ async function set(session: Session, written: string, mode: BreakerMode, options
   if (options.json === true) session.terminal.json(page);
   else {
     session.terminal.line(`${session.terminal.style('green', 'Done')}: ${escaped(key)} is ${page.says}. ${page.next}`);
-    session.terminal.line(`  follow  mendflow breakers show ${escaped(key)}`);
+    session.terminal.line(`  follow  mendflow breakers show ${shellWord(key)}`);
   }
   return 'ok';
 }

@@ -5,17 +5,18 @@ import { queues } from '../model/ids.ts';
 import { CodedError } from '../model/failure.ts';
 import type { Part } from './support/check-parts.ts';
 import { type Exit, exitOf } from './support/exit-codes.ts';
+import { readWhole } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 
 interface Options {
   readonly json?: boolean;
   readonly allow: readonly string[];
-  readonly runsMax: number;
+  readonly runsMax: string;
   readonly histories: boolean;
 }
 
-const RUNS_MAX = 200;
+const RUNS_MAX = '200';
 
 export const registerCheck: Register = (program, act) => {
   program
@@ -31,11 +32,11 @@ export const registerCheck: Register = (program, act) => {
       (one, all: string[]) => [...all, one],
       [],
     )
-    .option('--runs-max <number>', 'how many runs under way to replay', Number, RUNS_MAX)
+    .option('--runs-max <number>', 'how many runs under way to replay', RUNS_MAX)
     .option('--no-histories', 'do not look at the cluster')
     .action(
       act(async (session, options: Options) => {
-        const parts = await checkAll(session, options);
+        const parts = await checkAll(session, options, readWhole('--runs-max', options.runsMax, [0, 100_000]));
         const ok = parts.every(({ state }) => state !== 'fault');
         if (options.json) session.terminal.json({ ok, parts });
         else tell(session, parts);
@@ -44,7 +45,7 @@ export const registerCheck: Register = (program, act) => {
     );
 };
 
-async function checkAll(session: Session, options: Options): Promise<Part[]> {
+async function checkAll(session: Session, options: Options, runsMax: number): Promise<Part[]> {
   const { checkBundle, checkSpecs, checkStages, checkTypes, messageOf, part, skipped } =
     await import('./support/check-parts.ts');
   const types = checkTypes(session.cwd);
@@ -58,12 +59,12 @@ async function checkAll(session: Session, options: Options): Promise<Part[]> {
   const { specs } = registry;
   const bundle = await checkBundle(project.workflows, options.allow);
   const histories = options.histories
-    ? await historiesOf(session, bundle.code, options)
+    ? await historiesOf(session, bundle.code, runsMax)
     : skipped('histories', 'Runs under way were not looked at, as asked.');
   return [checkSpecs(specs, project.upstreams ?? {}), checkStages(project, specs), bundle.part, await types, histories];
 }
 
-async function historiesOf(session: Session, code: string | undefined, { runsMax }: Options): Promise<Part> {
+async function historiesOf(session: Session, code: string | undefined, runsMax: number): Promise<Part> {
   const { messageOf, skipped } = await import('./support/check-parts.ts');
   if (code === undefined) return skipped('histories', 'Without a bundle no run can be replayed.');
   const { project, registry } = await session.project();

@@ -5,12 +5,13 @@
 import { parseDuration } from '../model/duration.ts';
 import { workflowId } from '../model/ids.ts';
 import type { Decision, DecisionKind } from '../model/messages.ts';
+import { shellWord } from '../model/shell.ts';
 import { findRun, parksOf } from '../store/reads.ts';
 import type { FilterOptions } from './support/decide-all.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { theRun, withoutPrefix } from './support/find-run.ts';
+import { wholeOf } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
-import { quoted } from './support/report.ts';
 import type { Session } from './support/session.ts';
 import { escaped } from './support/terminal.ts';
 
@@ -21,6 +22,9 @@ interface Options extends FilterOptions {
   readonly time?: string;
   readonly all?: boolean;
 }
+
+/** As what is sent may hold (model/messages.ts). */
+const TIME_MAX_MS = 366 * 86_400_000;
 
 const summaries: Record<DecisionKind, string> = {
   retry: 'try a parked stage again now, with its whole budget',
@@ -133,10 +137,10 @@ async function decideOne(
   if (options.json === true) session.terminal.json({ run, kind, ...answer });
   else if (answer.taken) {
     session.terminal.line(`${session.terminal.style('green', 'Taken')}: ${escaped(answer.text)}`);
-    session.terminal.line(`  follow  mendflow show ${quoted(run)}`);
+    session.terminal.line(`  follow  mendflow show ${shellWord(run)}`);
   } else
     session.terminal.note(
-      `Refused: ${escaped(answer.text)}\nNothing was changed. See \`mendflow show ${quoted(run)}\`.`,
+      `Refused: ${escaped(answer.text)}\nNothing was changed. See \`mendflow show ${shellWord(run)}\`.`,
     );
   return answer.taken ? 'ok' : 'refused';
 }
@@ -161,17 +165,20 @@ async function questionOf(
 function extensionOf(kind: DecisionKind, { attempts, time }: Options): Pick<Decision, 'attempts' | 'timeMs'> {
   if (kind !== 'extend-budget') return {};
   const faults: string[] = [];
-  const more = attempts === undefined ? undefined : Number(attempts);
-  if (more !== undefined && !(Number.isInteger(more) && more >= 1 && more <= 1_000))
+  const more = attempts === undefined ? undefined : wholeOf(attempts, 1, 1_000);
+  if (attempts !== undefined && more === undefined)
     faults.push(`--attempts has to be a whole number from 1 to 1,000, and is "${attempts}".`);
   const timeMs = time === undefined ? undefined : parseDuration(time);
-  if (time !== undefined && !(timeMs !== undefined && timeMs > 0))
-    faults.push(`--time has to be a duration such as "10 minutes", and is "${time}".`);
+  if (time !== undefined && !(timeMs !== undefined && timeMs > 0 && timeMs <= TIME_MAX_MS))
+    faults.push(`--time has to be a duration such as "10 minutes", of a year at most, and is "${time}".`);
   if (attempts === undefined && time === undefined)
     faults.push('extend-budget needs something to add: --attempts 4, --time "10 minutes", or both.');
   if (faults.length > 0)
     throw new CommandError('usage', `${faults.join('\n')}\nNothing was decided. See \`mendflow help extend-budget\`.`);
-  return { ...(more === undefined ? {} : { attempts: more }), ...(timeMs === undefined ? {} : { timeMs }) };
+  return {
+    ...(more === undefined ? {} : { attempts: more }),
+    ...(timeMs === undefined ? {} : { timeMs: Math.ceil(timeMs) }),
+  };
 }
 
 /** Temporal has no open run of this name; the ledger knows whether there was one. */
@@ -184,6 +191,6 @@ async function gone(session: Session, run: string): Promise<CommandError> {
     'refused',
     open
       ? `${run} is ${row.state} in the ledger, but no workflow works it any more: it was terminated or its history was removed. Nothing was decided. Start it again with \`mendflow start\`; what is committed stays and is not loaded twice.`
-      : `${run} is ${row.state}; there is nothing left to decide. ${row.state === 'done' || row.state === 'degraded' ? '`mendflow start … --force` processes it again' : '`mendflow start` works what is left'}; \`mendflow show ${quoted(run)}\` says how it ended.`,
+      : `${run} is ${row.state}; there is nothing left to decide. ${row.state === 'done' || row.state === 'degraded' ? '`mendflow start … --force` processes it again' : '`mendflow start` works what is left'}; \`mendflow show ${shellWord(run)}\` says how it ended.`,
   );
 }

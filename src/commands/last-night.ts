@@ -2,6 +2,7 @@
 // Invariant: every figure is counted from the database when it is asked for; what is not over is shown as not over.
 // Apart as every command: arguments, one call, output.
 import { inWords } from '../model/duration.ts';
+import { shellWord } from '../model/shell.ts';
 import { listBreakers } from '../store/breakers.ts';
 import {
   lettersAndDecisions,
@@ -14,7 +15,7 @@ import {
 } from '../store/night.ts';
 import { stateOf } from './support/breaker-words.ts';
 import type { Exit } from './support/exit-codes.ts';
-import { episodesOf, figuresOf, healedOf, outagesOf } from './support/night.ts';
+import { episodesOf, figuresOf, healedOf, type Healer, healerOf, outagesOf } from './support/night.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import { readSince } from './support/since.ts';
@@ -67,6 +68,10 @@ async function pageOf(session: Session, since: Date) {
     runs,
     decisions: letters.decisions,
     failures: healedOf(troubled),
+    stages: troubled.map((one) => ({
+      ...one,
+      healedBy: one.endedAt !== null && one.state === 'done' ? healerOf(one) : null,
+    })),
     episodes: { ...figuresOf(episodes, now), list: episodes },
     retryRates: rates,
     outages: outagesOf(moves, now),
@@ -88,19 +93,26 @@ function write(terminal: Terminal, page: Page): void {
   terminal.line(
     healed + failures.open + failures.ended === 0
       ? '  failures  none'
-      : `  failures  ${counted(failures.attemptsFailed)} failed attempts; stages healed ${counted(healed)}${healed === 0 ? '' : `: ${healersLine(failures.by)}`}; ended otherwise ${counted(failures.ended)}; not over ${counted(failures.open)}`,
+      : `  failures  ${numbered(failures.attemptsFailed, 'attempt')} failed${failures.attemptsLost === 0 ? '' : `, ${counted(failures.attemptsLost)} died with a worker`}`,
   );
-  if (episodes.ended + episodes.open > 0)
+  if (healed > 0) terminal.line(`  healed    ${numbered(healed, 'stage')}: ${healersLine(failures.by)}`);
+  if (failures.ended > 0)
+    terminal.line(`  not done  ${numbered(failures.ended, 'stage')} skipped, failed, aborted or with accepted loss`);
+  if (failures.open > 0)
     terminal.line(
-      `  episodes  ${counted(episodes.ended)} over${episodes.meanMs === null ? '' : `, ${inWords(episodes.meanMs)} in the mean from first failure to recovery`}; ${counted(episodes.open)} open${episodes.openMs === null ? '' : `, the oldest for ${inWords(episodes.openMs)}`}`,
+      `  not over  ${numbered(failures.open, 'stage')}${episodes.openMs === null ? '' : `, the oldest since ${moment(new Date(page.until.getTime() - episodes.openMs))} (${inWords(episodes.openMs)})`}`,
     );
-  terminal.line(`  pages     ${counted(episodes.pagesAvoided)} avoided: episodes that ended with nobody asked`);
+  if (episodes.ended > 0)
+    terminal.line(
+      `  unasked   ${counted(episodes.pagesAvoided)} of ${numbered(episodes.ended, 'trouble')} that ended woke nobody${episodes.meanMs === null ? '' : `; each took ${inWords(episodes.meanMs)} on average`}`,
+    );
   terminal.line(
     `  letters   ${counted(letters.written)} written, ${counted(letters.open)} open now${letters.open > 0 ? ': mendflow letters list --state open' : ''}`,
   );
+  writeStages(terminal, page.stages);
   writeOutages(terminal, outages);
   for (const { upstream, says } of page.notAdmitting)
-    terminal.line(`  ${escaped(upstream)} is ${says} now: mendflow breakers show ${escaped(upstream)}`);
+    terminal.line(`  ${escaped(upstream)} is ${says} now: mendflow breakers show ${shellWord(upstream)}`);
   if (page.retryRates.length > 0) {
     terminal.line();
     terminal.table(
@@ -117,11 +129,50 @@ function write(terminal: Terminal, page: Page): void {
   writeWaits(terminal, page.waits);
 }
 
+const numbered = (count: number, noun: string): string => `${counted(count)} ${noun}${count === 1 ? '' : 's'}`;
+
 const decisionsLine = (count: number): string =>
-  count === 0 ? 'nobody had to decide anything' : `${counted(count)} decision${count === 1 ? '' : 's'} taken`;
+  count === 0 ? 'nobody had to decide anything' : `${numbered(count, 'decision')} taken`;
+
+const healers: Readonly<Record<Healer, string>> = {
+  retry: 'by trying again',
+  breaker: 'when the upstream was back',
+  time: 'after a long wait',
+  decision: 'after a decision',
+};
 
 const healersLine = (by: Page['failures']['by']): string =>
-  `${counted(by.retry)} by retry, ${counted(by.breaker)} by their breaker, ${counted(by.time)} by time, ${counted(by.decision)} by a decision`;
+  (Object.keys(healers) as Healer[])
+    .filter((healer) => by[healer] > 0)
+    .map((healer) => `${counted(by[healer])} ${healers[healer]}`)
+    .join(', ');
+
+/** Which runs it was: what is not over first, because that may need somebody. */
+function writeStages(terminal: Terminal, stages: Page['stages']): void {
+  if (stages.length === 0) return;
+  const first = [
+    ...stages.filter(({ endedAt }) => endedAt === null),
+    ...stages.filter(({ endedAt }) => endedAt !== null),
+  ];
+  terminal.line();
+  terminal.table(
+    ['RUN', 'STAGE', 'FAILED', 'LOST', 'LAST CODE', 'FROM', 'OVER', 'HOW'],
+    first
+      .slice(0, LINES_MAX)
+      .map((one) => [
+        escaped(one.run),
+        escaped(one.stage),
+        counted(one.failed),
+        counted(one.lost),
+        escaped(one.code),
+        moment(one.firstAt),
+        one.endedAt === null ? 'not yet' : moment(one.endedAt),
+        one.healedBy === null ? one.state : healers[one.healedBy],
+      ]),
+  );
+  if (first.length > LINES_MAX)
+    terminal.line(`  and ${numbered(first.length - LINES_MAX, 'stage')} more; --json has all`);
+}
 
 function writeOutages(terminal: Terminal, outages: Page['outages']): void {
   if (outages.length === 0) return;

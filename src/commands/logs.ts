@@ -6,10 +6,10 @@ import { workflowId } from '../model/ids.ts';
 import { inWords } from '../model/duration.ts';
 import { stackStatus } from '../stack/index.ts';
 import { attemptsOf, decisionsOf, parksOf, type RunRow } from '../store/reads.ts';
-import { readLimit } from './runs.ts';
 import { decisionLine } from './show.ts';
 import type { Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
+import { readLimit } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import { escaped, moment } from './support/terminal.ts';
@@ -68,7 +68,9 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
     { at: row.openedAt, what: 'opened', stage: '', text: `generation ${row.generation}` },
     ...attempts.map(({ at, stage, attempt, attemptsMax, code, class: cls, text, nextTryAt, worker }): Entry => {
       const next =
-        nextTryAt === null ? 'not tried again by itself' : `next try in ${inWords(nextTryAt.getTime() - at.getTime())}`;
+        nextTryAt === null
+          ? 'not tried again by itself'
+          : `next try at ${moment(nextTryAt)}, after ${inWords(nextTryAt.getTime() - at.getTime())}`;
       return {
         at,
         what: 'attempt',
@@ -89,7 +91,7 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
         at: since,
         what: 'park',
         stage,
-        text: `${next}: ${code} after ${spent} attempts over ${inWords(elapsedMs)}, token ${token}`,
+        text: `${next}: ${code} after ${spent} attempt${spent === 1 ? '' : 's'} over ${inWords(elapsedMs)}, token ${token}`,
       };
     }),
     ...decisions.map((one): Entry => ({ at: one.at, what: 'decision', stage: '', text: decisionLine(one) })),

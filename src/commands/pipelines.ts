@@ -6,6 +6,7 @@ import type { AnySpec, Policy } from '../model/spec.ts';
 import type { Exit } from './support/exit-codes.ts';
 import { helpOf } from './support/inputs.ts';
 import type { Register } from './support/program.ts';
+import { runbookPath } from './support/runbooks.ts';
 import type { Session } from './support/session.ts';
 import { escaped } from './support/terminal.ts';
 
@@ -76,7 +77,9 @@ async function show(session: Session, name: string, json: boolean): Promise<Exit
   }
   const bold = (text: string): string => terminal.style('bold', text);
   terminal.line(`${bold(spec.name)}  ${escaped(spec.about ?? '')}`.trimEnd());
-  terminal.line(`  owner    ${escaped(spec.owner)}${spec.runbook === undefined ? '' : `, runbook ${spec.runbook}`}`);
+  terminal.line(
+    `  owner    ${escaped(spec.owner)}${spec.runbook === undefined ? '' : `, runbook ${runbookPath(session.cwd, spec.runbook)}`}`,
+  );
   terminal.line(`  date     ${dateLine(spec)}`);
   terminal.line(
     `  healing  ${spec.heal === 'off' ? 'off: the first spent budget fails the run' : 'on'}${spec.deadline === undefined ? '' : `; ${spec.deadline} after its start a run that still waits asks`}`,

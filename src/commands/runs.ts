@@ -1,8 +1,10 @@
 // What lives here: `mendflow runs`.
 // Invariant: reads the control store only, so it answers while nothing else does.
 // Apart as every command: arguments, one call, output.
+import { couldBeDataDate } from '../model/data-date.ts';
 import { listRuns, type RunListRow } from '../store/reads.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
+import { readLimit } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped, moment, type Style } from './support/terminal.ts';
@@ -33,6 +35,11 @@ export const registerRuns: Register = (program, act) => {
 async function runs(session: Session, { pipeline, state, date, limit, json }: Options): Promise<Exit> {
   if (state !== undefined && !states.includes(state))
     throw new CommandError('usage', `There is no state "${state}"; there is ${states.join(', ')}.`);
+  if (date !== undefined && !couldBeDataDate(date))
+    throw new CommandError(
+      'usage',
+      `--date has to be a data date such as 2026-11-21, 2026-11-21T13 for hours, or none, and is "${date}". Nothing was changed.`,
+    );
   const rows = await listRuns(await session.store(), { pipeline, state, dataDate: date, limit: readLimit(limit) });
   const { terminal } = session;
   if (json === true) {
@@ -46,13 +53,16 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
     return 'ok';
   }
   terminal.table(
-    ['RUN', 'STATE', 'READ', 'LOADED', 'QUARANTINED', 'OPENED', 'WAITS'],
+    // The four after READ add up to it.
+    ['RUN', 'STATE', 'READ', 'LOADED', 'DUPLICATE', 'QUARANTINED', 'SKIPPED', 'OPENED', 'WAITS'],
     rows.map((row) => [
       escaped(row.run),
       terminal.style(styles[row.state], row.state),
       counted(row.read),
       counted(row.loaded),
+      counted(row.duplicate),
       counted(row.quarantined),
+      counted(row.skipped),
       moment(row.openedAt),
       escaped(row.waiting ?? ''),
     ]),
@@ -93,11 +103,4 @@ function publicRow(row: RunListRow) {
     openedAt,
     closedAt,
   };
-}
-
-/** Throws `usage` unless it is a whole number from 1 to 10,000. */
-export function readLimit(written: string): number {
-  const limit = Number(written);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= 10_000) return limit;
-  throw new CommandError('usage', `--limit has to be a whole number from 1 to 10,000, and is "${written}".`);
 }

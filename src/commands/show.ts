@@ -24,9 +24,11 @@ import { type Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
 import type { Register } from './support/program.ts';
 import { balanceLine, commandsOf, lossLine, waitLine } from './support/report.ts';
+import { runbookPath } from './support/runbooks.ts';
 import type { Session } from './support/session.ts';
-import { counted, escaped, moment, type Terminal } from './support/terminal.ts';
+import { counted, escaped, moment } from './support/terminal.ts';
 import { inWords } from '../model/duration.ts';
+import { shellWord } from '../model/shell.ts';
 
 const DECISIONS_MAX = 50;
 
@@ -80,7 +82,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     links: ui === undefined ? {} : { ui },
   };
   if (json) session.terminal.json(page);
-  else write(session.terminal, page, spec);
+  else write(session, page, spec);
   return 'ok';
 }
 
@@ -120,14 +122,14 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly links: { readonly ui?: string };
 }
 
-function write(terminal: Terminal, page: Page, spec: AnySpec | undefined): void {
+function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined): void {
   const { bold, dim } = {
     bold: (text: string) => terminal.style('bold', text),
     dim: (text: string) => terminal.style('dim', text),
   };
   terminal.line(`${bold(escaped(page.run))} is ${bold(page.state)}, generation ${page.generation}`);
   terminal.line(
-    `  owner    ${escaped(page.owner ?? 'unknown')}${spec?.runbook === undefined ? '' : `, runbook ${spec.runbook}`}`,
+    `  owner    ${escaped(page.owner ?? 'unknown')}${spec?.runbook === undefined ? '' : `, runbook ${runbookPath(cwd, spec.runbook)}`}`,
   );
   terminal.line(
     `  opened   ${moment(page.openedAt)}${page.closedAt === null ? '' : `, closed ${moment(page.closedAt)}`}`,
@@ -140,7 +142,8 @@ function write(terminal: Terminal, page: Page, spec: AnySpec | undefined): void 
   if (page.state === 'degraded' || page.uncountedBytes > 0)
     terminal.line(`  given up ${lossLine({ records: page.lost, bytes: page.uncountedBytes })}`);
   const letters = Object.entries(page.letters).map(([state, count]) => `${counted(count)} ${state}`);
-  if (letters.length > 0) terminal.line(`  letters  ${letters.join(', ')}: mendflow letters list --run ${page.run}`);
+  if (letters.length > 0)
+    terminal.line(`  letters  ${letters.join(', ')}: mendflow letters list --run ${shellWord(page.run)}`);
   if (page.links.ui !== undefined) terminal.line(`  watch    ${page.links.ui}`);
   if (page.stages.length > 0) {
     terminal.line();
@@ -160,9 +163,10 @@ function write(terminal: Terminal, page: Page, spec: AnySpec | undefined): void 
     terminal.line();
     terminal.line(`${bold(escaped(wait.stage))} ${waitLine(wait, Date.now())}`);
     terminal.line(`  ${escaped(wait.text)}`);
-    if (isCode(wait.code)) terminal.line(`  What to look at: ops/runbooks/${rowOf(wait.code).runbook}.md`);
+    if (isCode(wait.code))
+      terminal.line(`  What to look at: ${runbookPath(cwd, `ops/runbooks/${rowOf(wait.code).runbook}.md`)}`);
     if (breaker) terminal.line(`  ${escaped(breaker.key)} is ${breaker.says}. ${breaker.next}`);
-    if (breaker) terminal.line(`  See mendflow breakers show ${escaped(breaker.key)}`);
+    if (breaker) terminal.line(`  See mendflow breakers show ${shellWord(breaker.key)}`);
     if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
     else terminal.line('  Nothing has to be done. To decide anyway:');
     for (const command of wait.commands) terminal.line(`    ${command}`);

@@ -15,6 +15,7 @@ import {
   type WorkerCommand,
 } from '../stack/index.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
+import { readWhole } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import { escaped, moment } from './support/terminal.ts';
@@ -58,12 +59,7 @@ export const registerStack: Register = (program, act) => {
 const READY = 'Worker is up.';
 
 async function up(session: Session, options: Options): Promise<Exit> {
-  const workers = Number(options.workers);
-  if (!Number.isInteger(workers) || workers < 0 || workers > 64)
-    throw new CommandError(
-      'usage',
-      `--workers has to be a whole number from 0 to 64, and is "${options.workers}". Nothing was started.`,
-    );
+  const workers = readWhole('--workers', options.workers, [0, 64]);
   const { config, terminal } = session;
   await stackUp({
     dir: config.dir,

@@ -4,6 +4,7 @@
 import { defaultDataDate, isComplete, readDataDate } from '../model/data-date.ts';
 import { queues } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
+import { shellWord } from '../model/shell.ts';
 import { findRun } from '../store/reads.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readInputs } from './support/inputs.ts';
@@ -123,7 +124,7 @@ async function tell(
   if (!isComplete(spec, dataDate, Date.now()))
     terminal.note(`Data date ${dataDate} is not over yet; the run covers what is there now.`);
   if (ui !== undefined) terminal.line(`  watch   ${ui}`);
-  if (options.wait !== true) terminal.line(`  follow  mendflow show ${launched.run}`);
+  if (options.wait !== true) terminal.line(`  follow  mendflow show ${shellWord(launched.run)}`);
   await warnWithoutWorker(session);
 }
 
@@ -154,7 +155,7 @@ function tellEnd({ terminal }: Session, report: RunReport, ended: Ended): void {
   terminal.line(`  ${balanceLine(report)}`);
   if (report.lost) terminal.line(`  ${lossLine(report.lost)}`);
   for (const note of report.notes) terminal.line(`  note     ${escaped(note)}`);
-  if (report.quarantined > 0) terminal.line(`  letters  mendflow letters list --run ${report.run}`);
+  if (report.quarantined > 0) terminal.line(`  letters  mendflow letters list --run ${shellWord(report.run)}`);
   for (const question of report.asks ?? []) {
     terminal.line();
     terminal.line(`${terminal.style('bold', escaped(question.stage))}: ${escaped(question.text)} (${question.code})`);

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { CodedError } from '../model/failure.ts';
+import { shellWord } from '../model/shell.ts';
 import { commit, rollback } from '../store/db.ts';
 import { hit } from '../store/failpoint.ts';
 import { fence, type Lease } from '../store/lease.ts';
@@ -262,7 +263,7 @@ async function settleConflict(work: Work, client: pg.ClientBase, chunk: Chunk): 
 async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]): Promise<never> {
   const sample = bad.slice(0, SAMPLE_LETTERS);
   if (work.limit.stopFirst()) await keepSample(work, lane, sample);
-  const run = work.key.runKey;
+  const run = shellWord(work.key.runKey);
   const anew = work.limit.sealed
     ? `To try again reads the same records; if whoever sent them has put them right: mendflow abort ${run} --reason "…", then start it again. `
     : '';

@@ -2,6 +2,7 @@
 // Invariant: asked before the first row is gone; only a person who said so lets rows vanish, and then they are counted as lost.
 // Apart because chunks by position, dates by key and records that were made anew ask the same question at different moments.
 import { CodedError } from '../model/failure.ts';
+import { shellWord } from '../model/shell.ts';
 import type { AcceptedLoss } from './context.ts';
 import type { LedgerKey } from '../store/ledger.ts';
 
@@ -26,7 +27,7 @@ export function rowsFewer({ runKey, stage }: Pick<LedgerKey, 'runKey' | 'stage'>
   return new CodedError(
     'rows_fewer',
     `${fewer.table} has ${rows(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them was deleted. ` +
-      `If the code is wrong, mend it, then retry. If fewer rows are right: mendflow accept-loss ${runKey} ${stage} --reason "…"`,
+      `If the code is wrong, mend it, then retry. If fewer rows are right: mendflow accept-loss ${shellWord(runKey)} ${shellWord(stage)} --reason "…"`,
   );
 }
 

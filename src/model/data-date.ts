@@ -45,6 +45,12 @@ export function readDataDate(spec: Dated, written: string): { readonly date: str
   }
 }
 
+/** Whether it could be the data date of any pipeline, in its one spelling or one that is read as it. */
+export const couldBeDataDate = (written: string): boolean =>
+  written === NO_DATE ||
+  isRealDay(written) ||
+  (/^\d{4}-\d{2}-\d{2}T([01]\d|2[0-3])([+-]\d{4})?$/.test(written) && isRealDay(written.slice(0, 10)));
+
 /** True if the period has ended at `now`: loading one that has not is allowed, and told. */
 export function isComplete(spec: Dated, date: string, now: number): boolean {
   if (spec.every === 'none') return true;

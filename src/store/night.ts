@@ -13,7 +13,7 @@ export async function runStatesSince(pool: Pool, since: Date): Promise<Readonly<
   return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
 }
 
-/** One stage of one run that failed, or that its breaker held back. */
+/** One stage of one run that failed, that lost an attempt with its worker, or that its breaker held back. */
 export interface Troubled {
   readonly run: string;
   readonly pipeline: string;
@@ -21,10 +21,12 @@ export interface Troubled {
   readonly state: string;
   /** Failed attempts. */
   readonly failed: number;
+  /** Attempts that ended without a word, because their worker died or was taken for dead. */
+  readonly lost: number;
   readonly firstAt: Date;
   /** Null while it is not over. */
   readonly endedAt: Date | null;
-  /** Code of the last failure; `breaker_open` where the breaker was the last to stop it. */
+  /** Code of the last failure; `breaker_open` where the breaker was the last to stop it, `worker_lost` where nothing else happened. */
   readonly code: string;
   /** Its budget was spent at least once. */
   readonly spent: boolean;
@@ -35,20 +37,23 @@ export interface Troubled {
 /** Stages whose trouble ended since then, or has not ended. */
 export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]> {
   const { rows } = await pool.query<Troubled>(
-    `select s.run_key as run, coalesce(r.pipeline, '') as pipeline, s.stage, s.state, a.failed, coalesce(a.first, s.first_at) as "firstAt",
+    `select s.run_key as run, coalesce(r.pipeline, '') as pipeline, s.stage, s.state, a.failed, l.lost, coalesce(a.first, s.first_at) as "firstAt",
        case when s.state in ('running', 'retrying', 'parked', 'asking') then null else s.ended_at end as "endedAt",
-       s.code, a.spent, d.decisions
+       case when a.failed = 0 and s.code is distinct from 'breaker_open' then 'worker_lost' else s.code end as code, a.spent, d.decisions
      from mendflow.stage_run s
      left join mendflow.run r on r.key = s.run_key
      cross join lateral (
-       select count(*)::int as failed, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent
+       select count(*) filter (where code <> 'worker_lost')::int as failed, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent
        from mendflow.attempt where run_key = s.run_key and generation = s.generation and stage = s.stage) a
+     -- An attempt that neither failed nor is the one that ended well, or is under way, has told nobody how it ended.
+     cross join lateral (
+       select greatest(0, s.attempts - a.failed - case when s.state in ('done', 'running', 'skipped', 'loss-accepted') then 1 else 0 end)::int as lost) l
      cross join lateral (
        select count(*)::int as decisions from mendflow.decision
        where run_key = s.run_key and stage in (s.stage, '') and taken and at >= coalesce(a.first, s.first_at)
          and (s.state in ('running', 'retrying', 'parked', 'asking') or at <= s.ended_at)) d
-     where s.code is not null and (a.failed > 0 or s.code = 'breaker_open') and (s.ended_at is null or s.ended_at >= $1 or s.state in ('running', 'retrying', 'parked', 'asking'))
-     order by 6, 1, 3`,
+     where s.stage not like 'mendflow:%' and (a.failed > 0 or l.lost > 0 or s.code = 'breaker_open') and (s.ended_at is null or s.ended_at >= $1 or s.state in ('running', 'retrying', 'parked', 'asking'))
+     order by 7, 1, 3`,
     [since],
   );
   return rows;

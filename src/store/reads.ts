@@ -11,6 +11,7 @@ export interface RunRow {
   readonly scope: string;
   readonly generation: number;
   readonly state: 'running' | 'parked' | 'asking' | 'done' | 'degraded' | 'aborted' | 'failed';
+  /** As it is now; of a closed run as it was at its end. */
   readonly health: string;
   readonly workflowId: string | null;
   readonly owner: string | null;
@@ -28,7 +29,8 @@ export interface RunListRow extends RunRow, Totals {
   readonly waiting: string | null;
 }
 
-const runColumns = `r.key as run, r.pipeline, r.data_date as "dataDate", r.scope, r.generation, r.state, r.health, r.workflow_id as "workflowId",
+const runColumns = `r.key as run, r.pipeline, r.data_date as "dataDate", r.scope, r.generation, r.state,
+  case when r.closed_at is null then r.health when r.state = 'done' then 'healthy' else r.state end as health, r.workflow_id as "workflowId",
   r.owner, r.input, r.opened_at as "openedAt", r.closed_at as "closedAt", r.closed`;
 
 /** Of the current generation, counted from the ledger: chunks, without the records that a stage handed on to the next. bigint to number: 2^53 records are enough. */

@@ -13,6 +13,7 @@ const trouble = (run: string, from: number, to: number | null, more: Partial<Tro
   stage: 'load',
   state: to === null ? 'retrying' : 'done',
   failed: 1,
+  lost: 0,
   firstAt: at(from),
   endedAt: to === null ? null : at(to),
   code: 'http_503',
@@ -62,12 +63,17 @@ describe('what healed a stage', () => {
     expect(healerOf(trouble('a', 0, 1, { spent: true, code: 'breaker_open' }))).toBe('breaker');
     expect(healerOf(trouble('a', 0, 1, { code: 'breaker_open', decisions: 1 }))).toBe('decision');
     expect(
-      healedOf([trouble('a', 0, 1), trouble('b', 0, null, { failed: 3 }), trouble('c', 0, 1, { state: 'skipped' })]),
+      healedOf([
+        trouble('a', 0, 1),
+        trouble('b', 0, null, { failed: 3, lost: 2 }),
+        trouble('c', 0, 1, { state: 'skipped' }),
+      ]),
     ).toEqual({
       by: { retry: 1, breaker: 0, time: 0, decision: 0 },
       ended: 1,
       open: 1,
       attemptsFailed: 5,
+      attemptsLost: 2,
     });
   });
 });
@@ -169,6 +175,11 @@ describe('the morning after', () => {
       `insert into mendflow.decision (run_key, stage, token, kind, actor, reason, taken, text, at)
        select key, '', '', 'abort', 'anna', 'late', true, '', clock_timestamp() from mendflow.run where key like '%blip-1'`,
     );
+    // As a killed worker leaves it: the second attempt ended well, and of the first nobody has heard.
+    await night.engine.rows(
+      `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, ended_at)
+       select key, 1, 'killed', 'done', 2, clock_timestamp() from mendflow.run where key like '%blip-1'`,
+    );
     night.api.answer(404);
     await night.runs(1, 'gone-');
     await night.parked(1, 'decision');
@@ -186,21 +197,25 @@ describe('the morning after', () => {
       letters: { open: 0, written: 0 },
       waits: [{ until: 'decision', code: 'http_404', stages: 1 }],
     });
-    expect(Object.values(page.failures.by).reduce((sum, one) => sum + one, 0)).toBe(8);
+    expect(Object.values(page.failures.by).reduce((sum, one) => sum + one, 0)).toBe(9);
     expect(page.failures.by).toMatchObject({ decision: 1 });
     expect(page.failures.by['retry']).toBeGreaterThanOrEqual(1);
     expect(page.failures.by['breaker']).toBeGreaterThanOrEqual(4);
     expect(page.outages).toHaveLength(2);
     expect(page.outages.map(({ hold }) => hold)).toEqual([null, 'http_401']);
     expect(page.outages.every(({ backAt, trials }) => backAt !== null && trials >= 1)).toBe(true);
-    expect(page.episodes.pagesAvoided).toBe(2);
+    expect(page.episodes.pagesAvoided).toBe(3);
 
     const { out } = await mendflow('last-night');
     expect(out).toMatch(/ {2}runs {6}.*8 done.*; 2 decisions taken/);
     expect(out).toMatch(
-      /stages healed 8: \d by retry, \d by their breaker, \d by time, 1 by a decision; ended otherwise 0; not over 1/,
+      /failures {2}\d+ attempts failed, 1 died with a worker\n {2}healed {4}9 stages: \d by trying again, \d when the upstream was back,.* 1 after a decision\n {2}not over {2}1 stage, the oldest since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(/,
     );
-    expect(out).toMatch(/ {2}pages {5}2 avoided/);
+    expect(out).toMatch(/ {2}unasked {3}3 of \d troubles that ended woke nobody; each took /);
+    expect(out).toMatch(
+      /RUN +STAGE +FAILED +LOST +LAST CODE +FROM +OVER +HOW\ncall\/\S*gone-1 +ask +1 +0 +http_404 +\S+ \S+Z +not yet +asking\n/,
+    );
+    expect(out).toMatch(/call\/\S*blip-1 +killed +0 +1 +worker_lost .* by trying again\n/);
     expect(out).toMatch(/OUTAGE +OPENED +BACK +CLOSED +DOWN +TRIALS +REOPENED +WHY\nhttp:api /);
     expect(out).toMatch(/call\/ask +\d of 9/);
     expect(out).toMatch(/WAITS NOW .*\n1 +a decision +http_404/);

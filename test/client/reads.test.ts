@@ -64,7 +64,7 @@ describe('runs', () => {
     expect(asking.json<object[]>()).toMatchObject([{ waiting: 'load http_401' }]);
     const text = await client.mendflow('runs', '--limit', '1');
     expect(text.out).toMatch(
-      /^RUN\s+STATE\s+READ\s+LOADED\s+QUARANTINED\s+OPENED\s+WAITS\ncopy\/2026-05-02\/\S+\s+done\s+0\s+0\s+0\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n$/,
+      /^RUN\s+STATE\s+READ\s+LOADED\s+DUPLICATE\s+QUARANTINED\s+SKIPPED\s+OPENED\s+WAITS\ncopy\/2026-05-02\/\S+\s+done(\s+0){5}\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n$/,
     );
     expect(text.err).toMatch(/--limit shows more/);
   });
@@ -141,7 +141,7 @@ describe('logs', () => {
         .filter(Boolean),
     ).toEqual(['opened', 'attempt', 'attempt', 'park', 'decision']);
     expect(out).toMatch(
-      /fetch {2}1 of 3 failed with http_503 \(transient\): http_503 from the script\. next try in \d+ ms; \S+:\d+\n/,
+      /fetch {2}1 of 3 failed with http_503 \(transient\): http_503 from the script\. next try at \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, after \d+ ms; \S+:\d+\n/,
     );
     expect((await client.mendflow('logs', 'copy/2026-05-01', '--json')).json()).toMatchObject({
       entries: [

@@ -3,6 +3,7 @@
 // Apart from writing it to a place, so that a test reads a string.
 import { chartOf } from './chart.ts';
 import type { Metric, Quake } from './quake.ts';
+import { shellWord } from '../../model/shell.ts';
 
 export interface PageInput {
   readonly run: string;
@@ -114,7 +115,7 @@ function strongest(quakes: readonly Quake[]): string {
 function origin({ run, counts }: PageInput): string {
   const { read, loaded, unchanged, letters } = counts;
   return `<p>Run <code>${escaped(run)}</code>: ${whole(read)} records read = ${whole(loaded)} loaded + ${whole(unchanged)} that were there already + ${whole(letters)} dead letters.
-Tables <code>quakes</code> and <code>daily_metrics</code>. More about the run: <code>mendflow show ${escaped(run)}</code></p>`;
+Tables <code>quakes</code> and <code>daily_metrics</code>. More about the run: <code>npx mendflow show ${escaped(shellWord(run))}</code></p>`;
 }
 
 const style = `

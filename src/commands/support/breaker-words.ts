@@ -4,10 +4,10 @@
 import { breakerDefaults, type BreakerSettings } from '../../model/upstream.ts';
 import type { Cause } from '../../model/breaker-evidence.ts';
 import { inWords } from '../../model/duration.ts';
+import { shellWord } from '../../model/shell.ts';
 import type { BreakerEventRow, BreakerRow, BreakerStateName } from '../../store/breakers.ts';
 import type { WaitsFor } from '../../store/waits.ts';
 import { counted, escaped, moment, type Style } from './terminal.ts';
-import { quoted } from './report.ts';
 
 const stateWords: Record<BreakerStateName, string> = {
   closed: 'closed',
@@ -64,10 +64,10 @@ export function causeWords(cause: unknown, before = 'the last with '): string {
 
 /** What happens next by itself, and when; or that nothing does, and what a person can do. `now` in ms since 1970. */
 export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
-  const at = (ms: number): string => `in ${inWords(ms)}, at ${moment(new Date(now + ms))}`;
+  const at = (ms: number): string => `at ${moment(new Date(now + ms))} (in ${inWords(ms)})`;
   if (row.mode === 'forced_open')
     return row.modeLeftMs === undefined
-      ? `No call is made until somebody says \`mendflow breakers auto ${row.key}\`.`
+      ? `No call is made until somebody says \`mendflow breakers auto ${shellWord(row.key)}\`.`
       : `No call is made; it goes back to auto by itself ${at(row.modeLeftMs)}.`;
   if (row.mode === 'forced_closed')
     return `Every call is made, whatever it meets; it goes back to auto by itself ${at(row.modeLeftMs ?? 0)}.`;
@@ -75,7 +75,7 @@ export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
     return `The upstream asked for fewer calls; they go on by themselves ${at(row.gateLeftMs)}.`;
   if (row.mode === 'observe') return 'It counts, and lets every call through.';
   if (row.hold !== undefined)
-    return `Nothing by itself, because time does not heal ${row.hold}: put it right, then \`retry\` the run that asks, or \`mendflow breakers auto ${row.key}\`. A renewed credential is tried by itself. All others go on by themselves after it.`;
+    return `Nothing by itself, because time does not heal ${row.hold}: put it right, then \`retry\` the run that asks, or \`mendflow breakers auto ${shellWord(row.key)}\`. A renewed credential is tried by itself. All others go on by themselves after it.`;
   if (row.state === 'open' && (row.openLeftMs ?? 0) > 0)
     return `One trial ${at(row.openLeftMs ?? 0)}: its probe, else the run that has waited longest. If it passes, ${goOn(waits)}.`;
   if (row.state === 'open' || row.state === 'half_open')
@@ -115,7 +115,10 @@ export function eventLine(event: BreakerEventRow): string {
   const { by, why, ...detail } = event.detail;
   if (event.kind === 'mode') {
     const mode = modeWords[event.reason as keyof typeof modeWords] ?? event.reason;
-    const until = typeof detail['forMs'] === 'number' ? ` for ${inWords(detail['forMs'])}` : '';
+    const until =
+      typeof detail['forMs'] === 'number'
+        ? ` until ${moment(new Date(event.at + detail['forMs']))} (for ${inWords(detail['forMs'])})`
+        : '';
     const because = typeof why === 'string' && why !== '' ? `, because "${escaped(why)}"` : '';
     const cleared = typeof detail['holdCleared'] === 'string' ? `; no longer held by ${detail['holdCleared']}` : '';
     return `${escaped(mode)}${until}${typeof by === 'string' ? ` by ${escaped(by)}` : ''}${because}${cleared}`;
@@ -128,7 +131,7 @@ export function eventLine(event: BreakerEventRow): string {
 
 /** Ready to copy, as far as they make sense now. */
 export function breakerCommands(row: BreakerRow): string[] {
-  const key = quoted(row.key);
+  const key = shellWord(row.key);
   if (row.mode !== 'auto') return [`mendflow breakers auto ${key} --reason "…"`];
   return [
     ...(row.hold === undefined

@@ -10,6 +10,7 @@ import { searchAttributes } from '../../engine/search-attributes.ts';
 import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import { queues } from '../../model/ids.ts';
+import { shellWord } from '../../model/shell.ts';
 import { stackStatus, startOf } from '../../stack/index.ts';
 import { wrongClocks } from '../../store/clocks.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
@@ -285,7 +286,7 @@ export async function breakerChecks(pool: Pool): Promise<Check[]> {
       name: 'Breaker',
       state: 'note',
       says: `${row.key} is ${stateOf(row)}: ${waitsLine(waiting)}. ${nextOf(row, waiting, Date.now())}`,
-      mend: `mendflow breakers show ${row.key}`,
+      mend: `mendflow breakers show ${shellWord(row.key)}`,
     };
   });
 }

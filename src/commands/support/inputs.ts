@@ -52,7 +52,10 @@ function valueOf(field: Field, text: string): string | number | undefined {
     case 'text':
       return text === '' ? undefined : text;
     case 'number':
-      return text.trim() !== '' && Number.isFinite(Number(text)) ? Number(text) : undefined;
+      // What JavaScript also takes for a number, such as 0x10, nobody means by it.
+      return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) && Number.isFinite(Number(text))
+        ? Number(text)
+        : undefined;
     case 'choice':
       return field.of?.find((word) => word === text);
   }

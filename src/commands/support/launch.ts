@@ -12,6 +12,7 @@ import { reconcileSearchAttributes } from '../../engine/search-attributes.ts';
 import { queues, runKey, scopeOf, workflowId } from '../../model/ids.ts';
 import type { RunArgs } from '../../model/messages.ts';
 import type { AnySpec } from '../../model/spec.ts';
+import { shellWord } from '../../model/shell.ts';
 import { findRun, type RunRow } from '../../store/reads.ts';
 import { CommandError } from './exit-codes.ts';
 import { differences, inputHash, type Inputs } from './inputs.ts';
@@ -73,7 +74,7 @@ export async function launch({ client, connection, control }: Connected, wanted:
       memo?.input ?? row?.input ?? null,
       input,
       'is under way',
-      `\`mendflow show ${run}\` says how far it is; abort it first if it is wrong`,
+      `\`mendflow show ${shellWord(run)}\` says how far it is; abort it first if it is wrong`,
     );
   return { how: 'attached', run, workflowId: id, handle, startedAt: 0 };
 }
@@ -96,7 +97,7 @@ function refuseOtherInputs(
 function optionsOf({ spec, dataDate, input, force, prefix }: Wanted, run: string, id: string): WorkflowStartOptions {
   const args: RunArgs = { dataDate, input, scope: scopeOf(spec, input), ...(force ? { force } : {}) };
   const runbook = spec.runbook ?? 'ops/runbooks';
-  const howTo = `When it asks: mendflow show ${run}. Or send a signal: resume, skip, abort, decide.`;
+  const howTo = `When it asks: npx mendflow show ${shellWord(run)}. Or send a signal: resume, skip, abort, decide.`;
   return {
     workflowId: id,
     taskQueue: queues(prefix).work,
@@ -113,7 +114,7 @@ function optionsOf({ spec, dataDate, input, force, prefix }: Wanted, run: string
       ...(spec.about === undefined ? [] : [spec.about, '']),
       `- Owner: **${spec.owner}**`,
       `- Runbook: ${runbook}`,
-      `- When it asks: \`mendflow show ${run}\` has the question and the ready commands. Here in the Web UI the signals \`resume\`, \`skip\`, \`abort\` and \`decide\` do the same.`,
+      `- When it asks: \`npx mendflow show ${shellWord(run)}\` has the question and the ready commands. Here in the Web UI the signals \`resume\`, \`skip\`, \`abort\` and \`decide\` do the same.`,
     ].join('\n'),
     workflowIdConflictPolicy: 'FAIL',
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',

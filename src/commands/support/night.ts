@@ -13,6 +13,8 @@ export interface Healed {
   readonly ended: number;
   readonly open: number;
   readonly attemptsFailed: number;
+  /** Attempts that died with their worker. */
+  readonly attemptsLost: number;
 }
 
 /** A decision counts before everything else; then the breaker, if it was what stopped the stage last; then waiting after a spent budget. */
@@ -21,14 +23,15 @@ export const healerOf = ({ decisions, code, spent }: Troubled): Healer =>
 
 export function healedOf(troubled: readonly Troubled[]): Healed {
   const by: Record<Healer, number> = { retry: 0, breaker: 0, time: 0, decision: 0 };
-  let [ended, open, attemptsFailed] = [0, 0, 0];
+  let [ended, open, attemptsFailed, attemptsLost] = [0, 0, 0, 0];
   for (const one of troubled) {
     attemptsFailed += one.failed;
+    attemptsLost += one.lost;
     if (one.endedAt === null) open++;
     else if (one.state === 'done') by[healerOf(one)]++;
     else ended++;
   }
-  return { by, ended, open, attemptsFailed };
+  return { by, ended, open, attemptsFailed, attemptsLost };
 }
 
 /** One cause of trouble: from the first failure of a stage to the moment from which none of its runs failed any more. */

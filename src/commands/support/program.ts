@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { readConfig } from '../../config.ts';
+import { asCalled } from './called.ts';
 import { type Exit, exitCodes, exitOf } from './exit-codes.ts';
 import { type Session, type Surroundings, withSession } from './session.ts';
 
@@ -84,6 +85,7 @@ async function registerInto(program: Command, act: Act, word: string | undefined
 /** Runs one command line (without program and script). Returns the number to end with. */
 export async function runCommandLine(argv: readonly string[], at: Surroundings): Promise<number> {
   let exit: Exit = 'ok';
+  const called = at.called ?? 'mendflow';
   const act: Act =
     (work) =>
     async (...args) => {
@@ -92,7 +94,10 @@ export async function runCommandLine(argv: readonly string[], at: Surroundings):
   const program = new Command('mendflow')
     .description('Data pipelines that heal themselves, on Temporal.')
     .configureHelp({ showGlobalOptions: false })
-    .configureOutput({ writeOut: (text) => void at.out.write(text), writeErr: (text) => void at.err.write(text) })
+    .configureOutput({
+      writeOut: (text) => void at.out.write(asCalled(called, text)),
+      writeErr: (text) => void at.err.write(asCalled(called, text)),
+    })
     .version(version(), '-V, --version', 'print the version')
     .showHelpAfterError('Nothing was changed. See `mendflow help`, or --help after the command.')
     .addHelpText(
@@ -120,7 +125,7 @@ function tell(error: unknown, at: Surroundings): number {
   // Commander has told it already; help and version end it with 0.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage.number;
   const said = error instanceof Error ? error.message : String(error);
-  at.err.write(`${said}\n`);
+  at.err.write(`${asCalled(at.called ?? 'mendflow', said)}\n`);
   if (wantsStack() && error instanceof Error)
     at.err.write(`${error.stack ?? ''}\n${error.cause instanceof Error ? (error.cause.stack ?? '') : ''}\n`);
   return exitCodes[exitOf(error)].number;

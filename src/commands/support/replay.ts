@@ -5,6 +5,7 @@ import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
 import { reservedNames } from '../../model/spec.ts';
+import { shellWord } from '../../model/shell.ts';
 import { messageOf, type Part, part } from './check-parts.ts';
 
 export interface Replay {
@@ -40,7 +41,7 @@ export async function checkHistories(replay: Replay): Promise<Part> {
   const orphans = open.filter(({ type }) => !pipelines.includes(type));
   const faults = orphans.map(
     ({ workflowId, type }) =>
-      `Run ${workflowId} is of the pipeline "${type}", which this folder does not have: it would fail at its next step. Keep the pipeline until the run has ended, or end it: mendflow abort ${workflowId} --reason "…".`,
+      `Run ${workflowId} is of the pipeline "${type}", which this folder does not have: it would fail at its next step. Keep the pipeline until the run has ended, or end it: mendflow abort ${shellWord(workflowId)} --reason "…".`,
   );
   const ours = [...own, ...open.filter(({ type }) => pipelines.includes(type))];
   if (ours.length > 0) {

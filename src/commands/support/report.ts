@@ -5,6 +5,7 @@ import type { Pool } from 'pg';
 import type { Totals } from '../../model/messages.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { inWords } from '../../model/duration.ts';
+import { shellWord } from '../../model/shell.ts';
 import { type ParkRow, parksOf, type RunRow, stagesOf, totalsOf } from '../../store/reads.ts';
 import { notesOf } from '../../store/notes.ts';
 import { counted, escaped, moment } from './terminal.ts';
@@ -103,20 +104,16 @@ export function commandsOf(
 ): string[] {
   const policy = spec?.stages[park.stage.split('[')[0]!];
   const command = (verb: string, more = ''): string =>
-    `mendflow ${verb} ${quoted(run)} ${quoted(park.stage)} --token ${park.token} --reason "…"${more}`;
+    `mendflow ${verb} ${shellWord(run)} ${shellWord(park.stage)} --token ${park.token} --reason "…"${more}`;
   const ours = park.stage.startsWith('mendflow:');
   return [
     command('retry'),
     command('extend-budget', ' --attempts 4'),
     ...(!ours && (spec === undefined || policy?.onSkip) ? [command('skip')] : []),
     ...(park.acceptsLoss ? [command('accept-loss')] : []),
-    `mendflow abort ${quoted(run)} --reason "…"`,
+    `mendflow abort ${shellWord(run)} --reason "…"`,
   ];
 }
-
-/** For a POSIX shell; plain words stay as they are. */
-export const quoted = (word: string): string =>
-  /^[\w./:@%+-]+$/.test(word) ? word : `'${escaped(word).replaceAll("'", `'\\''`)}'`;
 
 /** `read 1,000 = loaded 990 + duplicate 0 + quarantined 10 + skipped 0`. */
 export const balanceLine = (bins: Totals): string =>
@@ -127,7 +124,8 @@ export function waitLine(park: ParkRow, now: number): string {
   const spent = `${park.attempts} attempt${park.attempts === 1 ? '' : 's'} over ${inWords(park.elapsedMs)}`;
   const since = `since ${moment(park.since)}`;
   if (park.until === 'decision') return `asks ${since}, after ${spent}: ${park.code}`;
-  const at = (when: Date): string => `${moment(when)} (in ${inWords(when.getTime() - now)})`;
+  const at = (when: Date): string =>
+    when.getTime() > now ? `${moment(when)} (in ${inWords(when.getTime() - now)})` : `${moment(when)} (now due)`;
   if (park.until === 'time')
     return `waits for a time ${since}, after ${spent}: ${park.code}${park.wakeAt === null ? '' : `; next try by itself at ${at(park.wakeAt)}`}`;
   const name = park.upstream === null ? 'its upstream' : escaped(park.upstream);

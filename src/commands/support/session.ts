@@ -29,6 +29,8 @@ export interface Surroundings {
   readonly input?: Input;
   /** Ctrl-C. */
   readonly signal: AbortSignal;
+  /** How commands are written in what is printed: `npx mendflow` where that is how this one was called. Default `mendflow`. */
+  readonly called?: string;
 }
 
 /** A stream to read answers from; only a terminal has a person behind it. */
@@ -84,7 +86,7 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
     return await work({
       ...at,
       input: at.input ?? process.stdin,
-      terminal: openTerminal(at.out, at.err),
+      terminal: openTerminal(at.out, at.err, at.called),
       config,
       environment: inheritedEnvironment,
       declared,

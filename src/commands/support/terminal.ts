@@ -4,6 +4,7 @@
 // Apart because no command may write in any other way.
 import { stripVTControlCharacters, styleText } from 'node:util';
 import Table from 'cli-table3';
+import { asCalled, asCalledIn } from './called.ts';
 
 /** Where a command writes: the process's own streams, or those of a test. */
 export interface Stream {
@@ -52,16 +53,17 @@ export function escapedBytes(bytes: Uint8Array): string {
   }
 }
 
-export function openTerminal(out: Stream, err: Stream): Terminal {
+/** `called`: how the reader calls this program, `mendflow` or `npx mendflow`. */
+export function openTerminal(out: Stream, err: Stream, called = 'mendflow'): Terminal {
   const colours = out.isTTY === true && out.hasColors?.() === true;
   let drawn = 0;
-  const line = (text = ''): void => void out.write(`${text}\n`);
+  const line = (text = ''): void => void out.write(`${asCalled(called, text)}\n`);
   return {
     live: out.isTTY === true,
     columns: out.columns || 120,
     line,
-    note: (text) => void err.write(`${text}\n`),
-    json: (value) => line(asciiControls(JSON.stringify(value, null, 2))),
+    note: (text) => void err.write(`${asCalled(called, text)}\n`),
+    json: (value) => void out.write(`${asciiControls(JSON.stringify(asCalledIn(called, value), null, 2))}\n`),
     table: (head, rows) => {
       const titles = head.map((word) => (colours ? coloured('dim', word) : word));
       const colWidths = head.map((_word, column) => widest([titles, ...rows], column) + GAP);

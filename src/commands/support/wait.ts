@@ -1,16 +1,18 @@
 // What lives here: waiting for a run, and telling what happens while it does.
 // Invariant: it returns when the run is done, failed, aborted or asks; it never waits in silence for something only a person can do.
 // Apart because the end of a run comes from Temporal, and all that is told on the way comes from the control store.
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common';
 import type { Pool } from 'pg';
 import { inWords } from '../../model/duration.ts';
 import type { RunSummary, Totals } from '../../model/messages.ts';
+import { shellWord } from '../../model/shell.ts';
 import { findRun, type ParkRow, parksOf, type StageRow, stagesOf, totalsOf } from '../../store/reads.ts';
 import { CommandError } from './exit-codes.ts';
 import { balanceLine } from './report.ts';
-import { escaped, type Terminal } from './terminal.ts';
+import { escaped, moment, type Terminal } from './terminal.ts';
 
 export interface Ended {
   readonly state: 'done' | 'degraded' | 'already-done' | 'failed' | 'aborted' | 'asking';
@@ -40,6 +42,8 @@ const SKEW_MS = 60_000;
 export async function waitForRun(waiting: Waiting): Promise<Ended> {
   // The question for the result stays open at the server for 20 s; whoever stops waiting has to take it back, or the process lingers.
   const leave = new AbortController();
+  // The client asks again every 20 s and leaves a listener each time, which Node would report as a leak in the middle of the page.
+  setMaxListeners(0, leave.signal);
   try {
     return await wait(waiting, leave.signal);
   } finally {
@@ -62,7 +66,7 @@ async function wait(waiting: Waiting, leave: AbortSignal): Promise<Ended> {
     if (signal.aborted)
       throw new CommandError(
         'interrupted',
-        `No longer waiting. ${waiting.run} goes on by itself; \`mendflow show ${waiting.run}\` says how far it is.`,
+        `No longer waiting. ${waiting.run} goes on by itself, and the stack stays up. \`mendflow show ${shellWord(waiting.run)}\` says how far it is; \`mendflow abort ${shellWord(waiting.run)} --reason "…"\` ends it; \`mendflow stack down\` ends the stack.`,
       );
     // Only a look that began after the end may be the last one: it alone has seen the last rows.
     const last = ended;
@@ -152,7 +156,7 @@ function stageLine(stage: StageRow, park: ParkRow | undefined): string {
   const next =
     upstream === undefined
       ? wake
-        ? `, next try by itself at ${wake.toISOString().slice(11, 19)}Z`
+        ? `, next try by itself at ${moment(wake)}`
         : ''
       : `, until ${escaped(upstream)} is back`;
   const tail =

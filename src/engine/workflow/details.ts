@@ -6,6 +6,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
+import { shellWord } from '../../model/shell.ts';
 import { waitingIn } from './admission.ts';
 import type { RunState } from './run-state.ts';
 
@@ -136,13 +137,13 @@ function lineOf(run: RunState, summary: StageSummary): string {
 export function commandsFor(run: RunState, stage: string, token: string): string[] {
   const policy = run.spec.stages[stage.split('[')[0]!];
   const command = (verb: string, more = ''): string =>
-    `    mendflow ${verb} ${run.key} ${/^\w+$/.test(stage) ? stage : `'${stage.replaceAll("'", `'\\''`)}'`} --token ${token} --reason "…"${more}`;
+    `    npx mendflow ${verb} ${shellWord(run.key)} ${shellWord(stage)} --token ${token} --reason "…"${more}`;
   return [
     command('retry'),
     command('extend-budget', ' --attempts 4'),
     ...(policy?.onSkip ? [command('skip')] : []),
     ...(run.parks[stage]?.acceptsLoss ? [command('accept-loss')] : []),
-    `    mendflow abort ${run.key} --reason "…"`,
+    `    npx mendflow abort ${shellWord(run.key)} --reason "…"`,
   ];
 }
 

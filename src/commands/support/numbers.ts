@@ -1,0 +1,23 @@
+// What lives here: whole numbers as people write them on a command line.
+// Invariant: digits and nothing else; what JavaScript would also take for a number (nothing, blanks, 0x10, 1e3) is refused with the bounds.
+// Apart because every option that counts is read the same way.
+import { CommandError } from './exit-codes.ts';
+
+/** Undefined unless it is a whole number within the bounds. */
+export function wholeOf(written: string, min: number, max: number): number | undefined {
+  const value = /^\d{1,15}$/.test(written.trim()) ? Number(written) : NaN;
+  return value >= min && value <= max ? value : undefined;
+}
+
+/** Throws `usage`, naming the option and its bounds. */
+export function readWhole(option: string, written: string, [min, max]: readonly [number, number]): number {
+  const value = wholeOf(written, min, max);
+  if (value !== undefined) return value;
+  throw new CommandError(
+    'usage',
+    `${option} has to be a whole number from ${min.toLocaleString('en-US')} to ${max.toLocaleString('en-US')}, and is "${written}". Nothing was changed.`,
+  );
+}
+
+/** How many rows a list shows. */
+export const readLimit = (written: string): number => readWhole('--limit', written, [1, 10_000]);

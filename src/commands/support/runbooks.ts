@@ -1,0 +1,15 @@
+// What lives here: where a runbook is, seen from the folder that somebody stands in.
+// Invariant: a path that is printed opens from there; what is no file of this package or project stays as it was declared.
+// Apart because in a checkout the runbooks are at hand, and in a project they are in the installed package.
+import { existsSync } from 'node:fs';
+import { isAbsolute, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ownFolder = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** `ops/runbooks/files.md` in a checkout, `node_modules/mendflow/ops/runbooks/files.md` in a project. */
+export function runbookPath(cwd: string, declared: string): string {
+  if (existsSync(join(cwd, declared)) || !existsSync(join(ownFolder, declared))) return declared;
+  const path = relative(cwd, join(ownFolder, declared));
+  return path.startsWith('..') || isAbsolute(path) ? join(ownFolder, declared) : path;
+}

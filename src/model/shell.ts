@@ -1,0 +1,17 @@
+// What lives here: a word as a shell takes it, for commands that people paste.
+// Invariant: whatever the word holds, the shell gives it back as it was, and no control character reaches a terminal.
+// Apart because the engine, the data plane and the command line all print commands.
+
+/** Plain words stay as they are; others are quoted for a POSIX shell, and those that hold control characters as bash, zsh and ksh read them. */
+export function shellWord(word: string): string {
+  if (/^[\w./:=@%+,-]+$/.test(word)) return word;
+  // oxlint-disable-next-line no-control-regex -- control characters are what this is about
+  if (!/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/.test(word))
+    return `'${word.replaceAll("'", `'\\''`)}'`;
+  const bytes = [...new TextEncoder().encode(word)];
+  const shown = (byte: number): string =>
+    byte < 0x20 || byte >= 0x7f || byte === 0x27 || byte === 0x5c
+      ? `\\x${byte.toString(16).padStart(2, '0')}`
+      : String.fromCharCode(byte);
+  return `$'${bytes.map(shown).join('')}'`;
+}
