@@ -14,7 +14,7 @@ import {
   type StackStatus,
   type WorkerCommand,
 } from '../stack/index.ts';
-import { CommandError, type Exit } from './support/exit-codes.ts';
+import type { Exit } from './support/exit-codes.ts';
 import { readWhole } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';

@@ -188,6 +188,36 @@ export async function totalsOf(pool: Pool, key: string): Promise<Totals> {
   return rows[0] ?? { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
 }
 
+/** How far a run is. */
+export interface Progress extends Totals {
+  /** Bytes of the slices that its stages have planned so far; 0 where nothing is planned in bytes. */
+  readonly bytesPlanned: number;
+  readonly bytesDone: number;
+  /** Records of the last minute, or since the first were committed, and over how many seconds. */
+  readonly recordsLately: number;
+  readonly secondsLately: number;
+}
+
+/** Counted from the ledger: what is under way and not committed counts for nothing. */
+export async function progressOf(pool: Pool, key: string): Promise<Progress> {
+  const { rows } = await pool.query<Progress>(
+    `select b.*, s.planned as "bytesPlanned", d.done as "bytesDone", d.lately as "recordsLately", d.seconds as "secondsLately"
+     from mendflow.run r cross join lateral ${binsOf} b
+     cross join lateral (
+       select coalesce(sum(upper(extent) - lower(extent)), 0)::float8 as planned
+       from mendflow.slice where run_key = r.key and generation = r.generation and not isempty(extent)) s
+     cross join lateral (
+       select coalesce(sum(upper(extent) - lower(extent)), 0)::float8 as done,
+         coalesce(sum(read - passed) filter (where at > clock_timestamp() - interval '1 minute'), 0)::float8 as lately,
+         coalesce(extract(epoch from least(interval '1 minute', clock_timestamp() - min(at))), 0)::float8 as seconds
+       from mendflow.chunk where run_key = r.key and generation = r.generation) d
+     where r.key = $1`,
+    [key],
+  );
+  const none = { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
+  return rows[0] ?? { ...none, bytesPlanned: 0, bytesDone: 0, recordsLately: 0, secondsLately: 0 };
+}
+
 /** Dead letters of the run by state. */
 export async function lettersByState(pool: Pool, key: string): Promise<Readonly<Record<string, number>>> {
   const { rows } = await pool.query<{ state: string; count: number }>(

@@ -3,11 +3,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { runCommandLine } from '../../src/commands/support/program.ts';
 import { exitCodes } from '../../src/commands/support/exit-codes.ts';
 import { packageOf, projectFiles } from '../../src/commands/templates/project.ts';
 import { searchAttributes } from '../../src/engine/search-attributes.ts';
 import { codes } from '../../src/model/failure.ts';
+import { faultsOf, helpOf } from '../support/command-lines.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 const read = (file: string): string => readFileSync(join(repository, file), 'utf8');
@@ -19,80 +19,6 @@ const filesBelow = (folder: string): string[] =>
 const runbooks = filesBelow('ops/runbooks');
 const examples = filesBelow('examples').filter((file) => file.endsWith('.md'));
 const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...runbooks, ...examples];
-
-interface Help {
-  /** Options that take a value, and those that take none. */
-  readonly valued: ReadonlySet<string>;
-  readonly plain: ReadonlySet<string>;
-  readonly required: readonly string[];
-  readonly most: number;
-  readonly subcommands: readonly string[];
-}
-
-const helps = new Map<string, Promise<Help | undefined>>();
-
-/** What the command line itself says of a command; undefined if there is none of this name. */
-function helpOf(path: string): Promise<Help | undefined> {
-  const known = helps.get(path) ?? askHelp(path);
-  helps.set(path, known);
-  return known;
-}
-
-async function askHelp(path: string): Promise<Help | undefined> {
-  let told = '';
-  const out = { write: (text: string) => ((told += text), true), isTTY: false, columns: 200 };
-  const at = { cwd: repository, out, err: { ...out }, signal: new AbortController().signal };
-  const exit = await runCommandLine([...path.split(' ').filter(Boolean), '--help'], at as never);
-  const usage = /^Usage: mendflow ?(.*)$/m.exec(told)?.[1];
-  if (exit !== 0 || usage === undefined || !usage.startsWith(path)) return undefined;
-  const options = [...told.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)( <)?/gm)];
-  const positional = usage.slice(path.length).match(/[<[][^\]>]+[\]>]/g) ?? [];
-  const words = positional.filter((word) => word !== '[options]' && word !== '[command]');
-  return {
-    valued: new Set(options.filter(([, , value]) => value !== undefined).map(([, name]) => name!)),
-    plain: new Set(options.filter(([, , value]) => value === undefined).map(([, name]) => name!)),
-    required: words.filter((word) => word.startsWith('<')),
-    most: words.some((word) => word.includes('...')) ? Infinity : words.length,
-    subcommands: [...(/^Commands:\n((?: {2,}.*\n?)+)/m.exec(told)?.[1] ?? '').matchAll(/^ {2}(\w[\w-]*)/gm)].map(
-      ([, name]) => name!,
-    ),
-  };
-}
-
-/** Words as a shell would give them; a comment, a pipe and a redirection end the command. */
-const wordsOf = (line: string): string[] => {
-  const [command = ''] = line.split(/\s#|\s\||\s&&|\s>|\s<\//);
-  return (command.match(/(?:[^\s'"]|'[^']*'|"[^"]*")+/g) ?? []).map((word) => word.replace(/^(['"])(.*)\1$/, '$2'));
-};
-
-/** Everything wrong with a `mendflow …` line. Where it is only mentioned, arguments may be left out. */
-async function faultsOf(line: string, whole: boolean): Promise<string[]> {
-  const words = wordsOf(line);
-  const path: string[] = [];
-  let help = await helpOf('');
-  if (help === undefined) return ['the command line has no help'];
-  while (words.length > 0 && !words[0]!.startsWith('-')) {
-    const deeper = await helpOf([...path, words[0]!].join(' '));
-    if (deeper === undefined) break;
-    help = deeper;
-    path.push(words.shift()!);
-  }
-  if (path.length === 0 && words.length > 0 && !words[0]!.startsWith('-')) return [`no command "${words[0]}"`];
-  const faults: string[] = [];
-  let given = 0;
-  while (words.length > 0) {
-    const word = words.shift()!;
-    if (!word.startsWith('-')) given++;
-    else if (help.valued.has(word)) {
-      if (words.shift() === undefined && whole) faults.push(`${word} has no value`);
-    } else if (!help.plain.has(word)) faults.push(`no option ${word}`);
-  }
-  if (given > help.most) faults.push(`${given} arguments, at most ${help.most} are taken`);
-  if (whole && given < help.required.length) faults.push(`${help.required.slice(given).join(' ')} is missing`);
-  if (whole && /^(retry|skip|extend-budget|accept-loss|abort)$/.test(path[0] ?? '') && !line.includes('--reason'))
-    faults.push('a decision needs --reason');
-  return faults;
-}
 
 const blocksOf = (text: string, ...languages: readonly string[]): string[] =>
   [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)]

@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { readConfig } from '../../config.ts';
 import { asCalled } from './called.ts';
 import { type Exit, exitCodes, exitOf } from './exit-codes.ts';
+import { describeAll } from './manual.ts';
 import { type Session, type Surroundings, withSession } from './session.ts';
 
 /** Makes a commander action of a function that gets a session first. */
@@ -106,6 +107,7 @@ export async function runCommandLine(argv: readonly string[], at: Surroundings):
     )
     .exitOverride();
   await registerInto(program, act, argv[0]);
+  describeAll(program);
   if (argv.length === 0) {
     program.outputHelp();
     return exitCodes.ok.number;

@@ -6,7 +6,7 @@ import type { Totals } from '../../model/messages.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { inWords } from '../../model/duration.ts';
 import { shellWord } from '../../model/shell.ts';
-import { type ParkRow, parksOf, type RunRow, stagesOf, totalsOf } from '../../store/reads.ts';
+import { type ParkRow, type Progress, parksOf, type RunRow, stagesOf, totalsOf } from '../../store/reads.ts';
 import { notesOf } from '../../store/notes.ts';
 import { counted, escaped, moment } from './terminal.ts';
 
@@ -118,6 +118,25 @@ export function commandsOf(
 /** `read 1,000 = loaded 990 + duplicate 0 + quarantined 10 + skipped 0`. */
 export const balanceLine = (bins: Totals): string =>
   `read ${counted(bins.read)} = loaded ${counted(bins.loaded)} + duplicate ${counted(bins.duplicate)} + quarantined ${counted(bins.quarantined)} + skipped ${counted(bins.skipped)}`;
+
+/** `63 % of 512 MiB planned so far, 21,000 records a second`; empty where there is nothing to say. */
+export function progressLine({ bytesPlanned, bytesDone, recordsLately, secondsLately }: Progress): string {
+  const parts = [
+    ...(bytesPlanned > 0
+      ? [`${Math.floor((100 * bytesDone) / bytesPlanned)} % of ${sizeOf(bytesPlanned)} planned so far`]
+      : []),
+    // A rate over less than a second would be a guess.
+    ...(secondsLately >= 1 ? [`${counted(Math.round(recordsLately / secondsLately))} records a second`] : []),
+  ];
+  return parts.join(', ');
+}
+
+function sizeOf(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const unit = bytes < 1_024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1_024 ** unit;
+  return `${unit === 0 || value >= 100 ? counted(Math.round(value)) : value.toFixed(1)} ${units[unit]}`;
+}
 
 /** One sentence on what a park waits for. */
 export function waitLine(park: ParkRow, now: number): string {

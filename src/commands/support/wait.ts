@@ -7,11 +7,19 @@ import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common';
 import type { Pool } from 'pg';
 import { inWords } from '../../model/duration.ts';
-import type { RunSummary, Totals } from '../../model/messages.ts';
+import type { RunSummary } from '../../model/messages.ts';
 import { shellWord } from '../../model/shell.ts';
-import { findRun, type ParkRow, parksOf, type StageRow, stagesOf, totalsOf } from '../../store/reads.ts';
+import {
+  findRun,
+  type ParkRow,
+  parksOf,
+  type Progress,
+  progressOf,
+  type StageRow,
+  stagesOf,
+} from '../../store/reads.ts';
 import { CommandError } from './exit-codes.ts';
-import { balanceLine } from './report.ts';
+import { balanceLine, progressLine } from './report.ts';
 import { escaped, moment, type Terminal } from './terminal.ts';
 
 export interface Ended {
@@ -29,6 +37,8 @@ export interface Waiting {
   /** Undefined: tell nothing. */
   readonly terminal: Terminal | undefined;
   readonly signal: AbortSignal;
+  /** Servers and workers are those of the stack in this folder. */
+  readonly ownStack: boolean;
 }
 
 const LOOK_EVERY_MS = 500;
@@ -63,11 +73,7 @@ async function wait(waiting: Waiting, leave: AbortSignal): Promise<Ended> {
   let lastSeenAt = Date.now();
   for (;;) {
     if (broken !== undefined) throw broken;
-    if (signal.aborted)
-      throw new CommandError(
-        'interrupted',
-        `No longer waiting. ${waiting.run} goes on by itself, and the stack stays up. \`mendflow show ${shellWord(waiting.run)}\` says how far it is; \`mendflow abort ${shellWord(waiting.run)} --reason "…"\` ends it; \`mendflow stack down\` ends the stack.`,
-      );
+    if (signal.aborted) throw new CommandError('interrupted', leftBehind(waiting));
     // Only a look that began after the end may be the last one: it alone has seen the last rows.
     const last = ended;
     try {
@@ -86,6 +92,13 @@ async function wait(waiting: Waiting, leave: AbortSignal): Promise<Ended> {
     if (ended) continue;
     await Promise.race([result, sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)]);
   }
+}
+
+/** What goes on after Ctrl-C, and how to end it. */
+function leftBehind({ run, ownStack }: Waiting): string {
+  const name = shellWord(run);
+  const stack = ownStack ? ' The stack stays up as well; `mendflow stack down` ends it.' : '';
+  return `No longer waiting. ${run} goes on by itself: \`mendflow show ${name}\` says how far it is, \`mendflow abort ${name} --reason "…"\` ends it.${stack}`;
 }
 
 async function endOf(handle: WorkflowHandle, leave: AbortSignal): Promise<Ended> {
@@ -115,7 +128,7 @@ function tellerOf({ run, store, terminal }: Waiting): Teller {
   return async (parks, last) => {
     const row = await findRun(store, run);
     if (!row || (row.closedAt !== null && !last)) return;
-    const [stages, totals] = await Promise.all([stagesOf(store, run, row.generation), totalsOf(store, run)]);
+    const [stages, progress] = await Promise.all([stagesOf(store, run, row.generation), progressOf(store, run)]);
     const lines = stages.map((stage) => ({
       stage: stage.stage,
       text: stageLine(
@@ -123,17 +136,20 @@ function tellerOf({ run, store, terminal }: Waiting): Teller {
         parks.find((park) => park.stage === stage.stage),
       ),
     }));
-    if (terminal.live) return terminal.redraw([...block(lines.map(({ text }) => text)), countsLine(totals)]);
+    const how = last ? '' : progressLine(progress);
+    const counted = [countsLine(progress), ...(how === '' ? [] : [`  ${how}`])];
+    if (terminal.live) return terminal.redraw([...block(lines.map(({ text }) => text)), ...counted]);
     for (const { stage, text } of lines) {
       if (told.get(stage) === text) continue;
       told.set(stage, text);
       terminal.line(text);
     }
-    const now = countsLine(totals);
+    // A rate falls while nothing happens, which is no news.
+    const now = `${countsLine(progress)} ${progress.bytesDone}`;
     if (now === counts || Date.now() - countsAt < COUNTS_EVERY_MS) return;
     counts = now;
     countsAt = Date.now();
-    terminal.line(now);
+    for (const line of counted) terminal.line(line);
   };
 }
 
@@ -147,7 +163,7 @@ function block(lines: readonly string[]): string[] {
   return [...shown, `  and ${lines.length - shown.length} more stages, ${lines.length - open.length} of them done`];
 }
 
-const countsLine = (totals: Totals): string => `  ${balanceLine(totals)}`;
+const countsLine = (progress: Progress): string => `  ${balanceLine(progress)}`;
 
 function stageLine(stage: StageRow, park: ParkRow | undefined): string {
   const attempts = `${stage.attempts} attempt${stage.attempts === 1 ? '' : 's'}`;
