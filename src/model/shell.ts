@@ -1,4 +1,4 @@
-// What lives here: a word as a shell takes it, for commands that people paste.
+// What lives here: words as a shell takes them, and commands as their reader has to type them.
 // Invariant: whatever the word holds, the shell gives it back as it was, and no control character reaches a terminal.
 // Apart because the engine, the data plane and the command line all print commands.
 
@@ -15,3 +15,10 @@ export function shellWord(word: string): string {
       : String.fromCharCode(byte);
   return `$'${bytes.map(shown).join('')}'`;
 }
+
+/** `mendflow` as a command: not a part of a path, of a name or of an address, and not behind `npx` already. */
+const command = /(?<![\w./:@"'-])(?<!npx )mendflow (?=[a-z-])/g;
+
+/** A sentence with its commands as they are called: `npx mendflow runs`. */
+export const asCalled = (called: string, text: string): string =>
+  called === 'mendflow' ? text : text.replaceAll(command, `${called} `);

@@ -52,7 +52,7 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
        select count(*)::int as decisions from mendflow.decision
        where run_key = s.run_key and stage in (s.stage, '') and taken and at >= coalesce(a.first, s.first_at)
          and (s.state in ('running', 'retrying', 'parked', 'asking') or at <= s.ended_at)) d
-     where s.stage not like 'mendflow:%' and (a.failed > 0 or l.lost > 0 or s.code = 'breaker_open') and (s.ended_at is null or s.ended_at >= $1 or s.state in ('running', 'retrying', 'parked', 'asking'))
+     where (a.failed > 0 or l.lost > 0 or s.code = 'breaker_open') and (s.ended_at is null or s.ended_at >= $1 or s.state in ('running', 'retrying', 'parked', 'asking'))
      order by 7, 1, 3`,
     [since],
   );

@@ -157,8 +157,11 @@ describe('the morning after', () => {
       failures: { open: 4 },
       notAdmitting: [{ upstream: 'http:api' }],
       outages: [{ upstream: 'http:api', backAt: null }],
-      waits: [{ until: 'upstream', upstream: 'http:api', stages: 4 }],
     });
+    // The one that met the last 503 waits for the upstream under that code.
+    const waits = (during as unknown as { waits: { until: string; upstream: string; stages: number }[] }).waits;
+    expect(waits.every(({ until, upstream }) => until === 'upstream' && upstream === 'http:api')).toBe(true);
+    expect(waits.reduce((sum, { stages }) => sum + stages, 0)).toBe(4);
     night.api.answer(200);
     await done(5);
     await closed();

@@ -64,6 +64,32 @@ describe('the page of a day', () => {
     expect(page([quake()], 1)).toContain('1 record is missing here');
   });
 
+  it('has its figures in the order of a reader, their points below each other', () => {
+    const some = [quake({ magnitude: 5.25 }), quake({ id: 'b', magnitude: 2, depth_km: 1_234.56, kind: 'explosion' })];
+    const html = page(some);
+    const rows = [...html.matchAll(/<tr><th scope="row">([^<]*)<\/th><td>([^<]*)<\/td>/g)].map(([, name, value]) => [
+      name,
+      value!,
+    ]);
+    expect(rows.map(([name]) => name)).toEqual([
+      'Events',
+      'Magnitude 2.5 and above',
+      'Magnitude 4.5 and above',
+      'Largest magnitude',
+      'Mean magnitude',
+      'Deepest, in km',
+      'With a tsunami warning',
+      'Significant (600 and above)',
+      'Highest significance',
+      'Of these: earthquake',
+      'Of these: explosion',
+    ]);
+    // Each ends with a point (or a blank as wide) and two digits (or blanks as wide).
+    for (const [, value] of rows) expect(value).toMatch(/^[\d,]+[.\u2008][\d\u2007]{2}$/);
+    expect(new Map(rows as [string, string][]).get('Deepest, in km')).toBe('1,234.6\u2007');
+    expect(new Map(rows as [string, string][]).get('Events')).toBe('2\u2008\u2007\u2007');
+  });
+
   it('leaves out figures of nothing instead of calling them 0', () => {
     const figures = dailyFigures('2018-02-03');
     figures.add(quake({ magnitude: null, depth_km: null, significance: null }));

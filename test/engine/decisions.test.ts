@@ -113,10 +113,16 @@ describe('a decision', () => {
     await expect
       .poll(() => engine.rows('select 1 from mendflow.decision where taken is false'), { timeout: 20_000 })
       .not.toHaveLength(0);
-    await handle.signal('skip', { reason: 'not needed', actor: 'ann' });
+    // As somebody presses the button in the Web UI: without any input.
+    await handle.signal('skip');
     const summary = await engine.result(handle);
     expect(summary).toMatchObject({ state: 'done', decisions: 1 });
     expect(summary.stages.find((one) => one.stage === 'second')).toMatchObject({ state: 'skipped' });
+    expect(
+      await engine.rows(
+        "select actor, reason from mendflow.decision where taken and kind = 'skip' order by id desc limit 1",
+      ),
+    ).toEqual([{ actor: 'unknown', reason: 'no reason given' }]);
     const history = await handle.fetchHistory();
     expect(history.events!.filter((event) => event.workflowTaskFailedEventAttributes)).toHaveLength(0);
   });

@@ -223,7 +223,7 @@ describe('sources', () => {
       for (const [index, line] of read(file).split('\n').entries()) {
         if (/^\s*(\/\/|\/?\*)/.test(line)) continue;
         for (const [, rest] of line.matchAll(
-          /\bmendflow ((?:start|runs|show|logs|letters|retry|abort|stack|doctor|check|migrate|pipelines|explain|help|init|dev|breakers|upstreams|last-night|skip|extend-budget|accept-loss)\b[^`'"\\]*)/g,
+          /\bmendflow ((?:start|runs|show|logs|letters|retry|abort|stack|doctor|check|migrate|pipelines|explain|help|init|dev|breakers|upstreams|last-night|views|skip|extend-budget|accept-loss)\b[^`'"\\]*)/g,
         )) {
           const command = commandIn(rest!);
           faults.push(

@@ -32,19 +32,32 @@ export const escaped = (text: string): string =>
 const whole = (value: number): string => value.toLocaleString('en-US');
 const utc = (iso: string): string => `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC`;
 
-const names: Readonly<Record<string, string>> = {
-  quakes: 'Events',
-  quakes_m2_5: 'Magnitude 2.5 and above',
-  quakes_m4_5: 'Magnitude 4.5 and above',
-  significant: 'Significant (600 and above)',
-  tsunami: 'With a tsunami warning',
-  magnitude_max: 'Largest magnitude',
-  magnitude_mean: 'Mean magnitude',
-  depth_km_max: 'Deepest, in km',
-  significance_max: 'Highest significance',
+/** In a reader's order: how many, how strong, how deep, what it meant; then of which kinds. With their decimals. */
+const names: Readonly<Record<string, readonly [name: string, decimals: number]>> = {
+  quakes: ['Events', 0],
+  quakes_m2_5: ['Magnitude 2.5 and above', 0],
+  quakes_m4_5: ['Magnitude 4.5 and above', 0],
+  magnitude_max: ['Largest magnitude', 1],
+  magnitude_mean: ['Mean magnitude', 2],
+  depth_km_max: ['Deepest, in km', 1],
+  tsunami: ['With a tsunami warning', 0],
+  significant: ['Significant (600 and above)', 0],
+  significance_max: ['Highest significance', 0],
 };
+const order = Object.keys(names);
+const DECIMALS_MAX = 2;
+
 const nameOf = ({ metric_id: id }: Metric): string =>
-  names[id] ?? `Of these: ${id.replace(/^quakes_/, '').replaceAll('_', ' ')}`;
+  names[id]?.[0] ?? `Of these: ${id.replace(/^quakes_/, '').replaceAll('_', ' ')}`;
+
+const placeOf = ({ metric_id: id }: Metric): number => (order.includes(id) ? order.indexOf(id) : order.length);
+
+/** Points stand below each other: what has fewer decimals is filled up with blanks of the width of a point and of a digit. */
+function aligned({ metric_id: id, value }: Metric): string {
+  const decimals = names[id]?.[1] ?? 0;
+  const shown = value.toLocaleString('en-US', { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  return `${shown}${decimals === 0 ? '\u2008' : ''}${'\u2007'.repeat(DECIMALS_MAX - decimals)}`;
+}
 
 /** The page as HTML. */
 export function pageOf(input: PageInput): string {
@@ -87,12 +100,13 @@ function freshness({ dataDate, asOf, origin }: PageInput): string {
 function leftOut({ counts, run }: PageInput): string {
   if (counts.letters === 0) return '';
   const records = counts.letters === 1 ? '1 record is' : `${whole(counts.letters)} records are`;
-  return `<p class="warn">${records} missing here: not as records have to be, and kept as dead letters. See what is wrong with them: <code>mendflow letters list --run ${escaped(run)}</code></p>`;
+  return `<p class="warn">${records} missing here: not as records have to be, and kept as dead letters. See what is wrong with them: <code>npx mendflow letters list --run ${escaped(shellWord(run))}</code></p>`;
 }
 
 function figures(metrics: readonly Metric[]): string {
   const rows = metrics
-    .map((metric) => `<tr><th scope="row">${escaped(nameOf(metric))}</th><td>${escaped(whole(metric.value))}</td></tr>`)
+    .toSorted((a, b) => placeOf(a) - placeOf(b) || (a.metric_id < b.metric_id ? -1 : 1))
+    .map((metric) => `<tr><th scope="row">${escaped(nameOf(metric))}</th><td>${aligned(metric)}</td></tr>`)
     .join('\n');
   return `<table class="figures"><tbody>\n${rows}\n</tbody></table>`;
 }

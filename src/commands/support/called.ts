@@ -2,13 +2,6 @@
 // Invariant: a command that was called by npm or npx names others behind `npx`; nothing else in a text changes.
 // Apart because a hundred sentences name commands, and only the terminal knows who called this one.
 
-/** `mendflow` as a command: not a part of a path, of a name or of an address, and not behind `npx` already. */
-const command = /(?<![\w./:@"'-])(?<!npx )mendflow (?=[a-z-])/g;
-
-/** In a sentence. */
-export const asCalled = (called: string, text: string): string =>
-  called === 'mendflow' ? text : text.replaceAll(command, `${called} `);
-
 /** In JSON only texts that are a command as a whole: what came from a person or a file stays as it was. */
 export const asCalledIn = (called: string, value: unknown): unknown =>
   called === 'mendflow'

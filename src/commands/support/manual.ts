@@ -43,6 +43,11 @@ const manual: Readonly<Record<string, Entry>> = {
     about: 'Opens one letter: the bytes of the record and all that is wrong with it. They may be personal or secret.',
     examples: ['letters show 3f2a9c41', 'letters show 3f2a9c41 --json'],
   },
+  views: {
+    about:
+      "Prints links that open Temporal's Web UI with a filter: runs that ask, that wait, that are under way, that have dead letters.",
+    examples: ['views', 'views --json'],
+  },
   'last-night': {
     about:
       'Looks back over a stretch of time: runs, failed and lost attempts and what healed them, outages of upstreams, what waits now, and letters. All of it is counted from the database.',

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { readConfig } from '../../config.ts';
-import { asCalled } from './called.ts';
+import { asCalled } from '../../model/shell.ts';
 import { type Exit, exitCodes, exitOf } from './exit-codes.ts';
 import { describeAll } from './manual.ts';
 import { type Session, type Surroundings, withSession } from './session.ts';
@@ -28,6 +28,7 @@ const groups: readonly (readonly [string, readonly Part[]])[] = [
       [['show'], async () => (await import('../show.ts')).registerShow],
       [['logs'], async () => (await import('../logs.ts')).registerLogs],
       [['letters'], async () => (await import('../letters.ts')).registerLetters],
+      [['views'], async () => (await import('../views.ts')).registerViews],
       [['last-night'], async () => (await import('../last-night.ts')).registerLastNight],
     ],
   ],

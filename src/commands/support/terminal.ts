@@ -4,7 +4,8 @@
 // Apart because no command may write in any other way.
 import { stripVTControlCharacters, styleText } from 'node:util';
 import Table from 'cli-table3';
-import { asCalled, asCalledIn } from './called.ts';
+import { asCalled } from '../../model/shell.ts';
+import { asCalledIn } from './called.ts';
 
 /** Where a command writes: the process's own streams, or those of a test. */
 export interface Stream {

@@ -228,7 +228,8 @@ function note(run: RunState, decision: Decision | string, target: Target | Refus
     token,
     kind: known.kind ?? 'unreadable',
     actor: known.actor ?? 'unknown',
-    reason: known.reason ?? '',
+    // A signal from the Web UI may come without one; it counts all the same.
+    reason: known.reason === undefined || known.reason.trim() === '' ? 'no reason given' : known.reason,
     outcome,
     at: Date.now(),
   });

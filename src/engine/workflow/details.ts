@@ -6,7 +6,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
-import { shellWord } from '../../model/shell.ts';
+import { asCalled, shellWord } from '../../model/shell.ts';
 import { waitingIn } from './admission.ts';
 import type { RunState } from './run-state.ts';
 
@@ -98,13 +98,17 @@ function pageOf(run: RunState): string {
   const waiting = waitingIn(run.door);
   if (waiting > 0) lines.push(`- ${counted(waiting, 'stage')} not begun yet`);
   for (const [stage, park] of Object.entries(run.parks).slice(0, PARKS_SHOWN_MAX)) {
-    lines.push('', `### ${stage} ${park.until === 'decision' ? 'asks' : 'waits'}`, '', park.failure.text, '');
+    lines.push('', `### ${stage} ${park.until === 'decision' ? 'asks' : 'waits'}`, '', exactly(park.failure.text), '');
     lines.push(waitOf(park), '');
     lines.push(...commandsFor(run, stage, park.token));
   }
   if (run.refused.length > 0) lines.push('', 'Refused decisions:', ...run.refused.map((line) => `- ${line}`));
   return lines.join('\n').slice(0, PAGE_LENGTH_MAX);
 }
+
+/** The Web UI would make dashes and curly quotes of what stands in a command; in code it leaves them. */
+const exactly = (text: string): string =>
+  text.includes('mendflow ') ? `\`\` ${asCalled('npx mendflow', text)} \`\`` : text;
 
 /** What happens next by itself, or what a person has to do. */
 function waitOf({ until, upstream, wakeAt, since, failure }: Park): string {
