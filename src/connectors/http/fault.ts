@@ -55,7 +55,7 @@ export function named(error: unknown, call: Call, phase: Phase, signal: AbortSig
   return asKnown(
     unsent && known.commit === 'unknown' ? { ...known, commit: 'no' } : known,
     call,
-    `${call.key} at ${asked(call)}: ${known.text}`,
+    `${call.key} at ${call.url.host}, ${asked(call)}: ${known.text}`,
   );
 }
 
