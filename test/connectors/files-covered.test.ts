@@ -1,0 +1,183 @@
+// What is promised here: each kind of thing that happens to a log, by itself, and the sentence that the run says about it.
+import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ingestFile } from '../../src/activities/log-ingest.ts';
+import { listFiles } from '../../src/connectors/files.ts';
+import { flow, lines, parse, table } from '../../src/flow/index.ts';
+import { closeRun } from '../../src/store/ledger.ts';
+import { notesOf } from '../../src/store/notes.ts';
+import { contextOf, testSink } from '../flow/memory.ts';
+import { Life } from './life-of-files.ts';
+
+let sink: Awaited<ReturnType<typeof testSink>>;
+let life: Life;
+let no = 0;
+beforeAll(async () => {
+  sink = await testSink();
+});
+afterAll(() => sink.end());
+beforeEach(() => {
+  life = new Life(sink, `covered-${++no}`);
+});
+afterEach(() => life.end());
+
+const rows = async (): Promise<number> =>
+  (
+    await sink.pool.query<{ n: number }>(
+      'select count(*)::int as n from log_entries e join mendflow.source s on s.id = e.source_id where s.pipeline = $1',
+      [life.pipeline],
+    )
+  ).rows[0]!.n;
+
+/** A run of one file, as with `--set path=app.log`: what it loaded, and what it says. */
+async function alone(name: string, date: string): Promise<{ loaded: number; notes: string[] }> {
+  const [file] = await listFiles(life.path(name));
+  const ctx = contextOf({
+    pipeline: life.pipeline,
+    runKey: `${life.pipeline}/${date}`,
+    stage: `ingest[${name}]`,
+    dataDate: date,
+  });
+  const input = { file: file!, format: 'plain', path: life.path(name), sealed: true } as const;
+  const end = await ingestFile(sink, ctx, input);
+  expect(end.done).toBe(true);
+  expect(await closeRun(sink.pool, ctx.runKey)).toMatchObject({ balanced: true });
+  return { loaded: end.done ? end.out.loaded : 0, notes: await notesOf(sink.pool, ctx.runKey) };
+}
+
+describe('a log that was rotated, where the run reads one file', () => {
+  it.each([
+    ['by day', (from: string) => renameSync(from, from.replace('app.log', 'app.2026-11-21.log'))],
+    ['with a number before the suffix', (from: string) => renameSync(from, from.replace('app.log', 'app1.log'))],
+    [
+      'compressed',
+      (from: string) => {
+        writeFileSync(from.replace('app.log', 'app-2026-11-21-1.log.gz'), gzipSync(readFileSync(from)));
+        unlinkSync(from);
+      },
+    ],
+    [
+      'into a folder beside it',
+      (from: string) => {
+        mkdirSync(join(life.folder, 'archive'));
+        renameSync(from, join(life.folder, 'archive', 'old'));
+      },
+    ],
+  ])('%s is found by its content, and what was written before it was rotated is loaded too', async (_, rotate) => {
+    life.append('app.log', 12);
+    expect(await alone('app.log', '2026-11-20')).toMatchObject({ loaded: 12, notes: [] });
+    life.append('app.log', 3);
+    rotate(life.path('app.log'));
+    writeFileSync(life.path('app.log'), life.lines(1));
+    const { loaded, notes } = await alone('app.log', '2026-11-21');
+    expect(loaded).toBe(4);
+    expect(notes).toContainEqual(expect.stringMatching(/^app\.log begins anew: .* is in \S+ now\.$/));
+    expect(await alone('app.log', '2026-11-22')).toMatchObject({ loaded: 0 });
+  });
+
+  it('and is nowhere any more asks', async () => {
+    life.append('app.log', 12);
+    await alone('app.log', '2026-11-20');
+    rmSync(life.path('app.log'));
+    life.append('app.log', 2);
+    await expect(alone('app.log', '2026-11-21')).rejects.toMatchObject({ failure: { code: 'source_shrunk' } });
+  });
+});
+
+describe('a file that was loaded before', () => {
+  it('says by which run, on another date', async () => {
+    life.append('app.log', 5);
+    await alone('app.log', '2026-11-20');
+    const { loaded, notes } = await alone('app.log', '2026-11-21');
+    expect(loaded).toBe(0);
+    expect(notes).toEqual([
+      `app.log was loaded before by run ${life.pipeline}/2026-11-20, and nothing in it is new: nothing was read. To load it again for this run, start it with --force.`,
+    ]);
+  });
+
+  it('is loaded into another table of the same pipeline, and there once', async () => {
+    const path = life.path('items');
+    writeFileSync(path, 'a\nb\n');
+    for (const name of ['one', 'other'])
+      await sink.pool.query(
+        `create table ${name} (source_id bigint, "offset" bigint, v text, primary key (source_id, "offset"))`,
+      );
+    const load = async (into: string, dataDate: string): Promise<unknown> => {
+      const ctx = contextOf({ pipeline: life.pipeline, runKey: `${life.pipeline}/${dataDate}/${into}`, dataDate });
+      const steps = [parse((text) => ({ v: text }))];
+      return await flow({ from: lines(path), steps, into: table(into, { v: 'text' }), sink }).run(ctx);
+    };
+    for (const into of ['one', 'other']) expect(await load(into, '2026-11-20')).toMatchObject({ out: { loaded: 2 } });
+    appendFileSync(path, 'c\n');
+    for (const into of ['one', 'other']) expect(await load(into, '2026-11-21')).toMatchObject({ out: { loaded: 1 } });
+  });
+
+  it('is read again by a run with --force that had read nothing of it', async () => {
+    life.append('app.log', 9);
+    await life.work(await life.begin());
+    const second = await life.begin();
+    await life.work(second);
+    await life.again(second);
+    await life.work(second);
+    expect(second.state).toBe('done');
+    const { rows: bins } = await sink.pool.query(
+      'select sum(duplicate)::int as duplicate, sum(loaded)::int as loaded from mendflow.chunk where run_key = $1 and generation = 2',
+      [second.key],
+    );
+    expect(bins).toEqual([{ duplicate: 9, loaded: 0 }]);
+  });
+});
+
+describe('a file that is written to while it is read', () => {
+  it.each([
+    ['all of it, with the same length', () => life.rewrite('app.log', 0, 60, 60)],
+    ['in the middle', () => life.rewrite('app.log', 20, 21, 3)],
+    ['its first line', () => life.rewrite('app.log', 0, 1, 1)],
+    ['shorter', () => life.rewrite('app.log', 0, 60, 4)],
+  ])('%s: the run asks, nothing of the mix stays, and a retry reads it as it is', async (_, change) => {
+    life.append('app.log', 60);
+    const run = await life.begin();
+    await life.work(run, {}, change);
+    expect(run).toMatchObject({ state: 'asking', asked: ['source_rewritten'] });
+    expect(await rows()).toBe(0);
+    await life.work(run);
+    expect(run.state).toBe('done');
+    expect(await life.violations(true).then((found) => found.filter((one) => !one.includes('asking')))).toEqual([]);
+  });
+
+  it('at its end: what was planned is loaded, and the rest by the next run', async () => {
+    life.append('app.log', 30);
+    const run = await life.begin();
+    await life.work(run, {}, () => life.append('app.log', 5));
+    expect(run.state).toBe('done');
+    await life.work(await life.begin());
+    expect(await life.violations(true)).toEqual([]);
+  });
+});
+
+describe('what was planned and not committed', () => {
+  it('is loaded by the next run, once, if the file was renamed and the first one was aborted', async () => {
+    life.append('app.log', 40);
+    const first = await life.begin();
+    await life.work(first, { afterChunks: 2 });
+    life.rename('app.log', 'elsewhere.log');
+    await life.abort(first);
+    const second = await life.begin();
+    await life.work(second);
+    expect(second.state).toBe('done');
+    expect(await life.violations(true)).toEqual([]);
+  });
+
+  it('is left to the run that planned it while that can go on', async () => {
+    life.append('app.log', 40);
+    const first = await life.begin();
+    await life.work(first, { afterChunks: 2 });
+    const second = await life.begin();
+    await life.work(second);
+    expect(await notesOf(sink.pool, second.key)).toContainEqual(expect.stringMatching(/is left to it\.$/));
+    await life.work(first);
+    expect(await life.violations(true)).toEqual([]);
+  });
+});
