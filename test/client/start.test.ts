@@ -44,6 +44,7 @@ describe('start', () => {
       'stages',
       'links',
       'generation',
+      'notes',
     ]);
     expect(summary).toMatchObject({
       run: `copy/${on}/a.log-${String(summary['run']).slice(-8)}`,
