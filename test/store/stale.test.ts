@@ -2,6 +2,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { CodedError } from '../../src/model/failure.ts';
+import { closeRun } from '../../src/store/ledger.ts';
+import { openRun } from '../../src/store/runs.ts';
 import { testSink } from '../flow/memory.ts';
 import { type Attempt, World } from './stale-world.ts';
 
@@ -105,6 +107,42 @@ it('changes nothing, wherever a worker was stopped and whatever happened meanwhi
     ['chunk', 'close', 'done', 'failed', 'look', 'open', 'settle', 'skip', 'work'].toSorted(),
   );
 }, 120_000);
+
+it('opens nothing where it was stopped between the question whether it is wanted and its commit', async () => {
+  const about = { pipeline: 'stale', dataDate: '2026-11-22', scope: '', workflowId: 'w', owner: '', input: {} };
+  const run = { ...about, runKey: 'stale/2026-11-22' };
+  let wake: ((wanted: boolean) => void) | undefined;
+  const asked = new Promise<boolean>((resolve) => {
+    wake = resolve;
+  });
+  let isAsking: (() => void) | undefined;
+  const reached = new Promise<void>((resolve) => {
+    isAsking = resolve;
+  });
+  const stopped = openRun(
+    sink.pool,
+    { ...run, execution: 'old' },
+    {
+      force: false,
+      isWanted: () => {
+        isAsking!();
+        return asked;
+      },
+    },
+  ).catch((error: unknown) => error);
+  await reached;
+  // Postgres ends the transaction that holds the lock, and whoever waits for it gets it.
+  const wanted = { force: false, isWanted: () => Promise.resolve(true) };
+  expect(await openRun(sink.pool, { ...run, execution: 'new' }, wanted)).toEqual({ generation: 1 });
+  const closer = { generation: 1, execution: 'new', isWanted: wanted.isWanted };
+  expect(await closeRun(sink.pool, run.runKey, { by: closer })).toMatchObject({ state: 'done' });
+  wake!(true);
+  expect(await stopped).toBeInstanceOf(Error);
+  const { rows } = await sink.pool.query('select generation, state, workflow_run from mendflow.run where key = $1', [
+    run.runKey,
+  ]);
+  expect(rows).toEqual([{ generation: 1, state: 'done', workflow_run: 'new' }]);
+}, 60_000);
 
 /** What would be wrong with the store: each has to be found out by the same plan, with everybody woken after each step. */
 const broken: Readonly<Record<string, { readonly sql?: string; readonly believing?: true }>> = {
