@@ -218,7 +218,7 @@ async function failed(
     { call, now, upstreams },
   );
   Context.current().heartbeat({ tally: next.tally, progressed: false } satisfies Beat);
-  const elapsedMs = now - (next.tally.firstFailureAt ?? now);
+  const elapsedMs = Math.max(0, now - (next.tally.firstFailureAt ?? now));
   const ended: StageFailure = {
     failure: known,
     attempts: next.tally.failures,
