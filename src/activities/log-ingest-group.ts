@@ -40,6 +40,8 @@ export interface GroupOf {
 export interface Grouped extends Bins {
   /** Those that failed: each is to be given to a stage of its own. */
   readonly apart: readonly FileRef[];
+  /** Position of the first file that was not reached in time; another stage takes it up from there. */
+  readonly next?: number;
 }
 
 /** The files themselves while they are few, else a reference to their list. */
@@ -60,7 +62,7 @@ export async function handOn(
   return { list, files: files.length, groupSize: Math.ceil(files.length / stagesMax) };
 }
 
-/** One file after the other. What an earlier attempt or segment has loaded is seen by the ledger and costs a look. */
+/** One file after the other. What an earlier attempt has loaded is seen by the ledger and costs a look. */
 export async function ingestEach(
   { list, from, to }: GroupOf,
   sink: Sink,
@@ -74,7 +76,8 @@ export async function ingestEach(
   for await (const file of readDataset<FileRef>(sink.pool, list, { schema: SCHEMA })) {
     if (at++ < from) continue;
     if (at > to) break;
-    if (ctx.signal.aborted || Date.now() >= endsAt) return { done: false, at: file.name };
+    if (ctx.signal.aborted) return { done: false, at: file.name };
+    if (Date.now() >= endsAt && at > from + 1) return { done: true, out: { ...sums, apart, next: at - 1 } };
     const end = await one(file, { ...ctx, stage: stageKey('ingest', file.name) }).catch((error: unknown) => {
       if (ctx.signal.aborted) throw error;
       const failure = classify(error);
@@ -83,8 +86,9 @@ export async function ingestEach(
       if (apart.length > APART_MAX) throw allAlike(failure, apart.length, { from, to, at });
       return undefined;
     });
-    if (end?.done === false) return { done: false, at: `${file.name}, ${end.at}` };
-    if (end)
+    // A large one goes on in a stage of its own, from where it is.
+    if (end?.done === false) apart.push(file);
+    else if (end)
       for (const bin of ['read', 'loaded', 'duplicate', 'quarantined', 'skipped'] as const) sums[bin] += end.out[bin];
   }
   return { done: true, out: { ...sums, apart } };

@@ -1,7 +1,10 @@
 // What lives here: `mendflow check`: whether this folder could be deployed now.
 // Invariant: every part is looked at, whatever another found; what could not be looked at is said, never passed over.
 // Apart as every command: arguments, one call, output.
-import { queues } from '../model/ids.ts';
+import type { Pool } from 'pg';
+import { queues, runOf } from '../model/ids.ts';
+import { type AnySpec, isGoneFrom } from '../model/spec.ts';
+import { parksAfter } from '../store/parks.ts';
 import { CodedError } from '../model/failure.ts';
 import type { Part } from './support/check-parts.ts';
 import { type Exit, exitOf } from './support/exit-codes.ts';
@@ -78,7 +81,7 @@ async function historiesOf(session: Session, code: string | undefined, runsMax: 
     throw error;
   }
   const { checkHistories } = await import('./support/replay.ts');
-  return await checkHistories({
+  const replayed = await checkHistories({
     client: connected.client,
     quiet: true,
     taskQueue: queues(session.config.prefix).work,
@@ -87,6 +90,26 @@ async function historiesOf(session: Session, code: string | undefined, runsMax: 
     runsMax,
     dataConverter: project.dataConverter,
   });
+  const said = await goneStages(connected.control, session.config.prefix, registry.specs).catch((error: unknown) => [
+    `Which runs are parked in stages that this folder does not have could not be read: ${messageOf(error)}`,
+  ]);
+  return { ...replayed, says: [replayed.says, ...said].join('\n') };
+}
+
+const PARKS_LOOKED_AT_MAX = 1_000;
+
+/** What becomes of runs that wait in a stage which this folder does not have: no fault, but nobody should learn it afterwards. */
+async function goneStages(store: Pool, prefix: string, specs: readonly AnySpec[]): Promise<string[]> {
+  const parks = await parksAfter(store, undefined, PARKS_LOOKED_AT_MAX);
+  return parks.flatMap(({ workflowId, stage }) => {
+    const run = runOf(prefix, workflowId);
+    const spec = specs.find(({ name }) => name === run.split('/')[0]);
+    return spec && isGoneFrom(spec, stage)
+      ? [
+          `Run ${run} is parked in ${stage}, a stage that this folder does not have: deployed now, it goes on without it; finished stages stay finished, and stages that are new are called.`,
+        ]
+      : [];
+  });
 }
 
 const marks = { ok: '✔', fault: '✖', skipped: '–' } as const;
@@ -94,7 +117,9 @@ const styles = { ok: 'green', fault: 'red', skipped: 'yellow' } as const;
 
 function tell({ terminal }: Session, parts: readonly Part[]): void {
   for (const one of parts) {
-    terminal.line(`${terminal.style(styles[one.state], marks[one.state])} ${one.part.padEnd(9)} ${one.says}`);
+    terminal.line(
+      `${terminal.style(styles[one.state], marks[one.state])} ${one.part.padEnd(9)} ${one.says.replaceAll('\n', '\n    ')}`,
+    );
     for (const fault of one.faults) for (const line of fault.split('\n')) terminal.line(`    ${line}`);
   }
   const faults = parts.reduce((sum, one) => sum + one.faults.length, 0);

@@ -7,6 +7,7 @@ import { workflowId } from '../model/ids.ts';
 import type { Decision, DecisionKind } from '../model/messages.ts';
 import { shellWord } from '../model/shell.ts';
 import { findRun, parksOf } from '../store/reads.ts';
+import { listStalled } from '../store/stalled.ts';
 import type { FilterOptions } from './support/decide-all.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { theRun, withoutPrefix } from './support/find-run.ts';
@@ -122,6 +123,17 @@ async function decideOne(
     throw error;
   });
   const run = row?.run ?? withoutPrefix(prefix, written);
+  const [stalled] = await listStalled(control, 1, run);
+  if (stalled) {
+    const { decideStalled } = await import('./support/stalled.ts');
+    return await decideStalled(session, connected, {
+      kind,
+      reason: options.reason,
+      actor,
+      stalled,
+      isOpened: row !== undefined,
+    });
+  }
   const target = kind === 'abort' ? {} : await questionOf(session, run, stage, options.token);
   const decision: Decision = { kind, ...target, reason: options.reason, actor, ...extension };
   const { sendDecision } = await import('./support/decision.ts');

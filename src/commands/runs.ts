@@ -3,6 +3,7 @@
 // Apart as every command: arguments, one call, output.
 import { couldBeDataDate } from '../model/data-date.ts';
 import { listRuns, type RunListRow } from '../store/reads.ts';
+import { listStalled } from '../store/stalled.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readLimit } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
@@ -40,13 +41,16 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
       'usage',
       `--date has to be a data date such as 2026-11-21, 2026-11-21T13 for hours, or none, and is "${date}". Nothing was changed.`,
     );
-  const rows = await listRuns(await session.store(), { pipeline, state, dataDate: date, limit: readLimit(limit) });
+  const store = await session.store();
+  const rows = await listRuns(store, { pipeline, state, dataDate: date, limit: readLimit(limit) });
   const { terminal } = session;
   if (json === true) {
     terminal.json(rows.map(publicRow));
     return 'ok';
   }
-  if (rows.length === 0) {
+  // Also of runs that no worker could open, which the list cannot have.
+  const stalled = await listStalled(store, STALLED_SHOWN_MAX);
+  if (rows.length === 0 && stalled.length === 0) {
     terminal.note(
       `No run${pipeline === undefined && state === undefined && date === undefined ? ' yet. Start one with `mendflow start`; `mendflow pipelines` lists what there is.' : ' fits.'}`,
     );
@@ -57,19 +61,25 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
     ['RUN', 'STATE', 'READ', 'LOADED', 'DUPLICATE', 'QUARANTINED', 'SKIPPED', 'OPENED', 'WAITS'],
     rows.map((row) => [
       escaped(row.run),
-      terminal.style(styles[row.state], row.state),
+      row.stalled === null ? terminal.style(styles[row.state], row.state) : terminal.style('red', 'stalled'),
       counted(row.read),
       counted(row.loaded),
       counted(row.duplicate),
       counted(row.quarantined),
       counted(row.skipped),
       moment(row.openedAt),
-      escaped(row.waiting ?? ''),
+      escaped(row.stalled === null ? (row.waiting ?? '') : row.stalled),
     ]),
   );
+  for (const one of stalled) {
+    terminal.line(`${terminal.style('red', 'Stalled')} ${escaped(one.run)}: ${escaped(one.text)}`);
+    terminal.line(`  ${escaped(one.mend)}`);
+  }
   if (rows.length === readLimit(limit)) terminal.note(`Only the latest ${rows.length} are shown; --limit shows more.`);
   return 'ok';
 }
+
+const STALLED_SHOWN_MAX = 10;
 
 const styles: Record<RunListRow['state'], Style> = {
   running: 'cyan',
@@ -85,7 +95,7 @@ const styles: Record<RunListRow['state'], Style> = {
 function publicRow(row: RunListRow) {
   const { run, pipeline, dataDate, generation, state, health, owner, read, loaded, duplicate, quarantined, skipped } =
     row;
-  const { waiting, openedAt, closedAt } = row;
+  const { waiting, stalled, openedAt, closedAt } = row;
   return {
     run,
     pipeline,
@@ -100,6 +110,7 @@ function publicRow(row: RunListRow) {
     quarantined,
     skipped,
     waiting,
+    stalled,
     openedAt,
     closedAt,
   };

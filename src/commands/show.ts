@@ -18,6 +18,7 @@ import {
   type StageRow,
   stagesOf,
 } from '../store/reads.ts';
+import { listStalled, type Stalled } from '../store/stalled.ts';
 import { nobodyWaits, waitsByUpstream } from '../store/waits.ts';
 import { nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
@@ -31,6 +32,9 @@ import { inWords } from '../model/duration.ts';
 import { shellWord } from '../model/shell.ts';
 
 const DECISIONS_MAX = 50;
+/** Of more than fit a page. */
+const STAGES_SHOWN_MAX = 60;
+const WAITS_SHOWN_MAX = 10;
 
 export const registerShow: Register = (program, act) => {
   program
@@ -78,6 +82,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     waits: parks.map((park) => ({ ...park, commands: commandsOf(row.run, park, spec) })),
     breakers: await breakersOf(store, parks),
     decisions,
+    stalled: (await listStalled(store, 1, row.run))[0] ?? null,
     workflowId: id,
     links: ui === undefined ? {} : { ui },
   };
@@ -119,6 +124,8 @@ interface Page extends Omit<RunRow, 'closed'> {
   /** Of the upstreams that this run waits for or asks about. */
   readonly breakers: readonly { readonly key: string; readonly says: string; readonly next: string }[];
   readonly decisions: readonly DecisionRow[];
+  /** Why Temporal cannot move it on, if it cannot. */
+  readonly stalled: Stalled | null;
   readonly links: { readonly ui?: string };
 }
 
@@ -137,6 +144,13 @@ function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined
   const inputs = Object.entries(page.input ?? {}).map(([name, value]) => `${name}=${escaped(String(value))}`);
   if (inputs.length > 0) terminal.line(`  inputs   ${inputs.join('  ')}`);
   terminal.line(`  balance  ${balanceLine(page)}${page.balanced === true ? ' (it adds up)' : ''}`);
+  if (page.stalled) {
+    const { text, mend, since, attempts } = page.stalled;
+    terminal.line(
+      `  ${terminal.style('red', 'stalled')}  ${escaped(text)} Tried ${attempts} times since ${moment(since)}.`,
+    );
+    terminal.line(`           ${escaped(mend)}`);
+  }
   for (const fault of page.faults) terminal.line(`  ${terminal.style('red', 'fault')}    ${escaped(fault)}`);
   for (const note of page.notes) terminal.line(`  note     ${escaped(note)}`);
   if (page.state === 'degraded' || page.uncountedBytes > 0)
@@ -145,20 +159,8 @@ function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined
   if (letters.length > 0)
     terminal.line(`  letters  ${letters.join(', ')}: mendflow letters list --run ${shellWord(page.run)}`);
   if (page.links.ui !== undefined) terminal.line(`  watch    ${page.links.ui}`);
-  if (page.stages.length > 0) {
-    terminal.line();
-    terminal.table(
-      ['STAGE', 'STATE', 'ATTEMPTS', 'TIME', 'LAST FAILURE'],
-      page.stages.map((one) => [
-        escaped(one.stage),
-        one.state,
-        String(one.attempts),
-        inWords(one.seconds * 1_000),
-        one.code === null ? '' : `${one.code}: ${escaped(one.text ?? '')}`,
-      ]),
-    );
-  }
-  for (const wait of page.waits) {
+  writeStages(terminal, page);
+  for (const wait of page.waits.slice(0, WAITS_SHOWN_MAX)) {
     const breaker = page.breakers.find(({ key }) => key === wait.upstream);
     terminal.line();
     terminal.line(`${bold(escaped(wait.stage))} ${waitLine(wait, Date.now())}`);
@@ -171,11 +173,39 @@ function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined
     else terminal.line('  Nothing has to be done. To decide anyway:');
     for (const command of wait.commands) terminal.line(`    ${command}`);
   }
+  if (page.waits.length > WAITS_SHOWN_MAX) {
+    terminal.line();
+    terminal.line(
+      `and ${counted(page.waits.length - WAITS_SHOWN_MAX)} more that wait. One command for all: mendflow help retry, see --all`,
+    );
+  }
   if (page.decisions.length > 0) {
     terminal.line();
     terminal.line(bold('Decisions'));
     for (const one of page.decisions) terminal.line(`  ${dim(moment(one.at))} ${decisionLine(one)}`);
   }
+}
+
+/** Of very many stages those come first that are not finished. */
+function writeStages(terminal: Terminal, page: Page): void {
+  if (page.stages.length === 0) return;
+  terminal.line();
+  const many = page.stages.length > STAGES_SHOWN_MAX;
+  const isOver = ({ state }: StageRow): boolean => state === 'done' || state === 'skipped';
+  const ordered = many ? page.stages.toSorted((a, b) => Number(isOver(a)) - Number(isOver(b))) : page.stages;
+  const listed = ordered.slice(0, STAGES_SHOWN_MAX);
+  terminal.table(
+    ['STAGE', 'STATE', 'ATTEMPTS', 'TIME', 'LAST FAILURE'],
+    listed.map((one) => [
+      escaped(one.stage),
+      one.state,
+      String(one.attempts),
+      inWords(one.seconds * 1_000),
+      one.code === null ? '' : `${one.code}: ${escaped(one.text ?? '')}`,
+    ]),
+  );
+  const more = page.stages.length - listed.length;
+  if (more > 0) terminal.line(`and ${counted(more)} more stages, in \`mendflow show ${page.run} --json\``);
 }
 
 /** `retry of ingest by anna, because "disk was full": taken. ingest is tried again now.` */

@@ -42,7 +42,7 @@ const STICKY_PATIENCE = '2 seconds';
  * So long one activation of a workflow may take before the SDK cuts it, which on this Node ends the whole process ("async hook stack has become corrupted").
  * Our own take milliseconds, whatever the number of stages; a machine that was suspended or is overloaded must not look like a loop without end.
  */
-const ACTIVATION_MAX = '2 minutes';
+const ACTIVATION_MAX = '30 seconds';
 
 export interface WorkerOptions {
   readonly connection: NativeConnection;
@@ -215,7 +215,12 @@ const healingActivities = (options: WorkerOptions): Record<string, Activity> => 
     'mendflow/close': guarded(closeIn(control) as (input: unknown) => Promise<unknown>, around) as Activity,
     'mendflow/park': parkIn(control, { prefix }, pace) as Activity,
     'mendflow/tick': tickIn(recoveryTools(options, pace)) as Activity,
-    'mendflow/sweep': sweepIn(control, { prefix }, pace) as Activity,
+    'mendflow/sweep': sweepIn(
+      control,
+      { prefix },
+      pace,
+      options.served.map(({ spec }) => spec),
+    ) as Activity,
     'mendflow/record': recordIn(control) as Activity,
     'mendflow/settle': settleIn(control) as Activity,
   };

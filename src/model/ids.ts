@@ -36,6 +36,10 @@ export const runKey = (pipeline: string, dataDate: string, scope: string): strin
 /** The run key below a prefix, for clusters shared with others. */
 export const workflowId = (prefix: string, key: string): string => (prefix === '' ? key : `${prefix}/${key}`);
 
+/** The run key of a workflow ID. */
+export const runOf = (prefix: string, id: string): string =>
+  prefix !== '' && id.startsWith(`${prefix}/`) ? id.slice(prefix.length + 1) : id;
+
 /** `ingest`, `ingest[a.log]`: the key of journal, token, lease, ledger and incident. */
 export const stageKey = (name: string, key: string): string => (key === '' ? name : `${name}[${key}]`);
 

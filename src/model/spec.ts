@@ -127,6 +127,10 @@ export type AnySpec = Omit<Spec<Record<string, AnyActivity>, Fields, unknown>, '
   readonly stages: Readonly<Record<string, Policy>>;
 };
 
+/** Whether the code of today lacks the stage that a key is of. */
+export const isGoneFrom = (spec: Pick<AnySpec, 'stages'>, key: string): boolean =>
+  !key.startsWith('mendflow:') && !Object.hasOwn(spec.stages, key.split('[')[0]!);
+
 /**
  * Checks a plan against the activities it is for: a stage without a policy, or a policy without a stage, does not compile.
  * `stages<Orders, ShopUpstream>({ … })`: nor does an upstream that is not one of these keys.

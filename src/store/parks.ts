@@ -103,6 +103,14 @@ export const removePark = (pool: Pool, at: Omit<ParkPlace, 'workflowId'>, token:
     token,
   ]);
 
+/** The stage of a park that ends because nobody will come back for it. */
+export const forgetStage = (pool: Pool, runKey: string, stage: string): Promise<unknown> =>
+  pool.query(
+    `update mendflow.stage_run s set state = 'skipped', ended_at = clock_timestamp() from mendflow.run r
+     where r.key = $1 and s.run_key = r.key and s.generation = r.generation and s.stage = $2 and s.state in ('parked', 'asking', 'retrying')`,
+    [runKey, stage],
+  );
+
 /** A row whose workflow is not there any more to remove it. With `checked`, only if nobody has looked after it since. */
 export const dropPark = (pool: Pool, at: ParkAt & { readonly checked?: string }): Promise<unknown> =>
   pool.query(

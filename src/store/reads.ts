@@ -25,8 +25,10 @@ export interface RunRow {
 }
 
 export interface RunListRow extends RunRow, Totals {
-  /** Stages that wait, with their codes and what they wait for, for one line of a list. */
+  /** Stages that wait, with their codes and what they wait for, for one line of a list; of many the first. */
   readonly waiting: string | null;
+  /** Why Temporal cannot move it on, in one word. */
+  readonly stalled: string | null;
 }
 
 const runColumns = `r.key as run, r.pipeline, r.data_date as "dataDate", r.scope, r.generation, r.state,
@@ -48,11 +50,13 @@ export interface RunFilter {
 /** Newest first. */
 export async function listRuns(pool: Pool, filter: RunFilter): Promise<RunListRow[]> {
   const { rows } = await pool.query<RunListRow>(
-    `select ${runColumns}, b.*, p.waiting
+    `select ${runColumns}, b.*, p.waiting, s.cause as stalled
      from mendflow.run r
      cross join lateral ${binsOf} b
-     left join lateral (select string_agg(stage || ' ' || code || case when until = 'upstream' then ' until ' || coalesce(upstream, 'its upstream') else '' end, ', ' order by since) as waiting
-       from mendflow.parked_run where run_key = r.key) p on true
+     left join lateral (select string_agg(stage || ' ' || code || case when until = 'upstream' then ' until ' || coalesce(upstream, 'its upstream') else '' end, ', ' order by since) filter (where n <= 3)
+         || case when max(n) > 3 then ' and ' || max(n) - 3 || ' more' else '' end as waiting
+       from (select *, row_number() over (order by since, stage) as n from mendflow.parked_run where run_key = r.key) parked) p on true
+     left join mendflow.stalled_run s on s.workflow_id = r.workflow_id
      where ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2) and ($3::text is null or r.data_date = $3)
      order by r.opened_at desc, r.key limit $4`,
     [filter.pipeline ?? null, filter.state ?? null, filter.dataDate ?? null, filter.limit],

@@ -43,16 +43,16 @@ export const logIngest = pipeline({
       return { files: found.length };
     }
     const { list: all, files, groupSize } = found;
-    const work = async (from: number): Promise<void> => {
-      const to = Math.min(from + groupSize, files);
+    const work = async (from: number, to: number): Promise<void> => {
       const one = group.as(`files ${from + 1} to ${to}`);
-      const { apart } = await one({ files: { list: all, from, to }, format, onRewrite, path });
-      await each(apart);
+      const { apart, next } = await one({ files: { list: all, from, to }, format, onRewrite, path });
+      await Promise.all([each(apart), next === undefined ? undefined : work(next, to)]);
     };
+    const groupFrom = (from: number): Promise<void> => work(from, Math.min(from + groupSize, files));
     // The first by itself: what is wrong with all of them is then asked once.
-    await work(0);
+    await groupFrom(0);
     const rest = Array.from({ length: Math.ceil(files / groupSize) - 1 }, (_, at) => (at + 1) * groupSize);
-    await Promise.all(rest.map(work));
+    await Promise.all(rest.map(groupFrom));
     return { files };
   },
 });

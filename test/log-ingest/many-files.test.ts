@@ -125,7 +125,8 @@ describe('files that share a stage', () => {
     expect(seen).toHaveLength(6);
   });
 
-  it('end their segment when its time is over, and say where', async () => {
-    expect(await work(() => undefined, { segmentMs: -1 })).toEqual({ done: false, at: 'f10' });
+  it('end after the time of a segment, and say from where another stage goes on', async () => {
+    expect(await work(() => undefined, { segmentMs: -1 })).toMatchObject({ done: true, out: { loaded: 1, next: 11 } });
+    expect(seen).toEqual(['ingest[f10]']);
   });
 });

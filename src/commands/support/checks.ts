@@ -17,6 +17,7 @@ import { SERVER_VERSION_MIN } from '../../store/db.ts';
 import { checkSchema } from '../../store/schema.ts';
 import { listBreakers } from '../../store/breakers.ts';
 import { parkedWorkflows, runsByState } from '../../store/reads.ts';
+import { listStalled } from '../../store/stalled.ts';
 import { nobodyWaits, waitsByUpstream } from '../../store/waits.ts';
 import { nextOf, stateOf, waitsLine } from './breaker-words.ts';
 
@@ -243,6 +244,8 @@ export async function runChecks(pool: Pool, polled: Polled, prefix: string): Pro
       ? { name: 'Runs', state: 'note', says: open.join(', '), mend: 'mendflow runs --state asking' }
       : { name: 'Runs', state: 'ok', says: open.length === 0 ? 'none open' : open.join(', ') },
   ];
+  for (const { run, text, mend } of await listStalled(pool, PARKED_LOOKED_AT_MAX))
+    checks.push({ name: 'Stalled run', state: 'wrong', says: `${run}: ${text}`, mend });
   const parked = await parkedWorkflows(pool, PARKED_LOOKED_AT_MAX);
   const pollers = await pollersOf(polled, queues(prefix).work, WORKFLOW);
   const current = new Set(pollers.map(({ buildId }) => buildId).filter((id) => id !== ''));

@@ -1,6 +1,7 @@
 // What lives here: which run a person means.
 // Invariant: a whole key always wins; a part is taken only if one run fits, and otherwise all that fit are named.
 // Apart because every command that takes a run takes it the same way.
+import { runOf } from '../../model/ids.ts';
 import type { Pool } from 'pg';
 import { findRun, type RunRow, runsLike } from '../../store/reads.ts';
 import { CommandError } from './exit-codes.ts';
@@ -26,8 +27,7 @@ export async function theRun(pool: Pool, prefix: string, written: string): Promi
 }
 
 /** Temporal's Web UI shows workflow IDs; pasted here, they mean the run. */
-export const withoutPrefix = (prefix: string, written: string): string =>
-  prefix !== '' && written.startsWith(`${prefix}/`) ? written.slice(prefix.length + 1) : written;
+export const withoutPrefix = runOf;
 
 function noSuchRun(written: string): never {
   throw new CommandError(

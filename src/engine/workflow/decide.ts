@@ -13,6 +13,7 @@ import {
 import { acceptsLoss, CLOSE_STAGE } from '../../model/verdict.ts';
 import { refreshDetails } from './details.ts';
 import { record } from './heal.ts';
+import { isGoneFrom } from '../../model/spec.ts';
 import type { RunState, Waiting, Working } from './run-state.ts';
 
 export const decideUpdate = defineUpdate<Outcome, [unknown]>('decide');
@@ -66,8 +67,9 @@ export function registerDecisions(run: RunState): void {
   setHandler(wakeSignal, (raw) => {
     // Only the park that it names, and only if it waits for an upstream: a late wake is for a park that is over.
     const wake = readWake(raw);
-    const found = wake && [...run.waiting.values()].find(({ park }) => park.token === wake.token);
-    if (found?.park.until === 'upstream') found.wake(wake?.pass === true);
+    const [key, found] = (wake && [...run.waiting].find(([, { park }]) => park.token === wake.token)) ?? [];
+    if (!found || key === undefined) return;
+    if (found.park.until === 'upstream' || isGoneFrom(run.spec, key)) found.wake(wake?.pass === true);
   });
 }
 
@@ -199,7 +201,9 @@ function apply(run: RunState, target: Target, decision: Decision): { stage: stri
       text: `When the budget is spent, ${target.stage} goes on with ${decision.attempts ?? 0} more attempts.`,
     };
   }
-  const text = effects[decision.kind as Exclude<DecisionKind, 'abort'>](target.stage);
+  const text = isGoneFrom(run.spec, target.stage)
+    ? `${target.stage} is not in the code that is deployed now; the run goes on without it.`
+    : effects[decision.kind as Exclude<DecisionKind, 'abort'>](target.stage);
   run.decided[target.waiting.park.token] = { kind: decision.kind, actor, text };
   run.waiting.delete(target.stage);
   target.waiting.take(decision);

@@ -12,7 +12,17 @@ import {
 } from '@temporalio/workflow';
 import type { RunArgs, RunSummary, Totals } from '../../model/messages.ts';
 import { standard } from '../../model/policy.ts';
-import type { AnySpec, Fields, Plan, Policy, Run, Spec, Stage, Stages } from '../../model/spec.ts';
+import {
+  type AnySpec,
+  type Fields,
+  isGoneFrom,
+  type Plan,
+  type Policy,
+  type Run,
+  type Spec,
+  type Stage,
+  type Stages,
+} from '../../model/spec.ts';
 import { CLOSE_STAGE } from '../../model/verdict.ts';
 import { healQueueOf, stageKey, upstreamQueueOf } from '../../model/ids.ts';
 import { registerDecisions } from './decide.ts';
@@ -129,17 +139,19 @@ const lossOf = (run: RunState, { lost = 0, uncountedBytes = 0 }: Closed): Pick<R
 
 function waitInCarriedParks(run: RunState): void {
   for (const [key, park] of Object.entries(run.args.carry?.parks ?? {})) {
-    const policy = key === OPEN || key === CLOSE ? ledgerPolicy : run.spec.stages[key.split('[')[0]!];
-    if (policy === undefined) {
-      // The stage is gone from the code that is deployed now, so nobody will ask for it.
-      delete run.parks[key];
-      continue;
-    }
+    // Of a stage that is gone from the code of today the wait goes on all the same: the history of this execution may hold it already.
+    // Watch ends it, or whoever decides; nobody will ask for the stage then, and the body goes on without it.
+    const isGone = isGoneFrom(run.spec, key);
+    const policy = key === OPEN || key === CLOSE || isGone ? ledgerPolicy : run.spec.stages[key.split('[')[0]!]!;
     const carried: CarriedPark = { park, wake: waitInPark(run, { key, policy }, park) };
     // Whoever runs the stage hears how the wait ended; until then a cancellation has no other listener.
     carried.wake.then(
       (wake) => {
         carried.ended = wake;
+        if (!isGone) return;
+        run.carried.delete(key);
+        run.waking.delete(key);
+        delete run.summaries[key];
       },
       () => undefined,
     );

@@ -1,0 +1,45 @@
+// What lives here: deciding about a run that cannot answer, because its workflow task fails at every try.
+// Invariant: only the end of the run can be decided; it is ended in Temporal first, so that nothing of it can write afterwards.
+// Apart from decisions that a run takes itself: here the command line does what the run would have done.
+import type { Connected } from '../../connect.ts';
+import type { DecisionKind } from '../../model/messages.ts';
+import { abortRun } from '../../store/ledger.ts';
+import { writeDecisions } from '../../store/runs.ts';
+import { removeStalled, type Stalled } from '../../store/stalled.ts';
+import { CommandError, type Exit } from './exit-codes.ts';
+import type { Session } from './session.ts';
+
+export interface DecideStalled {
+  readonly kind: DecisionKind;
+  readonly reason: string;
+  readonly actor: string;
+  readonly stalled: Stalled;
+  /** The ledger knows the run. */
+  readonly isOpened: boolean;
+}
+
+export async function decideStalled(
+  session: Session,
+  { client, control }: Pick<Connected, 'client' | 'control'>,
+  { kind, reason, actor, stalled, isOpened }: DecideStalled,
+): Promise<Exit> {
+  const { run, workflowId, text, mend } = stalled;
+  if (kind !== 'abort')
+    throw new CommandError(
+      'refused',
+      `${run} stalls, so it takes no decision but abort. ${text} Nothing was changed. ${mend}`,
+    );
+  await client.workflow.getHandle(workflowId).terminate(`aborted by ${actor}: ${reason}`.slice(0, 500));
+  if (isOpened) {
+    await abortRun(control, run, { state: 'aborted', actor, reason });
+    const says =
+      'The run could not end by itself, so it was terminated; committed data stays, the rest is accounted as skipped.';
+    const row = { stage: '', token: '', kind, actor, reason, taken: true, text: says, at: Date.now() };
+    await writeDecisions(control, run, [row]);
+  }
+  await removeStalled(control, workflowId);
+  session.terminal.line(
+    `${session.terminal.style('green', 'Ended')}: ${run} was terminated; committed data stays, the rest is accounted as skipped.`,
+  );
+  return 'ok';
+}
