@@ -91,36 +91,39 @@ function reasonOf(run: string, event: temporal.api.history.v1.IHistoryEvent | un
       text: 'No worker has answered a workflow task of this run in time: its body does not come to an end, or the worker died in it.',
       mend: `Look for a loop without end in the body of the pipeline, correct and deploy it, ${end}`,
     };
-  switch (failed?.cause) {
-    case Cause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR:
-      return {
-        cause: 'other_code',
-        text: 'The code that is deployed calls other stages, or in another order, than this run has called.',
-        mend: `Deploy the code that it began with until it has ended, ${end} mendflow check names such runs before a deployment.`,
-      };
-    case Cause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE: {
-      const { type, frame } = whereOf(failed.failure);
-      return {
-        cause: 'code_bug',
-        text: `The body of the pipeline threw ${type}${frame === undefined ? '' : ` ${frame}`}.`,
-        mend: `Correct and deploy it, and the run goes on by itself, ${end}`,
-      };
-    }
-    case Cause.WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE:
-    case Cause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE:
-      return {
-        cause: 'too_large',
-        text: 'What the run hands to Temporal is too large for it.',
-        mend: `Let stages hand on references, such as datasets, deploy that, ${end}`,
-      };
-    default:
-      return {
-        cause: 'failing',
-        text: `A workflow task of this run fails again and again${failed?.cause ? ` (${nameOf(failed.cause)})` : ''}.`,
-        mend: `Look at the event in the Web UI, correct the code and deploy it, ${end}`,
-      };
+  const cause = failed?.cause;
+  if (cause === Cause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR)
+    return {
+      cause: 'other_code',
+      text: 'The code that is deployed calls other stages, or in another order, than this run has called.',
+      mend: `Deploy the code that it began with until it has ended, ${end} mendflow check names such runs before a deployment.`,
+    };
+  if (cause === Cause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE) {
+    const { type, frame } = whereOf(failed?.failure);
+    return {
+      cause: 'code_bug',
+      text: `The body of the pipeline threw ${type}${frame === undefined ? '' : ` ${frame}`}.`,
+      mend: `Correct and deploy it, and the run goes on by itself, ${end}`,
+    };
   }
+  if (typeof cause === 'number' && tooLarge.includes(cause))
+    return {
+      cause: 'too_large',
+      text: 'What the run hands to Temporal is too large for it.',
+      mend: `Let stages hand on references, such as datasets, deploy that, ${end}`,
+    };
+  return {
+    cause: 'failing',
+    text: `A workflow task of this run fails again and again${typeof cause === 'number' ? ` (${nameOf(cause)})` : ''}.`,
+    mend: `Look at the event in the Web UI, correct the code and deploy it, ${end}`,
+  };
 }
+
+const tooLarge: readonly number[] = [
+  Cause.WORKFLOW_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE,
+  Cause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE,
+  Cause.WORKFLOW_TASK_FAILED_CAUSE_REQUEST_TOO_LARGE,
+];
 
 const nameOf = (cause: number): string =>
   (Cause[cause] ?? String(cause)).replace('WORKFLOW_TASK_FAILED_CAUSE_', '').toLowerCase();
