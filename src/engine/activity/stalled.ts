@@ -130,9 +130,10 @@ const nameOf = (cause: number): string =>
 
 /** The kind of an error and where in the project it was thrown: neither holds a value. */
 function whereOf(failure: temporal.api.failure.v1.IFailure | null | undefined): { type: string; frame?: string } {
-  const written = failure?.applicationFailureInfo?.type ?? '';
+  const trace = failure?.stackTrace ?? '';
+  const written = failure?.applicationFailureInfo?.type ?? /^([A-Z][A-Za-z]*Error)\b/m.exec(trace)?.[1] ?? '';
   const type = /^[A-Za-z]{1,60}$/.test(written) ? written : 'an error';
-  const frame = (failure?.stackTrace ?? '')
+  const frame = trace
     .split('\n')
     .map((line) => line.trim())
     .find((line) => /^at .*:\d+:\d+\)?$/.test(line) && !line.includes('node_modules'));
