@@ -187,7 +187,7 @@ function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined
 }
 
 /** Of very many stages those come first that are not finished. */
-function writeStages(terminal: Terminal, page: Page): void {
+function writeStages(terminal: Session['terminal'], page: Page): void {
   if (page.stages.length === 0) return;
   terminal.line();
   const many = page.stages.length > STAGES_SHOWN_MAX;
