@@ -5,7 +5,7 @@ import { serve } from '../../src/engine/worker.ts';
 import { decideStalled } from '../../src/commands/support/stalled.ts';
 import type { Session } from '../../src/commands/support/session.ts';
 import { listStalled, type Stalled } from '../../src/store/stalled.ts';
-import { type Engine, openEngine } from '../support/engine.ts';
+import { type Engine, openEngine, throwCode } from '../support/engine.ts';
 import { bodyBug, calm, reordered } from './stalled-pipelines.ts';
 
 const TOLD_WITHIN_MS = 120_000;
@@ -36,14 +36,12 @@ describe('a run that Temporal cannot move on', () => {
     engine.script('first', () => ({ value: 'secret of a record' }));
     const old = await engine.startWorker('./test/chaos/stalled-pipelines.ts');
     await engine.start('body-bug');
-    // Its second stage waits until other code is deployed.
-    let release = (): void => undefined;
-    engine.script('second', (call) => (call === 1 ? new Promise<void>((resolve) => (release = resolve)) : 'fine'));
+    // Its second stage waits for a time beyond its budget, and meanwhile other code is deployed.
+    engine.script('second', (call) => (call === 1 ? throwCode('http_503_retry_after', 25_000) : 'fine'));
     await engine.start('reordered');
-    await expect.poll(() => engine.calls.includes('second'), { timeout: 20_000 }).toBe(true);
-    await engine.startWorker('./test/chaos/stalled-pipelines-v2.ts');
-    release();
+    expect(await engine.parked('second')).toMatchObject({ until: 'time' });
     await old.stop();
+    await engine.startWorker('./test/chaos/stalled-pipelines-v2.ts');
 
     const [bug, other] = await Promise.all([told('body-bug/2026-11-21'), told('reordered/2026-11-21')]);
     expect(bug).toMatchObject({
