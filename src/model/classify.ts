@@ -14,9 +14,11 @@ import {
 } from './failure.ts';
 import { callsSpent, type HeadersLike, waitAsked } from './retry-after.ts';
 import { statusesThatAsk } from './rules/http.ts';
+import { llhttpCodes } from './rules/network.ts';
 import { ruleTables, type RuleTables } from './rules/index.ts';
 import { indexOf, type Rule, ruleFor } from './rules/rule.ts';
 import { errnoInMessage } from './rules/words.ts';
+import { toldName, toldSyscall } from './told.ts';
 
 export interface ClassifyOptions {
   /** Now, in ms: what a Retry-After date is compared with if the answer has no `Date`. */
@@ -67,7 +69,7 @@ export function classifierOf(tables: RuleTables): (error: unknown, options?: Cla
       // A value whose very properties throw is no failure that any rule knows.
       return failure('unknown', 'A thrown value that cannot be looked at.', { rule: 'none' });
     }
-    return failure('unknown', `${nameOf(error)} that no rule knows.`, { rule: 'none' });
+    return failure('unknown', `${toldName(error)} that no rule knows.`, { rule: 'none' });
   };
 }
 
@@ -143,8 +145,11 @@ function lookupsOf(tables: RuleTables): (shape: Shape, options: ClassifyOptions)
     for (const table of coded) {
       const rule = ruleFor(table, [code, ...familiesOf(code)], at);
       if (rule === undefined) continue;
-      const where = at.syscall === undefined ? code : `${code} in ${at.syscall.split(' ')[0]}`;
-      return told(rule, where, rule.weak === true ? ranks.weak : ranks.code, `code:${code}`, true);
+      // Of a code that only its family is known by, only the family is told.
+      const known = rule.on === code || llhttpCodes.has(code) ? code : rule.on;
+      const syscall = at.syscall === undefined ? undefined : toldSyscall(at.syscall);
+      const where = syscall === undefined ? known : `${known} in ${syscall}`;
+      return told(rule, where, rule.weak === true ? ranks.weak : ranks.code, `code:${known}`, true);
     }
     const state = /^[0-9A-Z]{5}$/.test(code) ? ruleFor(sql, [code, code.slice(0, 2)], at) : undefined;
     if (state) return told(state, `SQLSTATE ${code}`, state.weak === true ? ranks.weak : ranks.sql, `sqlstate:${code}`);
@@ -259,10 +264,3 @@ const textOf = (value: unknown): string | undefined => (typeof value === 'string
 /** An ApplicationFailure keeps the name of the error it was made of as its type. */
 const nameIn = ({ name, type }: Shape): string | undefined =>
   name === 'ApplicationFailure' ? textOf(type) : textOf(name);
-
-const nameOf = (error: unknown): string =>
-  error instanceof Error
-    ? /^[\w.]{1,60}$/.test(error.name)
-      ? error.name
-      : 'An error'
-    : `A thrown ${error === null ? 'null' : typeof error}`;

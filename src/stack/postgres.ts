@@ -118,6 +118,8 @@ const createRole = async (secrets: Secrets, port: number): Promise<void> => {
     );
     // The schema mendflow has the role's name, so without this "$user" would put users' own tables into it, unseen by any other role.
     await client.query(`alter role mendflow set search_path to public`);
+    // What a function of a user's own says with RAISE LOG is made of records, too.
+    await client.query(`alter role mendflow set log_min_messages to fatal`);
     const database = await client.query(`select 1 from pg_database where datname = 'mendflow'`);
     if (database.rowCount === 0) await client.query('create database mendflow owner mendflow');
   } finally {

@@ -15,6 +15,7 @@ import { bundleWorkflows, createWorkers, type Project, reconcileSearchAttributes
 import { provideSink } from '../flow/sink.ts';
 import { CodedError } from '../model/failure.ts';
 import { CONCURRENCY } from '../model/upstream.ts';
+import { toldName } from '../model/told.ts';
 import { migrate } from '../store/migrate.ts';
 import { armFailpoints } from '../store/failpoint.ts';
 import { untilKnown, watchStarter } from './birth.ts';
@@ -93,7 +94,7 @@ async function serveProject({ config, logger, project, own, connected, opened }:
     readSecret,
     onTransition: (upstream, state) =>
       void pokeRecovery(connected.client, { prefix: config.prefix }, upstream, state).catch((error: unknown) =>
-        logger.debug({ upstream, error: error instanceof Error ? error.name : 'unknown' }, 'Recovery was not poked.'),
+        logger.debug({ upstream, error: toldName(error) }, 'Recovery was not poked.'),
       ),
   });
   opened.push(() => open.close());

@@ -73,19 +73,20 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
   const { key, declared } = upstream;
   const origins = originsOf(key, declared);
   const wire = wireOf(options);
-  const credentials = (): Credentials => credentialsOf(key, declared, (secret) => options.readSecret(secret));
+  const credentials = (): Readonly<Record<string, string>> =>
+    credentialsOf(key, declared, (secret) => options.readSecret(secret));
   const atOnce = slots(declared.concurrency ?? CONCURRENCY);
 
   const operate = (method: string, first: URL, more: SendOptions, pins: Pins): Promise<HttpAnswer> =>
     // In line before the breaker is asked: time in our own line is not the upstream's, and is not charged to it.
     atOnce.hold(more.signal, () =>
       upstream.call(async (signal) => {
-        const { headers: declaredHeaders, secrets } = credentials();
+        const declaredHeaders = credentials();
         const seen = new Set<string>();
         for (let url = first; ;) {
           seen.add(url.href);
           const keyed = more.idempotencyKey !== undefined;
-          const call: Call = { key, method, url, secrets, keyed };
+          const call: Call = { key, method, url, base: origins.base, keyed };
           const own = origins.trusted(url) ? { ...declaredHeaders, ...lowerCase(more.headers) } : {};
           const received = await wire.ask(
             call,
@@ -93,7 +94,7 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
             { signal, bytesMax: more.bytesMax ?? BYTES_MAX },
             pins,
           );
-          const { status, headers, packed } = received;
+          const { status, headers } = received;
           if (succeeded(status)) {
             const wanted = { accept: more.accept, bytesMax: more.bytesMax ?? BYTES_MAX, whole: more.whole };
             const fault = faultOf(call, status);
@@ -103,7 +104,7 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
             if (declared.good && received.framing !== 'none') refuseBad(declared.good, answered, fault);
             return answered;
           }
-          if (status < 300 || status > 399) throw refusal(call, status, headers, packed);
+          if (status < 300 || status > 399) throw refusal(call, status, headers);
           url = leadsTo(call, received, seen, origins);
         }
       }, more),
@@ -121,7 +122,7 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
       return pagesOf(key, origins.at(first, more.query), {
         get,
         next,
-        follow: (link, from) => origins.follow(link, from, credentials().secrets),
+        follow: (link, from) => origins.follow(link, from),
         rules: more,
       });
     },
@@ -182,24 +183,21 @@ function leadsTo(call: Call, { status, headers }: Received, seen: ReadonlySet<st
   const { location } = headers;
   if (call.method !== 'GET' && call.method !== 'HEAD') throw refuse('which is followed for GET and HEAD only');
   if (!followed.includes(status) || typeof location !== 'string') throw refuse('without saying where to go');
-  const url = origins.follow(location, call.url, call.secrets);
+  const url = origins.follow(location, call.url);
   if (seen.has(url.href)) throw refuse('leading in a circle');
   if (seen.size > REDIRECTS_MAX) throw refuse(`after ${REDIRECTS_MAX} redirects before it`);
   return url;
 }
 
-interface Credentials {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly secrets: readonly string[];
-}
-
 /** The declared headers with the values their secrets have now. Throws `secret_missing`, and `config_invalid` for what no header can carry. */
-function credentialsOf(key: string, declared: Upstream, readSecret: (secret: Secret) => string): Credentials {
+function credentialsOf(
+  key: string,
+  declared: Upstream,
+  readSecret: (secret: Secret) => string,
+): Readonly<Record<string, string>> {
   const headers: Record<string, string> = {};
-  const secrets: string[] = [];
   for (const [name, given] of Object.entries(declared.headers ?? {})) {
     const value = typeof given === 'string' ? given : readSecret(given);
-    if (typeof given !== 'string') secrets.push(value.slice(given.before?.length ?? 0));
     if (/[^\t\u0020-\u007e\u0080-\u00ff]/.test(value))
       throw new CodedError(
         'config_invalid',
@@ -208,7 +206,7 @@ function credentialsOf(key: string, declared: Upstream, readSecret: (secret: Sec
       );
     headers[name.toLowerCase()] = value;
   }
-  return { headers, secrets };
+  return headers;
 }
 
 const accepts: Readonly<Record<Accept, string>> = {

@@ -1,19 +1,20 @@
 // What lives here: how what goes wrong during a call gets its code and its sentence.
-// Invariant: nothing that the other side wrote, and nothing we sent, is repeated, but for a host, a media type and an RFC 9457 type.
+// Invariant: nothing that the other side wrote, and nothing we sent, is repeated: of a URL only what was declared, of a method only those of HTTP.
 // Apart because undici's errors carry bytes of the answer, which may echo a credential: they end here and never become a cause.
 import { classify } from '../../model/classify.ts';
 import { type Code, CodedError, codes, type Failure, failure } from '../../model/failure.ts';
 import { isTimeout } from '../abort.ts';
-import { type Fault, type Headers, headerOf } from './decode.ts';
-import { echoes, shownPath } from './origins.ts';
+import type { Fault, Headers } from './decode.ts';
+import { shownPath } from './origins.ts';
+import { toldMethod } from '../../model/told.ts';
 
 /** The call that failed, as people may see it. */
 export interface Call {
   readonly key: string;
   readonly method: string;
   readonly url: URL;
-  /** Values that were sent as credentials and may come back in what the other side writes. */
-  readonly secrets: readonly string[];
+  /** The declared address: all of a URL that is no word of a record's or of the other side's. */
+  readonly base: URL;
   /** It was sent with an Idempotency-Key. */
   readonly keyed?: boolean;
 }
@@ -21,7 +22,7 @@ export interface Call {
 /** How far it had come: before `asked` nothing was sent. */
 export type Phase = 'resolving' | 'connecting' | 'asked' | 'answering';
 
-const asked = ({ method, url }: Call): string => `${method} ${shownPath(url)}`;
+const asked = ({ method, url, base }: Call): string => `${toldMethod(method)} ${shownPath(url, base)}`;
 
 export const faultOf =
   (call: Call, status: number): Fault =>
@@ -88,20 +89,14 @@ const cuts: ReadonlySet<unknown> = new Set([
   'UND_ERR_DESTROYED',
 ]);
 
-/** The error of a status that is none of success. Its body is not repeated, but for the type that RFC 9457 gives it. */
-export function refusal(call: Call, status: number, headers: Headers, body: Buffer | undefined): CodedError {
+/** The error of a status that is none of success. Nothing of its body is repeated. */
+export function refusal(call: Call, status: number, headers: Headers): CodedError {
   // To a call with a key of its own a conflict means that the same call is still under way.
   const known =
     status === 409 && call.keyed === true
       ? failure('http_409_in_progress', codes.http_409_in_progress.says, { rule: 'status:409, keyed' })
       : classify({ statusCode: status, headers });
-  const type = body === undefined ? undefined : problemType(call, headers, body);
-  const said = type === undefined ? '' : ` (${type})`;
-  return asKnown(
-    known,
-    call,
-    `${call.key} answered ${status} to ${asked(call)}${said}. Nothing of the answer was used.`,
-  );
+  return asKnown(known, call, `${call.key} answered ${status} to ${asked(call)}. Nothing of the answer was used.`);
 }
 
 /** The failure as `classify` knows it, rule, wait and commit certainty included, with a sentence that names the call. */
@@ -109,16 +104,3 @@ const asKnown = (known: Failure, { key }: Call, text: string): CodedError =>
   Object.assign(new CodedError(known.code, text), {
     failure: failure(known.code, text, { ...known, text, upstream: key }),
   });
-
-/** The `type` of a problem document, if it is plain enough to be shown: no query, no fragment, no digits that may be a record's. */
-function problemType({ secrets }: Call, headers: Headers, body: Buffer): string | undefined {
-  if (!/^application\/problem\+json\b/i.test(headerOf(headers, 'content-type') ?? '')) return undefined;
-  try {
-    const { type } = JSON.parse(body.toString('utf8')) as { type?: unknown };
-    if (typeof type !== 'string' || !/^[a-z][a-z:/._-]{0,99}$/i.test(type)) return undefined;
-    return echoes(type, secrets) ? undefined : type;
-  } catch {
-    // A problem document that cannot be read says nothing; the status still does.
-    return undefined;
-  }
-}

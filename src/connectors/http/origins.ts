@@ -9,8 +9,8 @@ export interface Origins {
   readonly base: URL;
   /** A path below the declared address, or a URL on one of the origins. Throws `left_origin`. */
   at(path: string, query?: Readonly<Record<string, string | number>>): URL;
-  /** Where an answer leads: a Location or a link to the next page, read from the URL that gave it. Throws `left_origin`, naming no host that holds a secret. */
-  follow(link: string, from: URL, secrets: readonly string[]): URL;
+  /** Where an answer leads: a Location or a link to the next page, read from the URL that gave it. Throws `left_origin`, naming no host: it is the other side's word. */
+  follow(link: string, from: URL): URL;
   /** Only the declared origin is given credentials. */
   trusted(url: URL): boolean;
 }
@@ -21,7 +21,7 @@ const LINK_LENGTH_MAX = 8_192;
 export function originsOf(key: string, declared: Upstream): Origins {
   const base = readAddress(key, declared.address);
   const allowed = new Set([base.origin, ...(declared.origins ?? []).map((one) => readAddress(key, one).origin)]);
-  const admit = (url: URL, secrets: readonly string[]): URL => {
+  const admit = (url: URL): URL => {
     if (allowed.has(url.origin)) {
       // Credentials in a URL come from whoever wrote the link, and would end up in logs.
       url.username = '';
@@ -31,18 +31,18 @@ export function originsOf(key: string, declared: Upstream): Origins {
     }
     throw new CodedError(
       'left_origin',
-      `${key} leads to ${shown(url, secrets)}, which is neither its address nor one of its origins. Nothing was sent there. If it belongs to this upstream, add it to \`origins\` and deploy.`,
+      `${key} leads to a host that is neither its address nor one of its origins. Nothing was sent there. If it belongs to this upstream (\`curl -sI\` shows where its answer leads), add it to \`origins\` and deploy.`,
       { upstream: key },
     );
   };
   return {
     base,
     at(path, query) {
-      const url = admit(hasScheme(path) ? read(key, path) : new URL(join(base, path)), []);
+      const url = admit(hasScheme(path) ? read(key, path) : new URL(join(base, path)));
       for (const [name, value] of Object.entries(query ?? {})) url.searchParams.append(name, String(value));
       return url;
     },
-    follow: (link, from, secrets) => admit(read(key, link, from), secrets),
+    follow: (link, from) => admit(read(key, link, from)),
     trusted: (url) => url.origin === base.origin,
   };
 }
@@ -80,16 +80,10 @@ function readAddress(key: string, address: string): URL {
   throw new CodedError('config_invalid', `An address of upstream "${key}" ${String(wrong)}.`, { upstream: key });
 }
 
-/** Host and scheme only: path and query belong to whoever made the link. Even a host may be made of what we sent. */
-const shown = (url: URL, secrets: readonly string[]): string =>
-  echoes(url.host, secrets)
-    ? 'a host whose name holds a credential of ours'
-    : `${url.protocol}//${url.host}`.slice(0, 100);
-
-/** Whether a text of the other side holds a credential of ours. */
-export const echoes = (text: string, secrets: readonly string[]): boolean =>
-  secrets.some((secret) => secret !== '' && text.toLowerCase().includes(secret.toLowerCase()));
-
-/** The path of a URL for people, without its query, which may hold keys and values of records. */
-export const shownPath = (url: URL): string =>
-  url.pathname.length > 120 ? `${url.pathname.slice(0, 119)}…` : url.pathname;
+/** A URL for people: the declared address's own path, and a sign that more follows: the rest may hold keys and values of records. */
+export const shownPath = (url: URL, base: URL): string => {
+  const own = base.pathname.replace(/\/+$/, '');
+  if (url.origin !== base.origin) return 'another of its origins';
+  const rest = url.pathname.startsWith(own) ? url.pathname.slice(own.length) : url.pathname;
+  return /^\/?$/.test(rest) && url.search === '' ? `${own}/` : `${own}/…`;
+};

@@ -19,6 +19,7 @@ import {
 } from '../../model/retry-clock.ts';
 import { answerTooLarge, bytesOf, OUTPUT_BYTES_MAX } from '../../model/size.ts';
 import { withCaller } from '../../connectors/caller.ts';
+import { toldName } from '../../model/told.ts';
 import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { temporalClock } from './clock.ts';
 import { withStage, type StageContext } from './context.ts';
@@ -331,7 +332,7 @@ async function tell(call: StageCall, trouble: Pick<Trouble, 'attempt' | 'code' |
   } catch (error) {
     log.debug('The run was not told about a retry.', {
       run: call.runKey,
-      error: error instanceof Error ? error.name : 'unknown',
+      error: toldName(error),
     });
   }
 }

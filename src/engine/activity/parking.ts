@@ -6,6 +6,7 @@ import { activityInfo, getClient, log } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { Pool } from 'pg';
 import type { Park } from '../../model/messages.ts';
+import { toldName } from '../../model/told.ts';
 import { type Admission, wouldAdmit } from '../../store/breakers.ts';
 import { inTransaction, withClient } from '../../store/db.ts';
 import { lockKey } from '../../store/lease.ts';
@@ -33,7 +34,7 @@ export function parkIn(pool: Pool, where: Where, pace: Pace): Healing['park'] {
     const look = await lookAfter(pool, call).catch((error: unknown): Look => {
       log.warn('The control store did not take the row of a park; the park goes on and writes it again.', {
         run: call.runKey,
-        error: error instanceof Error ? error.name : 'unknown',
+        error: toldName(error),
       });
       return 'store away';
     });
@@ -103,7 +104,7 @@ async function makeSure(where: Where, upstream: string, call: ParkCall): Promise
     log.warn('The recovery of an upstream could not be started; watch starts it.', {
       run: call.runKey,
       upstream,
-      error: error instanceof Error ? error.name : 'unknown',
+      error: toldName(error),
     });
   }
 }

@@ -15,6 +15,7 @@ import { startRecovery, type Where } from '../recoveries.ts';
 import type { Watching } from '../workflow/watch.ts';
 import { findStalled } from './stalled.ts';
 import { eachOf } from './wake.ts';
+import { toldName } from '../../model/told.ts';
 
 /** Parked stages looked at in one round; all of them within some rounds. */
 const ROWS_MAX = 100;
@@ -77,7 +78,7 @@ async function collect(pool: Pool): Promise<void> {
     if (collected > 0) log.info(`Removed ${collected} datasets that no run needs any more.`, { collected });
   } catch (error) {
     log.warn('Old datasets were not removed; the next round tries again.', {
-      error: error instanceof Error ? error.name : 'unknown',
+      error: toldName(error),
     });
   }
 }

@@ -6,6 +6,7 @@ import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/common';
 import type { Pool } from 'pg';
 import type { WakeCall } from '../../model/messages.ts';
+import { toldName } from '../../model/told.ts';
 import { dropPark, type ParkAt } from '../../store/parks.ts';
 
 const AT_ONCE_MAX = 10;
@@ -34,7 +35,7 @@ export async function wake(pool: Pool, client: Client, parks: readonly ParkAt[],
       else
         log.warn('A parked run was not told to go on; it is told again.', {
           run: park.workflowId,
-          error: error instanceof Error ? error.name : 'unknown',
+          error: toldName(error),
         });
     }
   });

@@ -108,9 +108,19 @@ const writeSettings = (place: Place, port: number): void => {
     `lc_messages = 'C'`,
     `timezone = 'UTC'`,
     `log_timezone = 'UTC'`,
-    // A statement or a detail would quote values of records.
+    // An error's message quotes values (`invalid input syntax for type integer: "…"`), as do its detail, context and statement: who caused it gets them,
+    // the log does not. What the server says of itself is above that level. No setting of a user's or a session's may turn one on: see createRole.
+    'log_min_messages = log',
     'log_min_error_statement = panic',
     'log_error_verbosity = terse',
+    'log_parameter_max_length = 0',
+    'log_parameter_max_length_on_error = 0',
+    `log_statement = 'none'`,
+    'log_min_duration_statement = -1',
+    'log_min_duration_sample = -1',
+    'log_lock_waits = off',
+    'log_recovery_conflict_waits = off',
+    'log_duration = off',
   ];
   const file = join(place.dataDir, 'mendflow.conf');
   writeFileSync(file, `${settings.join('\n')}\n`, { mode: 0o600 });
