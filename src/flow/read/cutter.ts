@@ -245,11 +245,14 @@ function reject(cutter: Cutter, start: number, end: number, length: number, viol
 function swallow(cutter: Cutter): void {
   const { window } = cutter;
   cutter.long ??= newLong();
-  lengthen(cutter.long, window.bytes.subarray(window.start, window.scan));
+  let end = window.scan;
+  // A few NULs at the end may be the beginning of a hole, which is known by its length.
+  if (window.hole < 0) while (end > window.start && window.bytes[end - 1] === 0) end--;
+  lengthen(cutter.long, window.bytes.subarray(window.start, end));
   cutter.long.lines += window.lines;
-  hashUpTo(cutter, window.scan);
+  hashUpTo(cutter, end);
   // The record goes on: only what is known of it is given up, not that its first line was a head.
-  window.start = window.scan;
+  window.start = end;
   window.lines = 0;
 }
 
@@ -259,7 +262,11 @@ function rejectLong(cutter: Cutter, end: number, newline: number): void {
   const before = long.length;
   lengthen(long, window.bytes.subarray(window.start, end - newline));
   const length = long.length + newline;
-  const message = `The record has ${length} bytes, more than the ${settings.recordBytesMax} that are allowed.`;
+  const code = window.hole >= 0 ? 'nul_byte' : 'record_too_long';
+  const message =
+    window.hole >= 0
+      ? `The record has ${length} bytes and ends in a hole of NULs, as a crash leaves it; what stands behind it is read.`
+      : `The record has ${length} bytes, more than the ${settings.recordBytesMax} that are allowed.`;
   cutter.rejects.push({
     offset: window.base + window.start - before,
     length,
@@ -267,8 +274,8 @@ function rejectLong(cutter: Cutter, end: number, newline: number): void {
     raw: Uint8Array.from(long.raw.subarray(0, Math.min(RAW_BYTES_MAX, long.length))),
     rawWhole: long.length <= RAW_BYTES_MAX,
     rawSha256: Uint8Array.from(long.sha256.digest()),
-    code: 'record_too_long',
-    violations: [{ field: 'line', code: 'record_too_long', message }],
+    code,
+    violations: [{ field: 'line', code, message }],
   });
   cutter.evidence += RAW_BYTES_MAX;
   cutter.line += long.lines;

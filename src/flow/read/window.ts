@@ -24,6 +24,10 @@ export interface Window {
   joins: boolean | undefined;
   /** Whether the record has lines of a trace. */
   traced: boolean;
+  /** Where a head is known to be, found as the end of the record before it; -1 where none is. */
+  headAt: number;
+  /** Where the record has run into a hole of NULs whose end is still being looked for, or -1. */
+  hole: number;
   /** The record's first newline, or -1. */
   firstNewline: number;
   /** Up to here bytes were checked to be UTF-8 without NUL. */
@@ -46,6 +50,8 @@ export const newWindow = (recordBytesMax: number): Window => {
     lines: 0,
     joins: undefined,
     traced: false,
+    headAt: -1,
+    hole: -1,
     firstNewline: -1,
     checked: 0,
     dirty: [],
@@ -61,6 +67,7 @@ export function enter(window: Window, from: number, to: number): void {
   window.filled = 0;
   window.checked = 0;
   window.dirty = [];
+  window.headAt = -1;
   nextRecord(window, 0);
 }
 
@@ -71,6 +78,7 @@ export function nextRecord(window: Window, start: number): void {
   window.lines = 0;
   window.joins = undefined;
   window.traced = false;
+  window.hole = -1;
   window.firstNewline = -1;
 }
 
@@ -89,6 +97,8 @@ export function space(window: Window): Buffer {
     window.dirty = window.dirty.map((at) => Math.max(0, at - start));
     while (window.dirty.length > 0 && window.dirty[1] === 0) window.dirty.splice(0, 2);
     if (window.firstNewline >= 0) window.firstNewline -= start;
+    window.headAt = Math.max(-1, window.headAt - start);
+    if (window.hole >= 0) window.hole = Math.max(0, window.hole - start);
     window.start = 0;
   }
   const length = Math.min(BLOCK_BYTES, window.to - window.base - window.filled);
@@ -130,15 +140,51 @@ export function isClean({ checked, dirty }: Window, from: number, to: number): b
   return true;
 }
 
-/** End of the record that begins at `start`, its newline included; -1 if more bytes are needed to tell. */
+/** NULs in a row that are no accident of a line: a crash and a file that was truncated under its writer leave blocks of them. */
+const HOLE_BYTES_MIN = 16;
+const HOLE = Buffer.alloc(HOLE_BYTES_MIN);
+
+function newlinesIn(bytes: Buffer, from: number, to: number): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(10, from); at >= 0 && at < to; at = bytes.indexOf(10, at + 1)) lines++;
+  return lines;
+}
+
+/**
+ * End of the record that begins at `start`, its newline included; -1 if more bytes are needed to tell. A hole of NULs ends the line that it
+ * tore and its record with it: what was written behind the hole is good again.
+ */
 export function recordEnd(window: Window, head: Head | undefined): number {
+  const { bytes, start } = window;
+  const known = window.hole >= 0;
+  const end = known ? -1 : joinedEnd(window, head);
+  const upTo = end < 0 ? window.scan : end;
+  if (!known && isClean(window, start, upTo)) return end;
+  const from = known ? Math.max(start, window.hole) : bytes.subarray(0, window.filled).indexOf(HOLE, start);
+  if (from < 0 || (!known && from >= upTo)) return end;
+  let to = from;
+  while (to < window.filled && bytes[to] === 0) to++;
+  window.hole = from;
+  if (to === window.filled && !atEnd(window)) {
+    window.scan = to;
+    window.lines = 0;
+    return -1;
+  }
+  // As everywhere, a last line without its end counts as a line.
+  const unended = to === window.filled && atEnd(window) && bytes[to - 1] !== 10 ? 1 : 0;
+  window.lines = newlinesIn(bytes, start, to) - 1 + unended;
+  return to;
+}
+
+/** The end of the record by its lines. */
+function joinedEnd(window: Window, head: Head | undefined): number {
   const { bytes, filled } = window;
   const last = atEnd(window);
   if (window.joins === undefined) {
     if (head !== undefined && !last && filled - window.start < head.length + BOM.length) return -1;
     // A line that is no head where a record should begin stands for itself: what it continues is not in this range.
     const begin = window.start + bomAt(window);
-    window.joins = head !== undefined && head.isHead(bytes, begin, filled);
+    window.joins = head !== undefined && (window.headAt === begin || head.isHead(bytes, begin, filled));
   }
   const joins = head !== undefined && window.joins;
   for (;;) {
@@ -154,7 +200,12 @@ export function recordEnd(window: Window, head: Head | undefined): number {
         return -1;
       }
       if (window.firstNewline < 0) window.firstNewline = newline;
-      if (head.isHead(bytes, next, filled)) return next;
+      // What begins with a hole continues nothing.
+      if (bytes[next] === 0) return next;
+      if (head.isHead(bytes, next, filled)) {
+        window.headAt = next;
+        return next;
+      }
       if (head.continues !== undefined) {
         if (!head.continues(bytes, next, filled, window.traced)) return next;
         window.traced = true;
