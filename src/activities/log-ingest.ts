@@ -10,6 +10,7 @@ import { filesPlanned, filesToRead, type FileToRead } from '../connectors/file-s
 import { type FileRef, listFiles } from '../connectors/files.ts';
 import { type FormatName, formats } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
+import { telling, withShape } from './log-ingest-tell.ts';
 import { type FileList, type Grouped, type GroupOf, handOn, ingestEach, STAGES_MAX } from './log-ingest-group.ts';
 import type { Format } from '../flow/parse/format.ts';
 import type { ChunkReader } from '../flow/types.ts';
@@ -77,7 +78,9 @@ export async function ingestFile(
       await part.close();
       continue;
     }
-    const reader = readerOf(part, formats[input.format], ctx);
+    const format = formats[input.format];
+    const opened = readerOf(part, format, ctx);
+    const reader = part.file ? telling(opened, input.file.name, sink.pool, ctx) : opened;
     try {
       // Connections are most of the work of a small file.
       const lanes = part.slice.to - part.slice.from <= ONE_LANE_BYTES_MAX ? { lanes: 1 } : {};
@@ -85,6 +88,8 @@ export async function ingestFile(
       const end = await flow({ from, into: logEntries, sink, ...lanes, ...speed }).run(ctx);
       if (!end.done) return end;
       sum = added(sum, end.out);
+    } catch (error) {
+      throw await withShape(error, reader, part.slice, { format, dataDate: ctx.dataDate });
     } finally {
       await reader.close();
     }

@@ -54,6 +54,9 @@ const mnemonic = /^(?<tag>%[A-Z][\w/]*(?:-[A-Z\d_]+)*?-(?<level>[0-7])-[\w/]+): 
 const selector = /^(?:<?([a-z]+\d?|\d{1,2})\.([a-z]+|[0-7])>?) (?=\S)/;
 const repeated = /^(?:--- )?last message repeated \d+ times?/;
 
+/** Behind the time of an application's log stands a severity or a bracket: such a line is no syslog, whatever its host would be. */
+const noHost = /^ *(?:\[|- |(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL|SEVERE)\b)/;
+
 interface Reading {
   severity: string | undefined;
   readonly attributes: Record<string, string | number>;
@@ -119,6 +122,7 @@ export function syslogReader(format: SyslogFormat, dataDay: number): TextReader 
     const found = older.exec(text)?.groups;
     if (found === undefined) return undefined;
     let rest = found['rest'] ?? '';
+    if (noHost.test(rest)) return undefined;
     const time = instant(found['stamp']!);
     if (found['colon'] === '') rest = withoutHost(withoutSelector(rest, reading), reading);
     rest = withoutSelector(rest, reading);

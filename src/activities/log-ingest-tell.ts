@@ -1,0 +1,48 @@
+// What lives here: what log-ingest says of a file besides its figures: records that were kept as they are, and the format that a file looks like.
+// Invariant: figures and names only, no value of a record; what is said never decides what is loaded.
+// Apart from the stage because loading does not depend on it.
+import type { FlowContext } from 'mendflow/flow';
+import { formats } from '../flow/formats/index.ts';
+import { layoutSentence, SAMPLE_BYTES } from '../flow/layout.ts';
+import type { Format } from '../flow/parse/format.ts';
+import { dayOfDataDate } from '../flow/parse/time.ts';
+import type { ChunkReader, Range } from '../flow/types.ts';
+import { CodedError } from '../model/failure.ts';
+import type { Db } from '../store/db.ts';
+import { addNote } from '../store/notes.ts';
+
+/** What there is to tell of rows that were loaded all the same. */
+const remarks: Readonly<Record<string, string>> = {
+  severity_unmapped: 'have a severity that is no known word or number; it is kept as it is written',
+  severity_none: 'state no severity and were loaded with "-"',
+  message_none: 'have no field that is known to hold a message; all they have is in the attributes',
+};
+
+/** The reader, whose chunks are looked at as they pass: what was kept as it is, or found empty, is counted and told in the run. */
+export function telling<R extends ChunkReader>(reader: R, name: string, db: Db, ctx: FlowContext): R {
+  const chunks = reader.chunks.bind(reader);
+  return Object.assign(reader, {
+    async *chunks(...given: Parameters<ChunkReader['chunks']>) {
+      const told: Record<string, number> = {};
+      for await (const chunk of chunks(...given)) {
+        for (const [note, count] of Object.entries(chunk.notes ?? {})) told[note] = (told[note] ?? 0) + count;
+        yield chunk;
+      }
+      for (const [note, count] of Object.entries(told))
+        await addNote(db, ctx, `${name}: ${count} records ${remarks[note]!}.`);
+    },
+  });
+}
+
+/** Too many bad records are mostly the wrong format: then the question says which one the file looks like. */
+export async function withShape(
+  error: unknown,
+  reader: ChunkReader,
+  { from, to }: Range,
+  { format, dataDate }: { readonly format: Format; readonly dataDate: string },
+): Promise<unknown> {
+  if (!(error instanceof CodedError) || error.failure.code !== 'quarantine_limit') return error;
+  const start = await reader.raw(from, Math.min(SAMPLE_BYTES, to - from));
+  const shape = layoutSentence(format, formats, start, dayOfDataDate(dataDate) ?? 0);
+  return shape === '' ? error : new CodedError('quarantine_limit', `${error.message} ${shape}`, { cause: error });
+}
