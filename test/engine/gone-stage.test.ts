@@ -1,4 +1,5 @@
 // What is promised here: a run that is parked in a stage which the next deployment renames or removes goes on; no question stays whose answer changes nothing.
+import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serve } from '../../src/engine/worker.ts';
 import type { RunSummary } from '../../src/model/messages.ts';
@@ -36,6 +37,10 @@ describe('a run parked in a stage that is gone', () => {
       engine.script(stage, outcomes('http_401'));
       const handle = await engine.start('line', { dataDate });
       await engine.parked(stage, `line/${dataDate}`);
+      // A moment after it asks, it continues as new; until then its history holds the calls of the old code.
+      const { firstExecutionRunId } = handle as WorkflowHandleWithFirstExecutionRunId;
+      const latest = engine.client.workflow.getHandle(handle.workflowId);
+      await expect.poll(async () => (await latest.describe()).runId, { timeout: 20_000 }).not.toBe(firstExecutionRunId);
       await old.stop();
       version = 3;
       const calls = engine.calls.length;

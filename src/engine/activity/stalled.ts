@@ -96,7 +96,7 @@ function reasonOf(run: string, event: temporal.api.history.v1.IHistoryEvent | un
     return {
       cause: 'other_code',
       text: 'The code that is deployed calls other stages, or in another order, than this run has called.',
-      mend: `Deploy the code that it began with until it has ended, ${end} mendflow check names such runs before a deployment.`,
+      mend: `Deploy the code that it began with until it has ended, ${end} The check of a folder names such runs before a deployment.`,
     };
   if (cause === Cause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE) {
     const { type, frame } = whereOf(failed?.failure);
