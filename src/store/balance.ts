@@ -27,6 +27,7 @@ export async function balance(db: Db, runKey: string): Promise<Balance> {
   const sums = await sumsOf(db, runKey);
   const moved = await movedBins(db, runKey);
   const letters = await lettersOf(db, runKey);
+  const kept = await keptLetters(db, runKey);
   const faults = [...(await holes(db, runKey)), ...(await strays(db, runKey)), ...(await unread(db, runKey))];
   const bins = {
     loaded: sums.loaded + moved.loaded,
@@ -36,15 +37,15 @@ export async function balance(db: Db, runKey: string): Promise<Balance> {
   };
   const accounted = bins.loaded + bins.duplicate + bins.quarantined + bins.skipped;
   if (accounted !== sums.read) faults.push(`${sums.read} records were read and ${accounted} are accounted for.`);
-  if (letters.written !== sums.quarantined)
-    faults.push(`${sums.quarantined} records were quarantined and ${letters.written} letters are kept.`);
+  if (kept.letters !== kept.quarantined)
+    faults.push(`${kept.quarantined} records were quarantined and ${kept.letters} letters are kept.`);
   return {
     ...bins,
     read: sums.read,
     rowsOut: sums.rowsOut,
     uncountedBytes: sums.uncountedBytes,
     lost: sums.lost,
-    openLetters: letters.open,
+    openLetters: letters,
     balanced: faults.length === 0,
     faults: faults.slice(0, FAULTS_MAX),
   };
@@ -77,11 +78,32 @@ async function movedBins(db: Db, runKey: string): Promise<Record<Exclude<keyof B
   return moved;
 }
 
-/** Letters of bytes that were read again as others do not count: the chunks that quarantined their records are forgotten too. */
-async function lettersOf(db: Db, runKey: string): Promise<{ written: number; open: number }> {
-  const { rows } = await db.query<{ written: number; open: number }>(
-    `select count(*) filter (where not l.sample and l.state <> 'superseded')::int as written, count(*) filter (where l.state = 'open')::int as open
-     from mendflow.dead_letter l join mendflow.run r on r.key = l.run_key and r.generation = l.generation where r.key = $1`,
+async function lettersOf(db: Db, runKey: string): Promise<number> {
+  const { rows } = await db.query<{ open: number }>(
+    `select count(*)::int as open from mendflow.dead_letter l join mendflow.run r on r.key = l.run_key and r.generation = l.generation
+     where r.key = $1 and l.state = 'open'`,
+    [runKey],
+  );
+  return rows[0]!.open;
+}
+
+/**
+ * How many records were quarantined, and how many letters there are of them. A chunk that a later generation of another run has read again is
+ * left out: its letters are that run's affair now, which may have taken them over, written more or found the records good.
+ * Letters of bytes that this run read again as others do not count: the chunks that quarantined their records are forgotten too.
+ */
+async function keptLetters(db: Db, runKey: string): Promise<{ quarantined: number; letters: number }> {
+  const { rows } = await db.query<{ quarantined: number; letters: number }>(
+    `with redone as materialized (
+       select c.source_id, c.stage, c.extent, c.quarantined from mendflow.chunk c
+       join mendflow.run r on r.key = c.run_key and r.generation = c.generation
+       where r.key = $1 and exists (select from mendflow.chunk d where d.source_id = c.source_id and d.stage = c.stage and d.extent && c.extent
+         and d.run_key <> c.run_key and d.generation > c.generation))
+     select ((select coalesce(sum(c.quarantined), 0) from mendflow.chunk c join mendflow.run r on r.key = c.run_key and r.generation = c.generation
+         where r.key = $1) - (select coalesce(sum(quarantined), 0) from redone))::float8 as quarantined,
+       (select count(*)::int from mendflow.dead_letter l join mendflow.run r on r.key = l.run_key and r.generation = l.generation
+         where r.key = $1 and not l.sample and l.state <> 'superseded' and not exists (select from redone o
+           where o.source_id = l.source_id and o.stage = l.stage and o.extent @> l.off)) as letters`,
     [runKey],
   );
   return rows[0]!;
