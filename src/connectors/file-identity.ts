@@ -2,39 +2,10 @@
 // Invariant: sameness is proved by hashing committed ranges again; names, inodes and times only say where to look. Where nothing was committed, nothing is proved.
 // Apart because the ledger knows what was committed and the file system what is there, and neither knows the other.
 import { CodedError } from '../model/failure.ts';
-import type { Bytes } from '../flow/parse/bytes.ts';
+import { type Asked, claimOf, heldOf, type KnownSource, movedTo, seenAt } from './file-claim.ts';
 import { edgesOf, headsOf, holds, provenTo, sampleOf, untouched } from './file-proof.ts';
-import type { Proof } from '../flow/types.ts';
-import { displayName, type FileRef, type OpenFile, pathOf } from './files.ts';
-import {
-  findMoved,
-  hintOf,
-  inodeElsewhere,
-  isInode,
-  isTellable,
-  pathOfSource,
-  placeHolds,
-  placesOf,
-  type Wanted,
-} from './file-moved.ts';
-
-/** A source as the ledger knows it. */
-export interface KnownSource extends Wanted {
-  readonly id: string;
-  /** Name of the source: absolute path without its first slash and the suffix of a codec. */
-  readonly name: Uint8Array;
-  readonly version: number;
-  /** Committed ranges that were really read, in order, each byte once; none if nothing was. */
-  readonly proofs: readonly Proof[];
-}
-
-/** What the ledger is asked; `known-sources.ts` answers it. */
-export interface KnownSources {
-  /** The newest version under this name. */
-  byName(name: Uint8Array): Promise<KnownSource | undefined>;
-  /** Sources of the pipeline and the target, whatever their name, whose first bytes have one of these hashes. */
-  byHead(heads: readonly Uint8Array[]): Promise<readonly KnownSource[]>;
-}
+import { displayName, type FileRef, pathOf } from './files.ts';
+import { hintOf, inodeElsewhere, isInode, pathOfSource } from './file-moved.ts';
 
 export type OnRewrite = 'ask' | 'separate';
 
@@ -51,14 +22,8 @@ export type Identity =
   /** Seen before: what of it is new is read. */
   | { readonly kind: 'known'; readonly source: KnownSource; readonly renamedFrom?: string };
 
-export interface Question {
-  readonly ref: FileRef;
+export interface Question extends Asked {
   readonly sourceName: Uint8Array;
-  readonly hint: OpenFile['hint'];
-  readonly bytes: Bytes;
-  /** Bytes of the decoded stream. */
-  readonly size: number;
-  readonly known: KnownSources;
   /** What to do if other bytes stand where committed ones were. Default `ask`. */
   readonly onRewrite?: OnRewrite;
 }
@@ -71,26 +36,54 @@ export async function identify(question: Question): Promise<Identity> {
   const { ref, known, size, bytes } = question;
   const here = pathOf(ref);
   const named = await known.byName(question.sourceName);
-  if (named !== undefined && named.proofs.length > 0 && (await isStill(question, named))) {
-    // The name may have been given to a new file that happens to begin alike, such as with the same header.
-    const old = isInode(named.hint, question.hint) ? undefined : await inodeElsewhere(named, here);
-    if (old === undefined) return { kind: 'known', source: named };
-    return { kind: 'new', version: named.version + 1, moved: { source: named, to: old } };
+  const isNamed = named !== undefined && named.proofs.length > 0 && (await isStill(question, named));
+  if (isNamed && isInode(named.hint, question.hint)) return { kind: 'known', source: named };
+  const others = await othersOf(question, named);
+  const { held, others: lost } = await heldOf(question, others.alike);
+  const claim = await claimOf(question, held);
+  if (isNamed) {
+    // The name may have been given to another file: to one that is known, or to a new one that happens to begin alike, such as with the same header.
+    const old = await inodeElsewhere(named, here);
+    if (old === undefined && (!claim || !isInode(claim.hint, question.hint) || isVersionOf(claim, named)))
+      return { kind: 'known', source: named };
+    if (claim) return knownAs(claim, here);
+    if (old) return { kind: 'new', version: named.version + 1, moved: { source: named, to: old } };
   }
-  const version = (named?.version ?? 0) + 1;
-  const { same, copyOf } = await sameBytes(question, named);
-  if (same !== undefined) return same;
+  if (claim) return knownAs(claim, here);
+  for (const source of lost) if (await isAltered(question, source)) throw altered(question, source);
+  for (const source of others.here) if (await isAltered(question, source, true)) throw altered(question, source);
+  const [copyOf] = held;
   // Nothing of it was ever committed, so there is nothing that it could have lost.
   if (named?.proofs.length === 0 && copyOf === undefined) return { kind: 'known', source: named };
-  const copied = copyOf === undefined ? {} : { copyOf };
-  if (named === undefined || named.proofs.length === 0) return { kind: 'new', version, ...copied };
-  const to = await findMoved(named, here, [here]);
-  if (to !== undefined) return { kind: 'new', version, ...copied, moved: { source: named, to } };
-  if (question.onRewrite === 'separate') return { kind: 'new', version, ...copied };
+  const found: Identity = {
+    kind: 'new',
+    version: (named?.version ?? 0) + 1,
+    ...(copyOf === undefined ? {} : { copyOf }),
+  };
+  if (named === undefined || named.proofs.length === 0) return found;
+  const to = await movedTo(named, question);
+  if (to !== undefined) return { ...found, moved: { source: named, to } };
+  if (question.onRewrite === 'separate') return found;
   const rest = named.proofs.filter((proof) => proof.to <= size);
   if (size < provenTo(named.proofs) && (await holds(bytes, rest))) throw shrunk(question, named);
   throw rewritten(question, named);
 }
+
+/** Sources with other names: those that begin alike, and those that were seen here after the one with the name was. */
+async function othersOf(
+  { bytes, size, known, hint }: Question,
+  named: KnownSource | undefined,
+): Promise<{ alike: KnownSource[]; here: KnownSource[] }> {
+  const some = (sources: readonly KnownSource[]): KnownSource[] =>
+    sources.filter(({ id, proofs }) => id !== named?.id && proofs.length > 0);
+  const here = some(await known.byPlace(hint)).filter(
+    (source) => named === undefined || seenAt(source) > seenAt(named),
+  );
+  const alike = some(await known.byHead(await headsOf(bytes, size)));
+  return { alike, here: here.filter(({ id }) => !alike.some((one) => one.id === id)) };
+}
+
+const isVersionOf = (one: KnownSource, other: KnownSource): boolean => Buffer.compare(one.name, other.name) === 0;
 
 /** Where nobody wrote to it, first and last are compared; where it has grown in its place, as much as is affordable; else all. */
 async function isStill({ bytes, size, hint }: Question, { proofs, hint: before }: KnownSource): Promise<boolean> {
@@ -104,53 +97,27 @@ async function isStill({ bytes, size, hint }: Question, { proofs, hint: before }
 /** Of what is in both, so much has to be equal for a file to be taken for another one that was altered. */
 const ALTERED_SHARE_MIN = 0.5;
 
-/** Another source that these bytes prove to be, if its old place no longer holds them; else it is a copy. Throws if it is one that was altered. */
-async function sameBytes(
-  question: Question,
-  named: KnownSource | undefined,
-): Promise<{ same?: Identity; copyOf?: KnownSource }> {
-  const { bytes, size, known, ref, hint } = question;
-  const here = pathOf(ref);
-  let copyOf: KnownSource | undefined;
-  const candidates = await known.byHead(await headsOf(bytes, size));
-  for (const source of candidates.toSorted((a, b) => provenTo(b.proofs) - provenTo(a.proofs))) {
-    const { proofs } = source;
-    if (source.id === named?.id || proofs.length === 0) continue;
-    if (provenTo(proofs) > size || !(await holds(bytes, proofs))) {
-      if (await isAltered(question, source)) throw altered(question, source);
-      continue;
-    }
-    if (isTellable(source, { path: here, hint, size }) && !(await stands(source, here)))
-      return { same: { kind: 'known', source, ...renamed(source, here) } };
-    copyOf ??= source;
-  }
-  return copyOf === undefined ? {} : { copyOf };
-}
-
-/** Moved and cut short, or moved and changed: it begins as the other does, is the same file or equal to a great part, and the other's bytes are nowhere else. */
-async function isAltered({ bytes, size, hint, ref, onRewrite }: Question, source: KnownSource): Promise<boolean> {
+/**
+ * Moved and cut short, or moved and changed: it begins as the other does, is the same file or equal to a great part, and the other's bytes are nowhere else.
+ * `seenHere`: or the other was seen in this place last.
+ */
+async function isAltered(question: Question, source: KnownSource, seenHere = false): Promise<boolean> {
+  const { bytes, size, hint, onRewrite } = question;
   if (onRewrite === 'separate') return false;
-  const here = pathOf(ref);
   let held = 0;
   for (const proof of source.proofs)
     if (proof.to <= size && (await holds(bytes, [proof]))) held += proof.to - proof.from;
   const enough = held >= ALTERED_SHARE_MIN * Math.min(size, provenTo(source.proofs));
-  if (!enough && !isInode(source.hint, hint)) return false;
-  return !(await stands(source, here)) && (await findMoved(source, here, [here])) === undefined;
+  if (!enough && !seenHere && !isInode(source.hint, hint)) return false;
+  return (await movedTo(source, question)) === undefined;
 }
 
 const altered = (question: Question, source: KnownSource): CodedError =>
   question.size < provenTo(source.proofs) ? shrunk(question, source) : rewritten(question, source);
 
-const renamed = ({ name }: KnownSource, here: Buffer): { renamedFrom?: string } => {
-  const path = pathOfSource(name);
-  return path.equals(here) ? {} : { renamedFrom: displayName(path.subarray(1)) };
-};
-
-/** Whether the bytes are still where they were, in a file that is not the one looked at. */
-async function stands(source: KnownSource, here: Buffer): Promise<boolean> {
-  for (const place of placesOf(source, [here])) if (await placeHolds(place, source)) return true;
-  return false;
+function knownAs(source: KnownSource, here: Buffer): Identity {
+  const path = pathOfSource(source.name);
+  return { kind: 'known', source, ...(path.equals(here) ? {} : { renamedFrom: displayName(path.subarray(1)) }) };
 }
 
 const WAYS =

@@ -1,11 +1,11 @@
 // What lives here: where the bytes of a source are now: under its old path, beside it, or in a folder beside it.
 // Invariant: a place is named only if the bytes there hold everything that was committed; names and inodes only say where to look first.
 // Apart because looking around is the file system's affair, and costs what it finds.
-import { readdir, stat } from 'node:fs/promises';
 import { CodedError } from '../model/failure.ts';
 import { bytesOf } from '../flow/parse/bytes.ts';
 import { displayName, type FileRef, type Hint, openFile, refOf } from './files.ts';
 import { headsOf, holds, provenTo } from './file-proof.ts';
+import { around, folderOf } from './folder.ts';
 import type { Proof } from '../flow/types.ts';
 
 /** What has to be found again. */
@@ -57,55 +57,40 @@ export function placesOf({ name, hint }: Wanted, without: readonly Buffer[]): Bu
   );
 }
 
-const LOOKED_AT_MAX = 2_000;
 /** Files that are opened in search of moved bytes, at most. */
 const OPENED_MAX = 200;
-const FOLDERS_MAX = 20;
-
-const folderOf = (path: Buffer): Buffer => path.subarray(0, Math.max(1, path.lastIndexOf(47)));
-const inFolder = (folder: Buffer, name: Uint8Array): Buffer =>
-  Buffer.concat([folder, Buffer.from(folder.length === 1 ? '' : '/'), name]);
-
-/** Files of a folder and of the folders in it, such as `archive/`. What cannot be listed is empty. */
-async function around(folder: Buffer): Promise<Buffer[]> {
-  const found: Buffer[] = [];
-  const folders = [folder];
-  for (let index = 0; index < folders.length; index++) {
-    const here = folders[index]!;
-    for (const entry of await readdir(here, { encoding: 'buffer', withFileTypes: true }).catch(() => [])) {
-      const path = inFolder(here, Buffer.from(entry.name));
-      if (entry.isDirectory()) {
-        if (index === 0 && folders.length < FOLDERS_MAX) folders.push(path);
-      } else found.push(path);
-      if (found.length >= LOOKED_AT_MAX) return found;
-    }
-  }
-  return found;
-}
+/** Files that may be the moved one and are not it by inode: more of them are not compared by name. */
+const LOOKED_AT_MAX = 2_000;
 
 /**
  * The file that holds what was committed of a source: first where it was seen, then around the path that is given, the likeliest first.
- * Undefined if nothing was committed, because then nothing can be proved, or if no file that was looked at holds it.
+ * Undefined if nothing was committed, because then nothing can be proved, or if no file that was looked at holds it. `suits`: and may be it.
  */
 export async function findMoved(
   source: Wanted,
   near: Buffer,
   without: readonly Buffer[],
+  suits: (place: Buffer) => Promise<boolean> = () => Promise.resolve(true),
 ): Promise<FileRef | undefined> {
   if (source.proofs.length === 0) return undefined;
   const seen = placesOf(source, without);
-  for (const place of seen) if (await placeHolds(place, source)) return refAt(place);
-  const hint = hintOf(source.hint);
-  const rest: { path: Buffer; rank: number }[] = [];
-  for (const path of await around(folderOf(near))) {
-    if ([...without, ...seen].some((other) => other.equals(path))) continue;
-    const found = await stat(path, { bigint: true }).catch(() => undefined);
-    if (!found?.isFile() || found.size === 0n) continue;
-    const same = String(found.ino) === hint.inode && String(found.dev) === hint.device;
-    rest.push({ path, rank: same ? 0 : areKin(path, pathOfSource(source.name)) ? 1 : 2 });
-  }
+  for (const place of seen) if ((await placeHolds(place, source)) && (await suits(place))) return refAt(place);
+  const neighbours = await around(folderOf(near));
+  const same = neighbours.sameAs(hintOf(source.hint)).map(({ path }) => path);
+  const rest = neighbours.files.slice(0, LOOKED_AT_MAX).map(({ path }) => ({
+    path,
+    rank: areKin(path, pathOfSource(source.name)) ? 1 : 2,
+  }));
   const likeliest = rest.toSorted((a, b) => a.rank - b.rank || Buffer.compare(a.path, b.path));
-  for (const { path } of likeliest.slice(0, OPENED_MAX)) if (await placeHolds(path, source, true)) return refAt(path);
+  const looked = new Set([...without, ...seen].map((path) => path.toString('base64')));
+  let opened = 0;
+  for (const path of [...same, ...likeliest.map((one) => one.path)]) {
+    const key = path.toString('base64');
+    if (looked.has(key)) continue;
+    looked.add(key);
+    if (++opened > OPENED_MAX) break;
+    if ((await placeHolds(path, source, true)) && (await suits(path))) return refAt(path);
+  }
   return undefined;
 }
 
@@ -124,12 +109,8 @@ export const isInode = (
 export async function inodeElsewhere(source: Wanted, near: Buffer): Promise<FileRef | undefined> {
   const hint = hintOf(source.hint);
   if (hint.inode === undefined || source.proofs.length === 0) return undefined;
-  for (const path of await around(folderOf(near))) {
-    if (path.equals(near)) continue;
-    const found = await stat(path, { bigint: true }).catch(() => undefined);
-    if (String(found?.ino) !== hint.inode || String(found?.dev) !== hint.device) continue;
-    if (await placeHolds(path, source)) return refAt(path);
-  }
+  for (const { path } of (await around(folderOf(near))).sameAs(hint))
+    if (!path.equals(near) && (await placeHolds(path, source))) return refAt(path);
   return undefined;
 }
 

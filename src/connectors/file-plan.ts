@@ -9,7 +9,7 @@ import { addNote } from '../store/notes.ts';
 import { coverers, earlierSlice, firstFree, otherPlans, planAlone, type PlanKey, type Slice } from '../store/plans.ts';
 import { noteSource } from '../store/sources.ts';
 import type { FinishedEnd } from './file-end.ts';
-import type { KnownSource } from './file-identity.ts';
+import type { KnownSource } from './file-claim.ts';
 import { placeHolds } from './file-moved.ts';
 import { headsOf, untouched } from './file-proof.ts';
 import { type OpenFile, pathOf, type Seen } from './files.ts';

@@ -59,7 +59,7 @@ export async function headsOf(bytes: Bytes, size: number): Promise<Buffer[]> {
 }
 
 /** A change within this time of the state that was seen may leave the same times. */
-const YOUNG_MS = 2_000;
+export const YOUNG_MS = 2_000;
 
 /** Whether a file certainly was not written to between two looks. */
 export const untouched = (before: Seen & { at?: number }, now: Seen): boolean =>

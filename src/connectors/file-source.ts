@@ -9,9 +9,10 @@ import { ensureRun } from '../store/ensure-run.ts';
 import { binsOf, uncovered } from '../store/ledger.ts';
 import { addNote } from '../store/notes.ts';
 import { coverers, dropPlan, type Plan, plansOfCall, type Slice } from '../store/plans.ts';
-import { insertSource, type SourceOwner } from '../store/sources.ts';
+import { insertSource, noteSource, type SourceOwner } from '../store/sources.ts';
 import { type EndOptions, finishedEnd } from './file-end.ts';
-import { identify, type Identity, type KnownSource, type OnRewrite, rewritten, shrunk } from './file-identity.ts';
+import type { KnownSource } from './file-claim.ts';
+import { identify, type Identity, type OnRewrite, rewritten, shrunk } from './file-identity.ts';
 import { findMoved } from './file-moved.ts';
 import { planFile, type Recognised, type SeenAt } from './file-plan.ts';
 import { holds, stillHolds } from './file-proof.ts';
@@ -189,6 +190,7 @@ async function* recognised(
     return { identity, end };
   });
   const moved = identity.kind === 'new' ? identity.moved : undefined;
+  if (moved) await closing(file, () => notePlace(pool, moved.source, moved.to));
   if (moved && !isListed(moved.to, options.listed)) {
     const tail = await closing(file, () => openFile(moved.to));
     const found = bytesOf(tail.fd, tail.codec);
@@ -205,6 +207,13 @@ async function* recognised(
     identity.kind === 'known' ? identity.source : await sourceOf(pool, of, file, identity.version),
   );
   yield { file, bytes, source, end, more: false };
+}
+
+/** Whoever looks at the place to which a log was moved has to know what stood there, also before anything new of it is planned. */
+async function notePlace(pool: Pool, { id }: KnownSource, to: FileRef): Promise<void> {
+  const file = await openFile(to).catch(() => undefined);
+  await file?.close();
+  if (file) await noteSource(pool, id, { hint: { ...file.hint, at: Date.now() } });
 }
 
 const isListed = (ref: FileRef, folder: string | undefined): boolean => {

@@ -2,8 +2,16 @@
 // Invariant: what is said about a source comes from committed chunks; a plan proves nothing.
 // Apart from identity and ledger because each is tested alone, and this is only how they meet.
 import type { Pool } from 'pg';
-import { findByHead, findSources, proofsOf, type Source, sourceById, type SourceOwner } from '../store/sources.ts';
-import type { KnownSource, KnownSources } from './file-identity.ts';
+import {
+  findByHead,
+  findByPlace,
+  findSources,
+  proofsOf,
+  type Source,
+  sourceById,
+  type SourceOwner,
+} from '../store/sources.ts';
+import type { KnownSource, KnownSources } from './file-claim.ts';
 
 /** The sources of one pipeline, for one target, as one of its stages has covered them. */
 export interface SourcesOf extends SourceOwner {
@@ -22,6 +30,8 @@ export const knownSources = (pool: Pool, of: SourcesOf): KnownSources => ({
   },
   byHead: async (heads) =>
     await Promise.all((await findByHead(pool, of, heads)).map((source) => known(pool, of, source))),
+  byPlace: async (hint) =>
+    await Promise.all((await findByPlace(pool, of, hint)).map((source) => known(pool, of, source))),
 });
 
 /** One source by its id. */

@@ -45,6 +45,21 @@ export async function findByHead(
   return rows;
 }
 
+/** The source that was seen last as a file, and the one that was seen last under its path: where to look, never a proof. */
+export async function findByPlace(
+  db: Db,
+  { pipeline, target }: SourceOwner,
+  { inode, device, bornNs, path }: { inode: string; device: string; bornNs: string; path: string },
+): Promise<Source[]> {
+  const latest = `order by (hint->>'at')::float8 desc nulls last, id desc limit 1`;
+  const { rows } = await db.query<Source>(
+    `(select ${columns} from mendflow.source where pipeline = $1 and target = $2 and hint->>'inode' = $3 and hint->>'device' = $4 and hint->>'bornNs' = $5 ${latest})
+     union (select ${columns} from mendflow.source where pipeline = $1 and target = $2 and hint->>'path' = $6 ${latest})`,
+    [pipeline, target, inode, device, bornNs, path],
+  );
+  return rows;
+}
+
 interface NewSource {
   readonly pipeline: string;
   readonly target?: string;

@@ -16,15 +16,11 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { finishedEnd } from '../../src/connectors/file-end.ts';
-import {
-  identify,
-  type Identity,
-  type KnownSource,
-  type KnownSources,
-  type OnRewrite,
-} from '../../src/connectors/file-identity.ts';
+import { identify, type Identity, type OnRewrite } from '../../src/connectors/file-identity.ts';
+import type { KnownSource, KnownSources } from '../../src/connectors/file-claim.ts';
+import { hintOf } from '../../src/connectors/file-moved.ts';
 import { headsOf } from '../../src/connectors/file-proof.ts';
-import { listFiles, openFile } from '../../src/connectors/files.ts';
+import { type Hint, listFiles, openFile } from '../../src/connectors/files.ts';
 import { formats } from '../../src/flow/formats/index.ts';
 import { openLogReader } from '../../src/flow/log-reader.ts';
 import { bytesOf } from '../../src/flow/parse/bytes.ts';
@@ -36,6 +32,12 @@ class Ledger implements KnownSources {
     this.sources.filter((source) => Buffer.from(source.name).equals(name)).at(-1);
   byHead = async (heads: readonly Uint8Array[]): Promise<KnownSource[]> =>
     this.sources.filter(({ head }) => head && heads.some((one) => Buffer.from(one).equals(head)));
+  byPlace = async ({ inode, path }: Hint): Promise<KnownSource[]> => {
+    const last = (fits: (hint: Partial<Hint>) => boolean) =>
+      this.sources.filter(({ hint }) => fits(hintOf(hint))).at(-1);
+    const found = [last((hint) => hint.inode === inode), last((hint) => hint.path === path)];
+    return [...new Set(found.filter((source) => source !== undefined))];
+  };
 }
 
 let folder: string;

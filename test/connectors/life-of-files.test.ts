@@ -14,6 +14,8 @@ afterAll(() => sink.end());
 /** More of them: `LIFE_SEEDS=200 npx vitest run --project integration test/connectors/life-of-files.test.ts`. */
 const SEEDS = Number(process.env['LIFE_SEEDS'] ?? 6);
 const FIRST = Number(process.env['LIFE_FIRST'] ?? 1);
+/** Only these: `LIFE_ONLY=47,52`. */
+const ONLY = process.env['LIFE_ONLY']?.split(',').map(Number);
 
 const STEPS = 14;
 const calm = [
@@ -117,7 +119,7 @@ async function live(seed: number): Promise<{ found: string[]; life: Life }> {
 describe('sequences of what happens to logs', () => {
   const asked = { runs: 0, of: 0 };
   afterAll(() => console.log(`${asked.runs} of ${asked.of} sequences end with a question.`));
-  it.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i', async (seed) => {
+  it.each(ONLY ?? Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i', async (seed) => {
     const { found, life } = await live(seed);
     asked.of++;
     if (life.runs.some(({ state }) => state !== 'done' && state !== 'aborted')) asked.runs++;
