@@ -9,10 +9,12 @@ import type { Client, Connection, ConnectionOptions } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import type { Pool } from 'pg';
 import type { Config } from './config.ts';
-import type { Project } from './engine/worker.ts';
+import type { FormatsProject, Project } from './engine/worker.ts';
 import type { Registry } from './engine/workflow/registry.ts';
+import type { Format } from './flow/parse/format.ts';
 import type { Sink } from './flow/sink.ts';
 import { CodedError } from './model/failure.ts';
+import type { AnySpec, Field } from './model/spec.ts';
 import type { Upstreams } from './model/upstream.ts';
 import { openPool } from './store/db.ts';
 import { createSealer, type LetterKey } from './store/seal.ts';
@@ -80,36 +82,80 @@ const ownFile = (folder: string): string | undefined =>
 
 /** What the project of this folder declares, else this package. Of this package nothing is loaded that only runs in a worker. */
 export async function loadDeclared(folder: string, config: Config): Promise<Declared> {
-  if (ownFile(folder) === undefined) {
+  const given = await givenIn(folder);
+  if (given === undefined || isOfFormats(given)) {
     const [{ default: registry }, { ownUpstreams }] = await Promise.all([
       import('./workflows/index.ts'),
       import('./upstreams.ts'),
     ]);
-    return { registry, upstreams: ownUpstreams(config), dataConverter: undefined };
+    const formats = await formatsOf(given);
+    return {
+      registry: formats === undefined ? registry : offering(registry, formats),
+      upstreams: ownUpstreams(config),
+      dataConverter: given?.dataConverter,
+    };
   }
-  const { project, registry } = await loadProject(folder);
-  return { registry, upstreams: project.upstreams ?? {}, dataConverter: project.dataConverter };
+  return { registry: await registryOf(given), upstreams: given.upstreams ?? {}, dataConverter: given.dataConverter };
 }
 
 /** The project of the current folder (mendflow.config.ts or .js), else the pipelines of this package. */
 export async function loadProject(folder: string): Promise<{ project: Project; registry: Registry; own: boolean }> {
+  const given = await givenIn(folder);
+  if (given !== undefined && !isOfFormats(given))
+    return { project: given, registry: await registryOf(given), own: true };
+  const { default: bare, projectWith } = await import('./project.ts');
+  const registry = await registryOf(bare);
+  const formats = await formatsOf(given);
+  if (formats === undefined) return { project: bare, registry, own: false };
+  const { dataConverter } = given!;
+  const project = { ...projectWith(formats), ...(dataConverter ? { dataConverter } : {}) };
+  return { project, registry: offering(registry, formats), own: false };
+}
+
+/** What the file of this folder exports. Throws `config_invalid` if that is no project. */
+async function givenIn(folder: string): Promise<Project | FormatsProject | undefined> {
   const file = ownFile(folder);
-  if (file === undefined) {
-    const { default: project } = await import('./project.ts');
-    return { project, registry: await registryOf(project), own: false };
-  }
+  if (file === undefined) return undefined;
   if (file.endsWith('.ts')) {
     // Node 20 cannot read TypeScript by itself; the loader is asked for only where a project is written in it.
     const { register } = await import('tsx/esm/api');
     register();
   }
-  const { default: project } = (await import(pathToFileURL(file).href)) as { default?: Project };
-  if (!project?.workflows)
+  const { default: given } = (await import(pathToFileURL(file).href)) as {
+    default?: Partial<Project & FormatsProject>;
+  };
+  if (given?.workflows && given.formats !== undefined)
     throw new CodedError(
       'config_invalid',
-      `${file} has to \`export default project({ workflows, serve })\` from mendflow/worker.`,
+      `${file} declares workflows and formats. Formats are for log-ingest of this package, which a project with workflows of its own does not run. Nothing was started. Declare them in a folder of their own: \`export default project({ formats })\`.`,
     );
-  return { project, registry: await registryOf(project), own: true };
+  if (!given?.workflows && given?.formats === undefined)
+    throw new CodedError(
+      'config_invalid',
+      `${file} has to \`export default project({ workflows, serve })\` from mendflow/worker, or \`project({ formats })\` for line formats alone.`,
+    );
+  return given as Project | FormatsProject;
+}
+
+const isOfFormats = (given: Project | FormatsProject): given is FormatsProject => !('workflows' in given);
+
+type Formats = Readonly<Record<string, Format>>;
+
+/** All formats that there are, where a project declares some. Throws `config_invalid` naming everything that is wrong with them. */
+async function formatsOf(given: FormatsProject | undefined): Promise<Formats | undefined> {
+  if (given === undefined) return undefined;
+  const { readFormats } = await import('./flow/formats/read-own.ts');
+  return readFormats(given.formats);
+}
+
+/** The pipelines, with these formats to choose from. */
+function offering(registry: Registry, formats: Formats): Registry {
+  const specs = registry.specs.map((spec): AnySpec => {
+    const format = spec.name === 'log-ingest' ? spec.input?.['format'] : undefined;
+    if (format === undefined) return spec;
+    return { ...spec, input: { ...spec.input, format: { ...format, of: Object.keys(formats) } as Field } };
+  });
+  return Object.assign((args: Parameters<Registry>[0]) => registry(args), { specs });
 }
 
 async function registryOf(project: Project): Promise<Registry> {

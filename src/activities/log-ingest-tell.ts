@@ -2,7 +2,6 @@
 // Invariant: figures and names only, no value of a record; what is said never decides what is loaded.
 // Apart from the stage because loading does not depend on it.
 import type { FlowContext } from 'mendflow/flow';
-import { formats } from '../flow/formats/index.ts';
 import { layoutSentence, SAMPLE_BYTES } from '../flow/layout.ts';
 import type { Format } from '../flow/parse/format.ts';
 import { dayOfDataDate } from '../flow/parse/time.ts';
@@ -39,7 +38,11 @@ export async function withShape(
   error: unknown,
   reader: ChunkReader,
   { from, to }: Range,
-  { format, dataDate }: { readonly format: Format; readonly dataDate: string },
+  {
+    format,
+    formats,
+    dataDate,
+  }: { readonly format: Format; readonly formats: Readonly<Record<string, Format>>; readonly dataDate: string },
 ): Promise<unknown> {
   if (!(error instanceof CodedError) || error.failure.code !== 'quarantine_limit') return error;
   const start = await reader.raw(from, Math.min(SAMPLE_BYTES, to - from));

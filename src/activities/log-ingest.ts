@@ -8,12 +8,13 @@ import { type Bins, flow, type FlowContext, type FlowOptions, type Segment, type
 import type { OnRewrite } from '../connectors/file-identity.ts';
 import { filesPlanned, filesToRead, type FileToRead } from '../connectors/file-source.ts';
 import { type FileRef, listFiles } from '../connectors/files.ts';
-import { type FormatName, formats } from '../flow/formats/index.ts';
+import { formats as ofThePackage } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
 import { telling, withShape } from './log-ingest-tell.ts';
 import { type FileList, type Grouped, type GroupOf, handOn, ingestEach, STAGES_MAX } from './log-ingest-group.ts';
 import type { Format } from '../flow/parse/format.ts';
 import type { ChunkReader } from '../flow/types.ts';
+import { CodedError } from '../model/failure.ts';
 
 /** Columns in the order in which the log reader writes them. */
 const logEntries = table('log_entries', {
@@ -33,7 +34,8 @@ const ONE_LANE_BYTES_MAX = 1024 * 1024;
 
 export interface IngestOf {
   readonly file: FileRef;
-  readonly format: FormatName;
+  /** Name of one of the formats that the project has. */
+  readonly format: string;
   readonly onRewrite?: OnRewrite | undefined;
   /** File or folder that the run lists. Absent in runs that were begun by an earlier release. */
   readonly path?: string | undefined;
@@ -41,8 +43,13 @@ export interface IngestOf {
   readonly sealed?: boolean;
 }
 
-/** `stagesMax`: so many files have a stage each; of more, so many stages share them. */
-export function logIngestActivities(sink: Sink, { stagesMax = STAGES_MAX }: { stagesMax?: number } = {}) {
+type Formats = Readonly<Record<string, Format>>;
+
+/** `stagesMax`: so many files have a stage each; of more, so many stages share them. `formats`: all that can be chosen. */
+export function logIngestActivities(
+  sink: Sink,
+  { stagesMax = STAGES_MAX, formats = ofThePackage }: { stagesMax?: number; formats?: Formats } = {},
+) {
   const activities = {
     /** The files of a folder, or the one file; of very many a reference to their list. */
     async list({ path }: { path: string }): Promise<FileRef[] | FileList> {
@@ -56,7 +63,7 @@ export function logIngestActivities(sink: Sink, { stagesMax = STAGES_MAX }: { st
     },
 
     ingest: (input: IngestOf, within?: FlowContext): Promise<Segment<Bins>> =>
-      ingestFile(sink, within ?? stage(), input),
+      ingestFile(sink, within ?? stage(), input, { formats }),
   };
   return activities;
 }
@@ -69,16 +76,16 @@ export async function ingestFile(
   sink: Sink,
   ctx: FlowContext,
   input: IngestOf,
-  speed: Pick<FlowOptions, 'lanes' | 'recordsMax'> = {},
+  { formats = ofThePackage, ...speed }: Pick<FlowOptions, 'lanes' | 'recordsMax'> & { formats?: Formats } = {},
 ): Promise<Segment<Bins>> {
+  const format = formatOf(formats, input.format);
   let sum = nothing;
-  for await (const part of partsOf(sink, ctx, input)) {
+  for await (const part of partsOf(sink, ctx, input, format)) {
     if (part.done || part.slice.from >= part.slice.to) {
       sum = added(sum, part.done ?? nothing);
       await part.close();
       continue;
     }
-    const format = formats[input.format];
     const opened = readerOf(part, format, ctx);
     const reader = part.file ? telling(opened, input.file.name, sink.pool, ctx) : opened;
     try {
@@ -89,7 +96,7 @@ export async function ingestFile(
       if (!end.done) return end;
       sum = added(sum, end.out);
     } catch (error) {
-      throw await withShape(error, reader, part.slice, { format, dataDate: ctx.dataDate });
+      throw await withShape(error, reader, part.slice, { format, formats, dataDate: ctx.dataDate });
     } finally {
       await reader.close();
     }
@@ -97,15 +104,25 @@ export async function ingestFile(
   return { done: true, out: sum };
 }
 
+/** A worker whose project lacks the format of a run that was started with it asks, instead of reading it as something else. */
+function formatOf(formats: Formats, name: string): Format {
+  if (Object.hasOwn(formats, name)) return formats[name]!;
+  throw new CodedError(
+    'config_invalid',
+    `This worker knows no line format "${name}"; it knows ${Object.keys(formats).join(', ')}. Nothing was read. Declare it in mendflow.config.ts under \`formats\`, start the workers again and retry.`,
+  );
+}
+
 async function* partsOf(
   sink: Sink,
   ctx: FlowContext,
-  { file, format, onRewrite, path, sealed }: IngestOf,
+  { file, onRewrite, path, sealed }: IngestOf,
+  format: Format,
 ): AsyncGenerator<FileToRead> {
   // Where nothing was planned, there is nothing to account for.
   if (ctx.acceptLoss) return yield* await filesPlanned(sink.pool, ctx);
   yield* filesToRead(sink.pool, ctx, file, {
-    format: formats[format],
+    format,
     target: logEntries.name,
     ...(onRewrite === undefined ? {} : { onRewrite }),
     ...(path === undefined ? {} : { listed: resolve(path) }),

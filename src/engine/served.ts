@@ -3,6 +3,7 @@
 // Apart from the workers because the command line reads projects without running them.
 import type { DataConverter } from '@temporalio/common';
 import type { Pool } from 'pg';
+import type { OwnFormats } from '../flow/formats/own.ts';
 import type { Sink } from '../flow/sink.ts';
 import type { AnySpec, Fields } from '../model/spec.ts';
 import type { OpenUpstreams } from '../connectors/upstream.ts';
@@ -42,7 +43,18 @@ export interface ProjectOf<U extends Upstreams> extends Omit<Project, 'upstreams
   readonly upstreams?: U;
   serve(sink: Sink, upstreams: OpenUpstreams<keyof U & string>): readonly Served[];
 }
-export const project = <const U extends Upstreams = Upstreams>(value: ProjectOf<U>): Project => value as Project;
+
+/** A project of line formats alone: it runs the pipelines of this package, and its formats are chosen by `--set format=` of `log-ingest`. */
+export interface FormatsProject extends Pick<Project, 'dataConverter'> {
+  /** `{ shop: pattern({ … }), edge: accessFormat('…') }`; their names are chosen beside those of the package. */
+  readonly formats: OwnFormats;
+}
+
+export function project<const U extends Upstreams = Upstreams>(value: ProjectOf<U>): Project;
+export function project(value: FormatsProject): FormatsProject;
+export function project(value: unknown): unknown {
+  return value;
+}
 
 /** As Temporal calls it. */
 export type Activity = (...args: never[]) => Promise<unknown>;

@@ -8,7 +8,25 @@ export { stage, type StageContext, type StageContext as Stage } from './activity
 export type { WorkerOptions, Workers } from './create-workers.ts';
 export type { CallOptions, OpenUpstreams, UpstreamClient } from '../connectors/upstream.ts';
 export { reconcileSearchAttributes } from './search-attributes.ts';
-export { activitiesOf, guardedStages, type Project, type ProjectOf, project, serve, type Served } from './served.ts';
+export {
+  activitiesOf,
+  type FormatsProject,
+  guardedStages,
+  type Project,
+  type ProjectOf,
+  project,
+  serve,
+  type Served,
+} from './served.ts';
+export {
+  accessFormat,
+  type OwnAccess,
+  type OwnFormat,
+  type OwnFormats,
+  type OwnOptions,
+  type OwnPattern,
+  pattern,
+} from '../flow/formats/own.ts';
 export { type Secret, secret, type Upstream, type Upstreams, upstreams } from '../model/upstream.ts';
 
 // A project's mendflow.config.ts imports this file, and every command reads the project: what runs a worker is loaded by whoever runs one.

@@ -104,6 +104,7 @@ describe('README', () => {
     const examples = [
       'upstream/mendflow.config.ts',
       'upstream/activities.ts',
+      'formats/mendflow.config.ts',
       'prices/activities.ts',
       'prices/summary.sql',
     ].map((file) => read(`examples/${file}`));

@@ -8,8 +8,8 @@ import { timeReader } from '../parse/time.ts';
 import type { Note, TextRow } from '../parse/tuple.ts';
 import type { Violation } from '../types.ts';
 
-/** Reads the text of one record. */
-export type TextReader = (text: string) => TextRow | readonly Violation[];
+/** Reads the text of one record: its first line, and the lines that continue it, newline first. */
+export type TextReader = (text: string, more: string) => TextRow | readonly Violation[];
 
 /** Reads a line that a grammar has refused, and the lines that continue it; undefined if it is none that is known here. */
 export type VariantReader = (text: string, more: string) => TextRow | readonly Violation[] | undefined;

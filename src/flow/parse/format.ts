@@ -79,12 +79,23 @@ export interface JsonlFormat extends Common {
 }
 
 /** An RE2 pattern with the named groups `time`, `severity`, `module`, `message`; other named groups become attributes. */
-export interface PatternFormat extends Common {
+export interface PatternFormat extends Omit<Common, 'severities' | 'heads'> {
   readonly kind: 'pattern';
   readonly pattern: string;
-  readonly time: TimeLayout;
-  readonly severityDefault: string;
+  /** Forms of the timestamp in the letters of strftime; left out, the usual forms are known. */
+  readonly times?: readonly string[];
+  /** What a severity is stored as, by how it is written; the usual words are known besides. */
+  readonly stored?: Readonly<Record<string, string>>;
+  /** Where lines carry no severity: the first digit of a group decides. */
+  readonly severityOf?: { readonly group: string; readonly byFirstDigit: Readonly<Record<string, string>> };
+  readonly severityDefault?: string;
   readonly moduleDefault: string;
+  /** Groups that are stored as numbers, and not at all where they are `-`. */
+  readonly numbers?: readonly string[];
+  /** Groups that make the message, joined by spaces, where none is called so. */
+  readonly messageOf?: readonly string[];
+  /** The message cut at its spaces into exactly these attributes; left whole if it has another number of words. */
+  readonly words?: readonly string[];
 }
 
 export type Format = GrammarFormat | SyslogFormat | JsonlFormat | PatternFormat;

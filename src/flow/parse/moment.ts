@@ -107,7 +107,7 @@ export function yearOf(dataDay: number, month: number, day: number): number | un
   return undefined;
 }
 
-function instantOf(text: string, found: Found, east: number): Instant | Violation {
+export function instantOf(text: string, found: Found, east: number): Instant | Violation {
   const { year, month, day } = found;
   const seconds = secondsOf(found.clock, found.half);
   if (seconds === undefined || !isDate(year, month, day)) return impossible(text);

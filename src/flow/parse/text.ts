@@ -8,6 +8,7 @@ import type { TextReader } from '../formats/text-row.ts';
 import type { Violation } from '../types.ts';
 import type { Compiled } from './compile.ts';
 import { type Cursor, type Format, type GrammarFormat, newCursor, SLOT } from './format.ts';
+import { headIn } from './head.ts';
 import { type RowConstants, type TextRow, TUPLE_OVERHEAD_BYTES, tupleWriter } from './tuple.ts';
 
 /** A character of a JavaScript string takes at most three bytes; two of a surrogate pair take four. */
@@ -29,11 +30,11 @@ export function compileText(format: TextFormat, constants: RowConstants): Compil
   const reader = readerOf(format, constants);
   const cursor = newCursor(SLOT.attributes);
   const writer = tupleWriter(constants, { severities: [] });
-  const read = ({ bytes, pos, end }: Cursor): TextRow | readonly Violation[] =>
-    reader(bytes.toString('utf8', pos, end));
+  const read = ({ bytes, pos, end, moreFrom, recordEnd }: Cursor): TextRow | readonly Violation[] =>
+    reader(bytes.toString('utf8', pos, end), bytes.toString('utf8', moreFrom, recordEnd));
   let row: TextRow | undefined;
   return {
-    head: undefined,
+    head: headIn(format),
     cursor,
     writer,
     read(at) {

@@ -2,7 +2,7 @@
 // Invariant: bytes enter once and leave once, hashed; which bytes make a record never depends on how they came in.
 // Apart because buffer borders are where parsers break: here is the only code that knows of them.
 import { isUtf8 } from 'node:buffer';
-import type { Head } from '../parse/head.ts';
+import { type Head, HEAD_BYTES_MAX } from '../parse/head.ts';
 
 /** Bytes that are read from the source at once. */
 const BLOCK_BYTES = 1 << 20;
@@ -39,7 +39,7 @@ export interface Window {
 }
 
 export const newWindow = (recordBytesMax: number): Window => {
-  const bytes = Buffer.allocUnsafeSlow(BLOCK_BYTES + recordBytesMax + 4096);
+  const bytes = Buffer.allocUnsafeSlow(BLOCK_BYTES + recordBytesMax + HEAD_BYTES_MAX + 4096);
   return {
     bytes,
     view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
