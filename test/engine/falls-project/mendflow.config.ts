@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { project, serve, stage, upstreams } from 'mendflow/worker';
 import { falls } from './pipelines.ts';
-import { late, nobodys, strays } from './strays.ts';
+import { late, nobodys, strays, thrown } from './strays.ts';
 
 export default project({
   workflows: new URL('./pipelines.ts', import.meta.url),
@@ -15,6 +15,7 @@ export default project({
         if (how === 'calm') await sleep(4_000);
         else if (how === 'late') late();
         else if (how === 'fine' || how === 'well') return how;
+        else if (Object.hasOwn(thrown, how)) thrown[how]!();
         else {
           (strays[how] ?? nobodys)();
           await sleep(strays[how] ? 15_000 : 2_000, undefined, { signal: stage().signal });

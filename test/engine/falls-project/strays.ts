@@ -43,6 +43,37 @@ export const strays: Readonly<Record<string, () => void>> = {
   socket: () => void connect({ host: '127.0.0.1', port: 1 }),
 };
 
+/** Thrown by the stage itself, with the canary wherever an error can hold a text. */
+export const thrown: Readonly<Record<string, () => never>> = {
+  'a name': () => {
+    throw Object.assign(error(), { name: CANARY });
+  },
+  'a system call': () => {
+    throw Object.assign(error(), { code: 'EIO', syscall: CANARY });
+  },
+  'a code of a known family': () => {
+    throw Object.assign(error(), { code: `HPE_${CANARY.toUpperCase()}` });
+  },
+  'an unknown code': () => {
+    throw Object.assign(error(), { code: CANARY, errno: CANARY, path: CANARY, address: CANARY, hostname: CANARY });
+  },
+  'causes and parts': () => {
+    throw new AggregateError([error(), CANARY], CANARY, { cause: Object.assign(error(), { name: CANARY }) });
+  },
+  'a text': () => {
+    // oxlint-disable-next-line typescript/only-throw-error -- people do
+    throw CANARY;
+  },
+  'a refused record': () => {
+    throw Object.assign(error(), { code: '22P02', detail: CANARY, where: CANARY, table: CANARY, column: CANARY });
+  },
+  'a warning before': () => {
+    process.emitWarning(`${CANARY} is old`, { type: CANARY, code: CANARY, detail: CANARY });
+    process.emitWarning(CANARY, 'DeprecationWarning', 'DEP0001');
+    throw error();
+  },
+};
+
 /** Heard of when the stage is over. */
 export const late = (): void => void setTimeout(() => void Promise.reject(error()), 300);
 
