@@ -160,7 +160,9 @@ export function recordEnd(window: Window, head: Head | undefined): number {
   const end = known ? -1 : joinedEnd(window, head);
   const upTo = end < 0 ? window.scan : end;
   if (!known && isClean(window, start, upTo)) return end;
-  const from = known ? Math.max(start, window.hole) : bytes.subarray(0, window.filled).indexOf(HOLE, start);
+  // Looked for in this record alone: a bad byte makes its neighbours suspect, and each would search all that has been read.
+  const searched = Math.min(window.filled, upTo + HOLE_BYTES_MIN - 1);
+  const from = known ? Math.max(start, window.hole) : bytes.subarray(0, searched).indexOf(HOLE, start);
   if (from < 0 || (!known && from >= upTo)) return end;
   let to = from;
   while (to < window.filled && bytes[to] === 0) to++;
