@@ -16,6 +16,8 @@ import type { FileRef } from '../connectors/files.ts';
 
 /** So many files have a stage each; of more, so many stages share them. */
 export const STAGES_MAX = 200;
+/** Of a small file most of the time is waiting for the database. Each takes two connections, and a run may have six groups under way. */
+const FILES_AT_ONCE = 3;
 /** Files of a group that fail by themselves; if more do, it is not the files, and the group asks once. */
 const APART_MAX = 5;
 /** From this attempt on a file that fails in whatever way is left to a stage of its own. */
@@ -62,7 +64,7 @@ export async function handOn(
   return { list, files: files.length, groupSize: Math.ceil(files.length / stagesMax) };
 }
 
-/** One file after the other. What an earlier attempt has loaded is seen by the ledger and costs a look. */
+/** A few files at once, begun in order. What an earlier attempt has loaded is seen by the ledger and costs a look. */
 export async function ingestEach(
   { list, from, to }: GroupOf,
   sink: Sink,
@@ -72,16 +74,13 @@ export async function ingestEach(
   const endsAt = Date.now() + ctx.segmentMs;
   const sums = { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
   const apart: FileRef[] = [];
-  let at = 0;
-  for await (const file of readDataset<FileRef>(sink.pool, list, { schema: SCHEMA })) {
-    if (at++ < from) continue;
-    if (at > to) break;
-    if (ctx.signal.aborted) return { done: false, at: file.name };
-    if (Date.now() >= endsAt && at > from + 1) return { done: true, out: { ...sums, apart, next: at - 1 } };
+  const failed: unknown[] = [];
+  let at = from;
+  let next: number | undefined;
+  const work = async (file: FileRef): Promise<void> => {
     const end = await one(file, { ...ctx, stage: stageKey('ingest', file.name) }).catch((error: unknown) => {
-      if (ctx.signal.aborted) throw error;
       const failure = classify(error);
-      if (!isOfTheFile(failure, ctx.attempt)) throw error;
+      if (ctx.signal.aborted || !isOfTheFile(failure, ctx.attempt)) throw error;
       apart.push(file);
       if (apart.length > APART_MAX) throw allAlike(failure, apart.length, { from, to, at });
       return undefined;
@@ -90,8 +89,33 @@ export async function ingestEach(
     if (end?.done === false) apart.push(file);
     else if (end)
       for (const bin of ['read', 'loaded', 'duplicate', 'quarantined', 'skipped'] as const) sums[bin] += end.out[bin];
+  };
+  const working = new Set<Promise<void>>();
+  // Whatever ends this, those that were begun end first: nobody may take their connections away.
+  const mayBegin = (): boolean => failed.length === 0 && !ctx.signal.aborted && (Date.now() < endsAt || at === from);
+  for await (const file of within(readDataset<FileRef>(sink.pool, list, { schema: SCHEMA }), from)) {
+    if (at >= to) break;
+    if (!mayBegin()) {
+      next = at;
+      break;
+    }
+    at++;
+    const begun = work(file)
+      .catch((error: unknown) => void failed.push(error))
+      .finally(() => working.delete(begun));
+    working.add(begun);
+    if (working.size >= FILES_AT_ONCE) await Promise.race(working);
   }
-  return { done: true, out: { ...sums, apart } };
+  await Promise.all(working);
+  if (failed.length > 0) throw failed[0];
+  if (next !== undefined && ctx.signal.aborted) return { done: false, at: `file ${next} of ${to}` };
+  return { done: true, out: { ...sums, apart, ...(next === undefined ? {} : { next }) } };
+}
+
+/** The values from a position on. */
+async function* within<T>(values: AsyncIterable<T>, from: number): AsyncGenerator<T> {
+  let at = 0;
+  for await (const value of values) if (at++ >= from) yield value;
 }
 
 /** What time heals is tried again for all; what it does not heal is a question about this file, and the others go on. */

@@ -8,6 +8,7 @@ import { type Bins, flow, type FlowContext, type FlowOptions, type Segment, type
 import type { OnRewrite } from '../connectors/file-identity.ts';
 import { filesPlanned, filesToRead, type FileToRead } from '../connectors/file-source.ts';
 import { type FileRef, listFiles } from '../connectors/files.ts';
+import { keepingConnections } from '../flow/connections.ts';
 import { formats as ofThePackage } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
 import { telling, withShape } from './log-ingest-tell.ts';
@@ -50,7 +51,7 @@ export function logIngestActivities(
   sink: Sink,
   { stagesMax = STAGES_MAX, formats = ofThePackage }: { stagesMax?: number; formats?: Formats } = {},
 ) {
-  const activities = {
+  return {
     /** The files of a folder, or the one file; of very many a reference to their list. */
     async list({ path }: { path: string }): Promise<FileRef[] | FileList> {
       const warn = (name: string): void => log.warn(`${name} is no regular file and was left out.`, { path });
@@ -59,13 +60,16 @@ export function logIngestActivities(
 
     /** Many files, one after the other; those that fail are handed back, for a stage of their own each. */
     async group({ files, ...how }: Omit<IngestOf, 'file'> & { files: GroupOf }): Promise<Segment<Grouped>> {
-      return await ingestEach(files, sink, (file, ctx) => activities.ingest({ file, ...how }, ctx));
+      const kept = keepingConnections(sink);
+      try {
+        return await ingestEach(files, sink, (file, ctx) => ingestFile(kept.sink, ctx, { file, ...how }, { formats }));
+      } finally {
+        await kept.close();
+      }
     },
 
-    ingest: (input: IngestOf, within?: FlowContext): Promise<Segment<Bins>> =>
-      ingestFile(sink, within ?? stage(), input, { formats }),
+    ingest: (input: IngestOf): Promise<Segment<Bins>> => ingestFile(sink, stage(), input, { formats }),
   };
-  return activities;
 }
 
 /**

@@ -84,6 +84,6 @@ export async function landDataset(
     await buffer.flush();
     return await seal(session, id, proof);
   } finally {
-    await session.close();
+    await session.close(false);
   }
 }

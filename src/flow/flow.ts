@@ -134,6 +134,7 @@ async function runSession(
       slice = await writeSlice(control, { ...key, execution: ctx.execution }, source.slice);
     },
   });
+  let clean = false;
   try {
     await into.begin?.(session, source, ctx);
     const { lease } = session;
@@ -153,9 +154,10 @@ async function runSession(
       ? await acceptLoss(session, key, slice, { by: givesUp, recordsAll: source.recordsAll })
       : await unmixed(work, session, source.doubted === true, working);
     if (end.done) await into.end?.(session, source, ctx);
+    clean = true;
     return end;
   } finally {
-    await session.close();
+    await session.close(clean);
   }
 }
 

@@ -43,7 +43,7 @@ const THREAD_BYTES_MIN = 4 << 20;
 const CREDITS = 2;
 
 /** Throws `config_invalid` if the format or the data date is declared wrong. */
-function settingsOf(options: LogReaderOptions, recordsMax: number): CutterSettings {
+function settingsOf(options: LogReaderOptions, recordsMax: number, bytesAll: number): CutterSettings {
   const dataDay = dayOfDataDate(options.dataDate);
   if (dataDay === undefined)
     throw new CodedError(
@@ -54,6 +54,7 @@ function settingsOf(options: LogReaderOptions, recordsMax: number): CutterSettin
     format: options.format,
     constants: { sourceId: options.sourceId, dataDay, generation: options.generation },
     recordsMax,
+    bytesAll,
     ...(options.recordBytesMax === undefined ? {} : { recordBytesMax: options.recordBytesMax }),
   };
 }
@@ -94,8 +95,8 @@ export function openLogReader(source: OpenBytes, options: LogReaderOptions): Log
       return parsedIn;
     },
     async *chunks(ranges, { recordsMax, signal, lazily = false }) {
-      const settings = settingsOf(options, recordsMax);
       const total = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+      const settings = settingsOf(options, recordsMax, total);
       const { thread = 'auto' } = options;
       if (!broken && !lazily && thread !== 'never' && (thread === 'always' || total >= THREAD_BYTES_MIN)) {
         try {

@@ -2,9 +2,10 @@
 // Invariant: no lane exists without the lease, and none outlives its flow.
 // Apart because taking the lease again means closing all of this and opening it anew.
 import type pg from 'pg';
-import { commit, connect, disconnect, rollback } from '../store/db.ts';
+import { commit, rollback } from '../store/db.ts';
 import { controlName, fence, type Lease, takeLease } from '../store/lease.ts';
 import type { Lane } from './chunk.ts';
+import { ownConnections } from './connections.ts';
 import type { FlowContext } from './context.ts';
 import type { Loader } from './loader.ts';
 import type { Sink } from './sink.ts';
@@ -14,7 +15,8 @@ export interface Session {
   /** For reading the ledger; never writes rows. */
   readonly control: pg.Client;
   readonly lanes: readonly Lane[];
-  close(): Promise<void>;
+  /** `clean`: nothing failed, so no transaction is open. */
+  close(clean: boolean): Promise<void>;
 }
 
 export interface SessionOptions {
@@ -28,14 +30,15 @@ export interface SessionOptions {
 
 /** Takes the lease and opens its lanes. Whatever fails, nothing stays open. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { sink, ctx } = options;
+  const { sink, ctx, loader } = options;
+  const connections = sink.connections ?? ownConnections(sink);
   const open: pg.Client[] = [];
-  const close = async (): Promise<void> => {
-    await Promise.all(open.map(disconnect));
+  const close = async (clean: boolean): Promise<void> => {
+    await Promise.all(open.map((client) => connections.done(client, clean && !loader?.prepare)));
   };
   try {
     const applicationName = controlName(ctx.runKey, ctx.stage);
-    const control = await connect({ url: sink.pool, applicationName });
+    const control = await connections.open(applicationName);
     open.push(control);
     await options.before(control);
     const { runKey, stage, generation, execution } = ctx;
@@ -43,14 +46,14 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     const lease = await takeLease(control, { ...wish, attemptAt: ctx.attemptAt, holder: ctx.holder });
     const lanes: Lane[] = [];
     for (let no = 0; no < options.lanes; no++) {
-      const client = await connect({ url: sink.pool, applicationName: lease.applicationName });
+      const client = await connections.open(lease.applicationName);
       open.push(client);
-      await options.loader?.prepare?.(client);
+      await loader?.prepare?.(client);
       lanes.push({ no, client });
     }
     return { lease, control, lanes, close };
   } catch (error) {
-    await close();
+    await close(false);
     throw error;
   }
 }

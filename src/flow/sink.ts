@@ -4,11 +4,14 @@
 import type { Pool } from 'pg';
 import { CodedError } from '../model/failure.ts';
 import type { Sealer } from '../store/seal.ts';
+import type { Connections } from './connections.ts';
 
 export interface Sink {
   /** Tells the address; a flow opens connections of its own, because a take-over ends them by name. */
   readonly pool: Pool;
   readonly seal: Sealer;
+  /** Where flows that follow one another share theirs. */
+  readonly connections?: Connections;
 }
 
 let provided: Sink | undefined;

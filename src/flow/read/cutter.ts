@@ -16,6 +16,8 @@ export interface CutterSettings {
   readonly recordsMax: number;
   /** Bytes of a record, newline included, above which it is rejected unread. Default 1 MiB. */
   readonly recordBytesMax?: number;
+  /** Bytes of all ranges, so that a small source gets small buffers: where many follow one another, large ones are most of the work. */
+  readonly bytesAll?: number;
 }
 
 export const RECORD_BYTES_MAX = 1 << 20;
@@ -26,6 +28,9 @@ const TUPLE_BYTES_MAX = 8 << 20;
 const EVIDENCE_BYTES_MAX = 4 << 20;
 /** Tuple bytes of a usual record; sizes the buffers. */
 const TUPLE_BYTES_USUAL = 256;
+/** More than a record of a single byte can take, and than any byte of a longer one: a small source is not cut because its buffer is small. */
+const TUPLE_BYTES_OF_BYTE = 512;
+const TUPLE_BYTES_OF_NONE = 4096;
 
 /** A record longer than the limit, while its end is still being looked for. */
 interface Long {
@@ -72,9 +77,11 @@ export interface Cutter {
 
 /** Makes a cutter. Throws RangeError if the format is declared wrong. */
 export function newCutter(given: CutterSettings): Cutter {
-  const settings = { recordBytesMax: RECORD_BYTES_MAX, ...given };
+  const settings = { recordBytesMax: RECORD_BYTES_MAX, bytesAll: Infinity, ...given };
   const compiled = compile(settings.format, settings.constants);
-  const window = newWindow(settings.recordBytesMax);
+  const window = newWindow(settings.recordBytesMax, settings.bytesAll);
+  // A record has at least one byte.
+  const rowsMax = Math.min(settings.recordsMax, settings.bytesAll + 1);
   compiled.cursor.bytes = window.bytes;
   compiled.cursor.view = window.view;
   const cutter: Cutter = {
@@ -83,8 +90,8 @@ export function newCutter(given: CutterSettings): Cutter {
     window,
     spare: [],
     out: Buffer.alloc(0),
-    offsets: new Float64Array(settings.recordsMax),
-    lengths: new Uint32Array(settings.recordsMax),
+    offsets: new Float64Array(rowsMax),
+    lengths: new Uint32Array(rowsMax),
     rows: 0,
     skipped: 0,
     rejects: [],
@@ -327,7 +334,11 @@ function finish(cutter: Cutter): Chunk {
 }
 
 const bufferBytes = ({ settings }: Cutter): number =>
-  Math.min(TUPLE_BYTES_MAX, Math.max(TUPLE_BYTES_MIN, settings.recordsMax * TUPLE_BYTES_USUAL));
+  Math.min(
+    TUPLE_BYTES_MAX,
+    Math.max(TUPLE_BYTES_MIN, settings.recordsMax * TUPLE_BYTES_USUAL),
+    TUPLE_BYTES_OF_NONE + settings.bytesAll * TUPLE_BYTES_OF_BYTE,
+  );
 
 /** A buffer for the tuples of the next chunk: one that was handed back, or a new one; a larger one for a record that needs it. */
 function takeBuffer(cutter: Cutter, need: number): void {

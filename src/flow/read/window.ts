@@ -38,8 +38,8 @@ export interface Window {
   to: number;
 }
 
-export const newWindow = (recordBytesMax: number): Window => {
-  const bytes = Buffer.allocUnsafeSlow(BLOCK_BYTES + recordBytesMax + HEAD_BYTES_MAX + 4096);
+export const newWindow = (recordBytesMax: number, bytesAll: number): Window => {
+  const bytes = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES + recordBytesMax, bytesAll) + HEAD_BYTES_MAX + 4096);
   return {
     bytes,
     view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
