@@ -47,7 +47,7 @@ describe('runs', () => {
       all.json<{ dataDate: string; state: string }[]>().map(({ dataDate, state }) => `${dataDate} ${state}`),
     ).toEqual(['2026-05-02 done', '2026-05-01 asking']);
     expect(Object.keys(all.json<object[]>()[0]!)).toEqual(
-      'run pipeline dataDate generation state health owner read loaded duplicate quarantined skipped waiting openedAt closedAt'.split(
+      'run pipeline dataDate generation state health owner read loaded duplicate quarantined skipped waiting stalled openedAt closedAt'.split(
         ' ',
       ),
     );

@@ -4,7 +4,7 @@ import { checkHistories } from '../../src/commands/support/replay.ts';
 import { serve } from '../../src/engine/worker.ts';
 import { queues } from '../../src/model/ids.ts';
 import { line } from '../engine/pipelines.ts';
-import { type Engine, openEngine, outcomes } from '../support/engine.ts';
+import { type Engine, openEngine, throwCode } from '../support/engine.ts';
 import reordered from './reordered.ts';
 import { bundleOnce } from '../support/bundle.ts';
 
@@ -14,7 +14,8 @@ beforeAll(async () => {
     serve(line, { first: stage('first'), second: stage('second'), third: stage('third') }),
   ]);
   await engine.startWorker();
-  engine.script('second', outcomes('http_401'));
+  // A run that asks begins anew with the code of the day; one that waits for a time has its history as long as that is short.
+  engine.script('second', () => throwCode('http_503_retry_after', 3_600_000));
   await engine.start('line', { dataDate: '2026-01-01' });
   await engine.parked('second');
 });

@@ -61,7 +61,7 @@ describe('001-12 "Job retried 8 times over 4 minutes, all attempts returned 500 
     expect(waits[0]!.elapsedMs).toBeGreaterThan(0);
     const { out } = await client.mendflow('show', run);
     expect(out).toMatch(/load asks since .*, after 3 attempts over .*: http_400/);
-    expect(out).toContain('What to look at: ops/runbooks/upstream-refuses.md');
+    expect(out).toMatch(/What to look at: .*ops\/runbooks\/upstream-refuses\.md/);
   });
 
   it('001-13 the log has each attempt with its number, its error and the wait after it, and no dump of a stack', async () => {
@@ -70,10 +70,10 @@ describe('001-12 "Job retried 8 times over 4 minutes, all attempts returned 500 
     }>();
     const attempts = entries.filter(({ what }) => what === 'attempt').map(({ text }) => text);
     expect(attempts).toHaveLength(3);
-    expect(attempts[0]).toMatch(/^1 of \d+ failed with http_500 \(transient\): .* next try in \d+/);
+    expect(attempts[0]).toMatch(/^1 of \d+ failed with http_500 \(transient\): .* next try at [-\d]+ [:\d]+Z/);
     expect(attempts[1]).toMatch(/^2 of \d+ failed with http_500/);
     expect(attempts[2]).toMatch(/^3 of \d+ failed with http_400 \(permanent\): .* not tried again by itself/);
-    expect(attempts.join()).not.toMatch(/ at \w+.*:\d+:\d+/);
+    expect(attempts.join()).not.toMatch(/\.[cm]?[jt]s:\d+:\d+/);
   });
 });
 

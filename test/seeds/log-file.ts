@@ -64,5 +64,5 @@ export async function openScene(): Promise<LogScene> {
 async function load(sink: Sink, path: string, ctx: FlowContext, recordsMax?: number): Promise<Segment<Bins>> {
   const [file] = await listFiles(path);
   const speed = { lanes: 1, ...(recordsMax === undefined ? {} : { recordsMax }) };
-  return await ingestFile(sink, ctx, { file: file!, format: 'plain', sealed: true }, speed);
+  return await ingestFile(sink, ctx, { file: file!, format: 'plain-strict', sealed: true }, speed);
 }

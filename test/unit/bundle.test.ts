@@ -23,7 +23,7 @@ beforeAll(() => {
   const built = run(tsc, '-p', join(repository, 'tsconfig.build.json'), '--outDir', join(folder, 'dist'));
   expect(built.status, built.stdout).toBe(0);
   copyFileSync(pipelineFile(), `${pipelineFile()}.before`);
-});
+}, 90_000);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
