@@ -216,6 +216,7 @@ const clean = (text: string): string => text.replaceAll('\u0000', '').toWellForm
 export const writeStageState = (pool: Pool, at: StageAt, state: string): Promise<unknown> =>
   pool.query(
     `update mendflow.stage_run set state = $6, ended_at = clock_timestamp(), attempt_at = ${saidAt}
-     where run_key = $1 and generation = $2 and stage = $3 and attempt_at <= ${saidAt} and ${isCurrent}`,
+     where run_key = $1 and generation = $2 and stage = $3 and attempt_at <= ${saidAt}
+       and (attempt_at, state) is distinct from (${saidAt}, $6) and ${isCurrent}`,
     [...placeOf(at), state],
   );

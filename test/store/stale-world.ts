@@ -101,8 +101,11 @@ export class World {
     if (!act) return;
     await act.attempt.run();
     act.attempt.wanted = false;
+    const before = JSON.stringify(this.#run);
     act.act.after();
-    for (const one of this.held) if (one.act === act.act || asking.includes(act.act.name)) one.late = true;
+    // Whoever ends a run that he never opened has replaced nobody.
+    const replaced = asking.includes(act.act.name) && JSON.stringify(this.#run) !== before;
+    for (const one of this.held) if (one.act === act.act || replaced) one.late = true;
     await this.#schedule();
   }
 
