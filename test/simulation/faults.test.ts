@@ -17,6 +17,8 @@ interface Fault {
   readonly code: Code;
   /** Where more tries are no use it is a blip: one failure. */
   readonly blip: boolean;
+  /** It lasts for some calls, and never for a time. */
+  readonly ofCalls: boolean;
 }
 
 // What a fault is, is read from the file that was reviewed, and not from the rules that are on trial.
@@ -25,6 +27,8 @@ const golden = JSON.parse(readFileSync(join(import.meta.dirname, '../classify/go
   error: Shape;
   expected: { code: Code; class: FailureClass };
 }[];
+/** What an answer holds is the fault of one call: if it stays wrong, its run asks after its tries, and the upstream is not waited for. */
+const wrongAnswers: readonly Code[] = ['answer_cut', 'answer_unreadable', 'answer_refused'];
 const givenUpEarly: readonly Code[] = ['dns_unknown', 'tls_failed', 'file_io', 'pg_io', 'record_early', 'http_412'];
 const kindOf: Readonly<Record<FailureClass, Kind | undefined>> = {
   transient: 'transient',
@@ -44,11 +48,18 @@ for (const { what, error, expected } of golden) {
       error: () => thaw(error),
       code: expected.code,
       blip: givenUpEarly.includes(expected.code),
+      ofCalls: wrongAnswers.includes(expected.code),
     });
 }
 const refused = (): CodedError =>
   new CodedError('breaker_open', 'open', { upstream: 'http:main_api', nextDelayMs: 60_000 });
-faults.recoverable.push({ what: 'a breaker that is open', error: refused, code: 'breaker_open', blip: false });
+faults.recoverable.push({
+  what: 'a breaker that is open',
+  error: refused,
+  code: 'breaker_open',
+  blip: false,
+  ofCalls: false,
+});
 
 const FAULTS = 1_000;
 const policies = [standard, flakyApi, warehouse];
@@ -79,7 +90,7 @@ function night(seed: number, by: typeof classify = classify): Night {
     const lasts = kind === 'recoverable' ? 30_000 + random() * 1_800_000 : random() < 0.05 ? random() * 7_200_000 : 0;
     const course = simulate(
       (attempt, now) => {
-        if (attempt <= times || (!fault.blip && now < lasts)) throw fault.error();
+        if (attempt <= times || (!fault.blip && !fault.ofCalls && now < lasts)) throw fault.error();
       },
       { policy: pick(policies), random, by },
     );

@@ -1,7 +1,8 @@
 // What lives here: the reader over real files: thread and process alike, ranges, backpressure, abort, files that end too early.
 // Invariant: where chunks are made cannot be told from the chunks.
 // Apart because this is the only test of formats that needs files and threads.
-import { appendFile, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { appendFile, mkdtemp, open, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -241,22 +242,48 @@ test('the columns are those of log_entries', () =>
 test('a line of 1 GB is one reject, in bounded memory, with its neighbours loaded', async () => {
   const path = join(folder, 'giant.log');
   const good = '2026-01-01T00:00:00Z INFO [m] x\n';
+  const part = Buffer.alloc(2 ** 20, 'x');
+  const hash = createHash('sha256');
   await writeFile(path, good);
-  // A hole: a gigabyte to whoever reads it, nothing to the disk.
-  await truncate(path, good.length + 2 ** 30);
+  for (let n = 0; n < 2 ** 10; n++) {
+    hash.update(part);
+    await appendFile(path, part);
+  }
   await appendFile(path, `\n${good}`);
-  const size = 2 * good.length + 2 ** 30 + 1;
-  const before = process.memoryUsage().rss;
-  const from = await reader(path, { thread: 'never' });
-  const [chunk] = await all(from, [{ from: 0, to: size }]);
-  await from.close();
-  expect(chunk).toMatchObject({ rows: 2, lines: 3, to: size });
-  expect(chunk!.rejects).toMatchObject([
+  const { rejects, grown, ...chunk } = await readGiant(path, 2 * good.length + 2 ** 30 + 1);
+  await unlink(path);
+  expect(chunk).toMatchObject({ rows: 2, lines: 3 });
+  expect(rejects).toMatchObject([
     { code: 'record_too_long', offset: good.length, length: 2 ** 30 + 1, line: 2, rawWhole: false },
   ]);
+  expect(Buffer.from(rejects[0]!.rawSha256).toString('hex')).toBe(hash.digest('hex'));
+  expect(grown).toBeLessThan(100 * 2 ** 20);
+}, 120_000);
+
+test('a hole of 1 GB of NULs is one reject, in bounded memory, with its neighbours loaded', async () => {
+  const path = join(folder, 'hole.log');
+  const good = '2026-01-01T00:00:00Z INFO [m] x\n';
+  await writeFile(path, good);
+  // A gigabyte to whoever reads it, nothing to the disk.
+  await truncate(path, good.length + 2 ** 30);
+  await appendFile(path, good);
+  const { rejects, grown, ...chunk } = await readGiant(path, 2 * good.length + 2 ** 30);
+  expect(chunk).toMatchObject({ rows: 2 });
+  expect(rejects).toMatchObject([{ code: 'nul_byte', offset: good.length, length: 2 ** 30, rawWhole: false }]);
   // sha256 of 2^30 zero bytes.
-  expect(Buffer.from(chunk!.rejects[0]!.rawSha256).toString('hex')).toBe(
+  expect(Buffer.from(rejects[0]!.rawSha256).toString('hex')).toBe(
     '49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14',
   );
-  expect(process.memoryUsage().rss - before).toBeLessThan(100 * 2 ** 20);
-}, 60_000);
+  expect(grown).toBeLessThan(100 * 2 ** 20);
+}, 120_000);
+
+/** All of it as one chunk, and by how many bytes the process grew meanwhile. */
+async function readGiant(path: string, size: number) {
+  const before = process.memoryUsage().rss;
+  const from = await reader(path, { thread: 'never' });
+  const [chunk, ...others] = await all(from, [{ from: 0, to: size }]);
+  await from.close();
+  expect(others).toEqual([]);
+  expect(chunk!.to).toBe(size);
+  return { ...chunk!, grown: process.memoryUsage().rss - before };
+}
