@@ -9,7 +9,7 @@ const needsStack = { globalSetup: ['test/support/stack.ts'], hookTimeout: 60_000
 export default defineConfig({
   test: {
     reporters: ['default', './test/support/closing-line.ts'],
-    maxWorkers: 2,
+    maxWorkers: 4,
     projects: [
       {
         ...shared,
