@@ -2,7 +2,7 @@
 // Invariant: the oracle is the generator's own file of clean rows; the table has to yield it byte for byte, so nothing can be lost, doubled or altered.
 // Apart from the tests so that each reads as the story of its fault.
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -102,7 +102,7 @@ export async function openScene(truth: Truth, at: { databaseUrl: string; tempora
     openGate: (name) => writeFileSync(join(dir, `${name}.gate`), ''),
     ingest: async (name, arm) => {
       const path = join(dir, `${name}.log`);
-      linkSync(truth.raw, path);
+      copyFileSync(truth.raw, path);
       if (arm) writeFileSync(`${path}.arm`, `${arm.worker.pid} ${arm.failpoints}`);
       const input = { path, format: 'plain' };
       const args: RunArgs = { dataDate, input, scope: scopeOf(logIngest.spec, input) };
