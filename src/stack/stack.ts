@@ -8,7 +8,14 @@ import { CodedError } from '../model/failure.ts';
 import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
 import { end, isAlive } from './system/process.ts';
-import { endKeeper, type KeeperCommand, readNotes, type KeeperNotes, startKeeper } from './keeper/process.ts';
+import {
+  endKeeper,
+  type KeeperCommand,
+  type KeeperOrder,
+  readNotes,
+  type KeeperNotes,
+  startKeeper,
+} from './keeper/process.ts';
 import { readStack, writeStack, type StackOwner, type StackState, type WorkerEntry } from './state.ts';
 import { ensureTemporalCli } from './temporal-cli.ts';
 import { runningTemporal, startTemporal, stopTemporal, temporalAnswers } from './temporal.ts';
@@ -26,24 +33,9 @@ export interface StackAddresses {
 }
 
 /** What to bring up. */
-export interface StackOptions {
-  readonly dir: string;
-  /** Of programs; see `startPostgres` and `ensureTemporalCli`. */
-  readonly cacheDir: string;
-  /** TEMPORAL_CLI. */
-  readonly temporalCli?: string | undefined;
-  /** Use this Postgres and start none. */
-  readonly databaseUrl?: string | undefined;
-  /** Use this Temporal server and start none. */
-  readonly temporalAddress?: string | undefined;
-  /** How many workers shall run. */
-  readonly workers: number;
-  /** Whose code it is. Another owner's living workers are never replaced. */
-  readonly owner?: StackOwner | undefined;
+export interface StackOptions extends KeeperOrder {
   /** What starts again what ends by itself. Default: nobody, and a keeper that is there is ended; `stays`: whoever is there. */
   readonly keeper?: KeeperCommand | 'stays' | undefined;
-  /** `DATABASE_URL` and `TEMPORAL_ADDRESS` are added to its environment. Needed when `workers` > 0. */
-  readonly worker?: WorkerCommand | undefined;
   /** Runs after the servers answer and before workers start: migrations. */
   readonly beforeWorkers?: ((addresses: StackAddresses) => Promise<void>) | undefined;
   /** Told in words what is being started. */

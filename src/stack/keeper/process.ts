@@ -12,13 +12,20 @@ import type { StackOwner, StackState } from '../state.ts';
 /** What a keeper keeps: all that `up` was told, but for functions. */
 export interface KeeperOrder {
   readonly dir: string;
+  /** Of programs; see `startPostgres` and `ensureTemporalCli`. */
   readonly cacheDir: string;
+  /** TEMPORAL_CLI. */
   readonly temporalCli?: string | undefined;
+  /** Use this Postgres and start none. */
   readonly databaseUrl?: string | undefined;
+  /** Use this Temporal server and start none. */
   readonly temporalAddress?: string | undefined;
+  /** How many workers shall run. */
   readonly workers: number;
-  readonly worker?: WorkerCommand | undefined;
+  /** Whose code it is. Another owner's living workers are never replaced. */
   readonly owner?: StackOwner | undefined;
+  /** `DATABASE_URL` and `TEMPORAL_ADDRESS` are added to its environment. Needed when `workers` > 0. */
+  readonly worker?: WorkerCommand | undefined;
 }
 
 /** How to start the keeper's program. */
