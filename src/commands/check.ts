@@ -42,7 +42,9 @@ export const registerCheck: Register = (program, act) => {
         const parts = await checkAll(session, options, readWhole('--runs-max', options.runsMax, [0, 100_000]));
         const ok = parts.every(({ state }) => state !== 'fault');
         if (options.json) session.terminal.json({ ok, parts });
-        else tell(session, parts);
+        else
+          for (const line of linesOf(parts, (state) => session.terminal.style(styles[state], marks[state])))
+            session.terminal.line(line);
         return ok ? 'ok' : 'faults';
       }),
     );
@@ -115,17 +117,24 @@ async function goneStages(store: Pool, prefix: string, specs: readonly AnySpec[]
 const marks = { ok: '✔', fault: '✖', skipped: '–' } as const;
 const styles = { ok: 'green', fault: 'red', skipped: 'yellow' } as const;
 
-function tell({ terminal }: Session, parts: readonly Part[]): void {
-  for (const one of parts) {
-    terminal.line(
-      `${terminal.style(styles[one.state], marks[one.state])} ${one.part.padEnd(9)} ${one.says.replaceAll('\n', '\n    ')}`,
-    );
-    for (const fault of one.faults) for (const line of fault.split('\n')) terminal.line(`    ${line}`);
-  }
+/** Faults of one part that are shown; all of them are counted. */
+const SHOWN_MAX = 20;
+
+/** What is told of the parts, each fault once however many lines it has. */
+export function linesOf(
+  parts: readonly Part[],
+  mark: (state: Part['state']) => string = (state) => marks[state],
+): string[] {
+  const lines = parts.flatMap((one) => [
+    `${mark(one.state)} ${one.part.padEnd(9)} ${one.says.replaceAll('\n', '\n    ')}`,
+    ...one.faults.slice(0, SHOWN_MAX).flatMap((fault) => fault.split('\n').map((line) => `    ${line}`)),
+    ...(one.faults.length > SHOWN_MAX ? [`    and ${one.faults.length - SHOWN_MAX} more; --json has all`] : []),
+  ]);
   const faults = parts.reduce((sum, one) => sum + one.faults.length, 0);
   const left = parts.filter(({ state }) => state === 'skipped').length;
   const unseen = left > 0 ? ` ${left} of ${parts.length} parts could not be looked at.` : '';
-  terminal.line(
+  return [
+    ...lines,
     faults === 0 ? `Nothing wrong was found.${unseen}` : `${faults} ${faults === 1 ? 'fault' : 'faults'}.${unseen}`,
-  );
+  ];
 }

@@ -123,7 +123,6 @@ export function packagesIn(code: string): string[] {
 }
 
 const TYPES_TIMEOUT_MS = 180_000;
-const LINES_MAX = 20;
 
 /** The project's own TypeScript over its own tsconfig.json. */
 export async function checkTypes(root: string): Promise<Part> {
@@ -134,12 +133,21 @@ export async function checkTypes(root: string): Promise<Part> {
   const args = [compiler, '--noEmit', '--pretty', 'false', '-p', 'tsconfig.json'];
   return await new Promise((resolve) => {
     execFile(process.execPath, args, { cwd: root, timeout: TYPES_TIMEOUT_MS, maxBuffer: 1 << 24 }, (error, stdout) => {
-      const lines = stdout.split('\n').filter((line) => line.trim() !== '');
-      const all = error && lines.length === 0 ? [messageOf(error)] : error ? lines : [];
-      const more = all.length > LINES_MAX ? [`and ${all.length - LINES_MAX} more lines`] : [];
-      resolve(part('types', 'tsc with tsconfig.json.', [...all.slice(0, LINES_MAX), ...more]));
+      const faults = error ? mistakesIn(stdout) : [];
+      resolve(part('types', 'tsc with tsconfig.json.', error && faults.length === 0 ? [messageOf(error)] : faults));
     });
   });
+}
+
+/** The compiler's mistakes: it begins each at the margin and explains it on indented lines below. */
+function mistakesIn(output: string): string[] {
+  const mistakes: string[] = [];
+  for (const line of output.split(/\r?\n/)) {
+    if (line.trim() === '') continue;
+    if (/^\s/.test(line) && mistakes.length > 0) mistakes[mistakes.length - 1] += `\n${line}`;
+    else mistakes.push(line);
+  }
+  return mistakes;
 }
 
 function compilerOf(root: string): string | undefined {
