@@ -3,9 +3,10 @@
 // Apart as every command: arguments, one call, output.
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { workflowId } from '../model/ids.ts';
+import { nth, spent } from '../model/attempts.ts';
 import { inWords } from '../model/duration.ts';
 import { stackStatus } from '../stack/index.ts';
-import { attemptsOf, decisionsOf, parksOf, type RunRow } from '../store/reads.ts';
+import { type AttemptRow, attemptsOf, decisionsOf, parksOf, type RunRow } from '../store/reads.ts';
 import { decisionLine } from './show.ts';
 import type { Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
@@ -66,19 +67,8 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
   ]);
   const entries: Entry[] = [
     { at: row.openedAt, what: 'opened', stage: '', text: `generation ${row.generation}` },
-    ...attempts.map(({ at, stage, attempt, attemptsMax, code, class: cls, text, nextTryAt, worker }): Entry => {
-      const next =
-        nextTryAt === null
-          ? 'not tried again by itself'
-          : `next try at ${moment(nextTryAt)}, after ${inWords(nextTryAt.getTime() - at.getTime())}`;
-      return {
-        at,
-        what: 'attempt',
-        stage,
-        text: `${attempt} of ${attemptsMax} failed with ${code} (${cls}): ${escaped(text)} ${next}; ${escaped(worker)}`,
-      };
-    }),
-    ...parks.map(({ since, stage, until, upstream, code, attempts: spent, elapsedMs, wakeAt, token }): Entry => {
+    ...attempts.map((one, index) => attemptEntry(one, attempts.slice(0, index).findLast(isBefore(one)))),
+    ...parks.map(({ since, stage, until, upstream, code, attempts: tried, elapsedMs, wakeAt, token }): Entry => {
       const next =
         until === 'decision'
           ? 'asks'
@@ -91,13 +81,34 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
         at: since,
         what: 'park',
         stage,
-        text: `${next}: ${code} after ${spent} attempt${spent === 1 ? '' : 's'} over ${inWords(elapsedMs)}, token ${token}`,
+        text: `${next}: ${code} after ${spent(tried, elapsedMs)}, token ${token}`,
       };
     }),
     ...decisions.map((one): Entry => ({ at: one.at, what: 'decision', stage: '', text: decisionLine(one) })),
     ...(row.closedAt === null ? [] : [{ at: row.closedAt, what: 'closed', stage: '', text: row.state } as const]),
   ];
   return entries.toSorted((a, b) => a.at.getTime() - b.at.getTime());
+}
+
+const isBefore = (one: AttemptRow) => (other: AttemptRow) =>
+  other.stage === one.stage && other.generation === one.generation;
+
+/** Where there are more attempts than before, it is said why. */
+function attemptEntry(one: AttemptRow, before: AttemptRow | undefined): Entry {
+  const { at, stage, attempt, attemptsMax, code, class: cls, text, nextTryAt, worker } = one;
+  const stops = cls === 'permanent' || cls === 'data' ? 'not tried again by itself' : 'the last try for now';
+  const next =
+    nextTryAt === null
+      ? stops
+      : `next try at ${moment(nextTryAt)}, after ${inWords(nextTryAt.getTime() - at.getTime())}`;
+  const attemptBase = before === undefined || before.attemptsMax === attemptsMax ? 0 : before.attempt;
+  const number = nth(attempt, { attemptBase, attemptsMax: attemptsMax - attemptBase, timeMs: 0 });
+  return {
+    at,
+    what: 'attempt',
+    stage,
+    text: `${number} failed with ${code} (${cls}): ${escaped(text)} ${next}; ${escaped(worker)}`,
+  };
 }
 
 /** Of a long log only its end is read: what happened last is what one looks for. */

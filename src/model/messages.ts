@@ -105,6 +105,8 @@ export interface Park {
   readonly attempts: number;
   readonly elapsedMs: number;
   readonly why: string;
+  /** What was granted, where not all of it is spent yet. */
+  readonly grant?: Grant;
   /** Whether `accept-loss` would do what it says here. Parks of before do not say. */
   readonly acceptsLoss?: boolean;
 }
@@ -129,6 +131,8 @@ export interface StageCall {
   readonly woken?: string;
   /** An operator said to try now: a breaker that is held open for a wrong setting lets this attempt through as its trial. */
   readonly decided?: true;
+  /** `false`: when its budget is spent the stage does not wait, but asks or ends its run. */
+  readonly parks?: false;
   /** Account the rest as skipped instead of reading it; `skip`: the decision was to go on without the stage. */
   readonly acceptLoss?: {
     readonly actor: string;
@@ -142,7 +146,9 @@ export interface StageCall {
 /** First detail of the ApplicationFailure that ends a stage's activity. */
 export interface StageFailure {
   readonly failure: Failure;
+  /** Of the grant at hand. */
   readonly attempts: number;
+  /** Since the first failure that the stage counts, also of earlier grants. */
   readonly elapsedMs: number;
   readonly why: Why;
   /** Whether the code of the stage has asked what it may lose: only then there is a loss to accept. Absent: nobody knows. */

@@ -26,6 +26,10 @@ export interface Grant {
   readonly timeMs: number;
   /** Attempts used before this grant: delays and texts count on from here. */
   readonly attemptBase: number;
+  /** After which attempt the budget began of which this is the rest. Absent: this is all of it. */
+  readonly budgetBase?: number;
+  /** When the first of these attempts failed, in ms: what is said of their time counts from there. */
+  readonly firstFailureAt?: number;
 }
 
 /** Why nothing more is tried now. `not admitted`: a breaker refused the call, which costs no attempt. `tries spent`: of this very code. `others answered`: the budget is spent, and the upstream answered others meanwhile. `may have happened`: the stage is not idempotent, and nobody knows whether the call had its effect. */

@@ -1,4 +1,5 @@
 // What is promised here: a stage ends well by itself where time heals, and asks exactly once where it does not.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serve } from '../../src/engine/worker.ts';
 import { type Engine, openEngine, outcomes } from '../support/engine.ts';
@@ -50,6 +51,29 @@ describe('a stage', () => {
         'first',
       ]),
     ).toEqual([{ stage: 'first', state: 'done', attempts: 3 }]);
+  });
+
+  it('counts attempts and their time from the same failure, also after a decision', async () => {
+    const dataDate = nextDate();
+    let calls = 0;
+    engine.script('first', () => (++calls <= 2 ? outcomes('http_401')(1, null) : 'fine'));
+    const handle = await engine.start('line', { dataDate });
+    const before = await engine.parked('first', `line/${dataDate}`);
+    await sleep(1_500);
+    await engine.decide(handle, { kind: 'retry', stage: 'first', token: before.token, actor: 'ann' });
+    const asks = async (): Promise<{ attempts: number; ms: number } | undefined> =>
+      (
+        await engine.rows<{ attempts: number; ms: number }>(
+          'select attempts, elapsed_ms::int as ms from mendflow.parked_run where run_key = $1 and token <> $2',
+          [`line/${dataDate}`, before.token],
+        )
+      )[0];
+    for (let tries = 0; tries < 200 && !(await asks()); tries++) await sleep(50);
+    const after = (await asks())!;
+    expect(after.attempts).toBe(2);
+    expect(after.ms).toBeGreaterThanOrEqual(1_400);
+    await engine.decide(handle, { kind: 'retry', stage: 'first', actor: 'ann' });
+    expect(await engine.result(handle)).toMatchObject({ state: 'done' });
   });
 
   it('asks at the first permanent failure and goes on when a person says so', async () => {

@@ -100,6 +100,9 @@ describe('001-8 an engineer may extend the budget, fix something upstream, or ac
     const state = async (key: string): Promise<string | undefined> =>
       (await client.engine.rows<{ state: string }>('select state from mendflow.run where key = $1', [key]))[0]?.state;
     await expect.poll(() => state(run), { timeout: 20_000 }).toBe('done');
+    expect((await client.mendflow('logs', run)).out).toMatch(
+      /4 of 5 \(a new budget of 2 began after attempt 3\) failed with http_400/,
+    );
     client.engine.script('load', (call, input) =>
       input === undefined || stage().acceptLoss ? call : fail('http_400'),
     );

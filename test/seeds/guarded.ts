@@ -3,9 +3,9 @@
 // Apart because what is logged per attempt is promised by two of the founding documents.
 import { asyncLocalStorage, Context, type Info } from '@temporalio/activity';
 import { ApplicationFailure, type Logger, type MetricMeter, noopMetricMeter } from '@temporalio/common';
-import { guarded } from '../../src/engine/activity/guard.ts';
+import { type Around, guarded } from '../../src/engine/activity/guard.ts';
 import type { StageCall, StageFailure } from '../../src/model/messages.ts';
-import { grantOf } from '../../src/model/retry-clock.ts';
+import { type Grant, grantOf } from '../../src/model/retry-clock.ts';
 import type { Policy } from '../../src/model/spec.ts';
 
 export interface Line {
@@ -22,8 +22,13 @@ export interface Told {
   readonly failure?: StageFailure;
 }
 
-/** Runs attempts until the stage is done or the guard gives up. Waits are not waited. */
-export async function guardedStage(stage: string, policy: Policy, code: (attempt: number) => unknown): Promise<Told> {
+/** Runs attempts until the stage is done or the guard gives up. Waits are not waited; Temporal's time goes on by them. */
+export async function guardedStage(
+  stage: string,
+  policy: Policy,
+  code: (attempt: number) => unknown,
+  { grant = grantOf(policy), around = {} }: { readonly grant?: Grant; readonly around?: Around } = {},
+): Promise<Told> {
   const lines: Line[] = [];
   const delays: number[] = [];
   const call: StageCall = {
@@ -33,11 +38,16 @@ export async function guardedStage(stage: string, policy: Policy, code: (attempt
     dataDate: '2026-11-21',
     generation: 1,
     policy,
-    grant: grantOf(policy),
+    grant,
   };
   let beat: unknown;
+  let scheduledAt = 0;
   for (let attempt = 1; ; attempt++) {
-    const info = { attempt, heartbeatDetails: beat, currentAttemptScheduledTimestampMs: 0 } as unknown as Info;
+    const info = {
+      attempt,
+      heartbeatDetails: beat,
+      currentAttemptScheduledTimestampMs: scheduledAt,
+    } as unknown as Info;
     const context = new Context(
       info,
       new Promise(() => undefined),
@@ -49,13 +59,14 @@ export async function guardedStage(stage: string, policy: Policy, code: (attempt
       { details: null } as never,
     );
     try {
-      const work = guarded(async () => await Promise.resolve(code(attempt)));
+      const work = guarded(async () => await Promise.resolve(code(attempt)), around);
       const output = await asyncLocalStorage.run(context, () => work({}, call));
       return { lines, delays, output };
     } catch (error) {
       if (!(error instanceof ApplicationFailure)) throw error;
       if (error.nonRetryable === true) return { lines, delays, failure: error.details![0] as StageFailure };
       delays.push(Number(error.nextRetryDelay));
+      scheduledAt += delays.at(-1)!;
     }
   }
 }

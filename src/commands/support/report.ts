@@ -4,6 +4,7 @@
 import type { Pool } from 'pg';
 import type { Totals } from '../../model/messages.ts';
 import type { AnySpec } from '../../model/spec.ts';
+import { spent } from '../../model/attempts.ts';
 import { inWords } from '../../model/duration.ts';
 import { shellWord } from '../../model/shell.ts';
 import { type ParkRow, type Progress, parksOf, type RunRow, stagesOf, totalsOf } from '../../store/reads.ts';
@@ -140,16 +141,16 @@ function sizeOf(bytes: number): string {
 
 /** One sentence on what a park waits for. */
 export function waitLine(park: ParkRow, now: number): string {
-  const spent = `${park.attempts} attempt${park.attempts === 1 ? '' : 's'} over ${inWords(park.elapsedMs)}`;
+  const tried = spent(park.attempts, park.elapsedMs);
   const since = `since ${moment(park.since)}`;
-  if (park.until === 'decision') return `asks ${since}, after ${spent}: ${park.code}`;
+  if (park.until === 'decision') return `asks ${since}, after ${tried}: ${park.code}`;
   const at = (when: Date): string =>
     when.getTime() > now ? `${moment(when)} (in ${inWords(when.getTime() - now)})` : `${moment(when)} (now due)`;
   if (park.until === 'time')
-    return `waits for a time ${since}, after ${spent}: ${park.code}${park.wakeAt === null ? '' : `; next try by itself at ${at(park.wakeAt)}`}`;
+    return `waits for a time ${since}, after ${tried}: ${park.code}${park.wakeAt === null ? '' : `; next try by itself at ${at(park.wakeAt)}`}`;
   const name = park.upstream === null ? 'its upstream' : escaped(park.upstream);
   const next =
     park.releasedAt === null ? `goes on by itself when its breaker admits it` : 'was let go, and goes on now';
   const end = park.deadlineAt === null ? '' : `; asks at ${at(park.deadlineAt)}, the deadline of the run`;
-  return `waits for ${name} ${since}, after ${spent}: ${park.code}; ${next}${end}`;
+  return `waits for ${name} ${since}, after ${tried}: ${park.code}; ${next}${end}`;
 }

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { activityInfo, CompleteAsyncError, Context, getClient, log } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory, CancelledFailure } from '@temporalio/common';
 import { classify } from '../../model/classify.ts';
-import { inWords, ms } from '../../model/duration.ts';
+import { ms } from '../../model/duration.ts';
 import { CodedError, type Failure } from '../../model/failure.ts';
 import type { StageCall, StageFailure, Trouble } from '../../model/messages.ts';
 import {
@@ -24,8 +24,8 @@ import type { OpenUpstreams } from '../../connectors/upstream.ts';
 import { temporalClock } from './clock.ts';
 import { withStage, type StageContext } from './context.ts';
 import { withPlace } from './mistake.ts';
-import { placesOf } from './places.ts';
 import { withStrays } from './strays.ts';
+import { tellLog } from './tell-log.ts';
 
 /** Where the guard leaves its rows; every method is best effort, and none may reject. */
 export interface StageLog {
@@ -219,7 +219,7 @@ async function failed(
     { call, now, upstreams },
   );
   Context.current().heartbeat({ tally: next.tally, progressed: false } satisfies Beat);
-  const elapsedMs = Math.max(0, now - (next.tally.firstFailureAt ?? now));
+  const elapsedMs = Math.max(0, now - (grant.firstFailureAt ?? next.tally.firstFailureAt ?? now));
   const ended: StageFailure = {
     failure: known,
     attempts: next.tally.failures,
@@ -278,41 +278,6 @@ const asks = ({ class: of }: Failure, next: Next): boolean =>
   of === 'data' ||
   of === 'unknown' ||
   (next.next === 'stop' && (next.why === 'tries spent' || next.why === 'may have happened'));
-
-/** One WARN per failed attempt, one ERROR for the last: documents 000 and 001. The driver's own text may quote a record, so it stays out. */
-function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageFailure, next: Next): void {
-  const { failure, elapsedMs } = ended;
-  const attemptsMax = call.grant.attemptBase + call.grant.attemptsMax;
-  const fields = {
-    run: call.runKey,
-    stage: call.stage,
-    attempt,
-    attemptsMax,
-    code: failure.code,
-    class: failure.class,
-    rule: failure.rule,
-    elapsedMs,
-  };
-  if (next.next === 'retry') {
-    log.warn(`Attempt ${attempt} of ${attemptsMax} failed: ${failure.text} Retrying in ${inWords(next.delayMs)}.`, {
-      ...fields,
-      nextDelayMs: next.delayMs,
-    });
-    return;
-  }
-  if (next.why === 'not admitted') {
-    const about = { ...fields, ...(failure.upstream === undefined ? {} : { upstream: failure.upstream }) };
-    if (failure.code === 'breaker_open')
-      log.info(`Stage ${call.stage} was not let through and waits: ${failure.text}`, about);
-    else log.warn(`Attempt ${attempt} of ${attemptsMax} failed: ${failure.text} Waiting for the upstream.`, about);
-    return;
-  }
-  const where = failure.code === 'code_bug' || failure.code === 'unknown' ? { at: placesOf(error) } : {};
-  log.error(
-    `Stage ${call.stage} gave up after ${attempt} attempt${attempt === 1 ? '' : 's'} over ${inWords(elapsedMs)}: ${failure.text}`,
-    { ...fields, why: next.why, ...where },
-  );
-}
 
 /** Lets the run show that it retries: workflow code cannot see attempts. Failing to tell costs a line in the Web UI, nothing else. */
 async function tell(call: StageCall, trouble: Pick<Trouble, 'attempt' | 'code' | 'nextTryAt'>): Promise<void> {

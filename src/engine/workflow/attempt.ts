@@ -77,7 +77,7 @@ export async function attemptStage(
       }
     }
   } catch (error) {
-    return { failed: read(error, Date.now() - startedAt, target.policy) };
+    return { failed: read(error, Date.now() - (scheduling.grant.firstFailureAt ?? startedAt), target.policy) };
   }
 }
 
@@ -116,6 +116,7 @@ function schedule(
     ...(scheduling.acceptLoss ? { acceptLoss: scheduling.acceptLoss } : {}),
     ...(scheduling.woken === undefined ? {} : { woken: scheduling.woken }),
     ...(scheduling.decided ? { decided: true } : {}),
+    ...(run.spec.heal === 'off' || pastDeadline(run) ? { parks: false } : {}),
   };
   return scheduleActivity<unknown>(target.type, [input ?? null, call], {
     ...(target.taskQueue === undefined ? {} : { taskQueue: target.taskQueue }),

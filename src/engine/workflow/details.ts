@@ -3,6 +3,7 @@
 // Apart because it is a report for people, not a decision.
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { spent } from '../../model/attempts.ts';
 import { rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
@@ -128,7 +129,7 @@ function lineOf(run: RunState, summary: StageSummary): string {
   const tail = trouble
     ? `attempt ${trouble.attempt} of ${trouble.attemptsMax} failed with ${trouble.code}; next try ${new Date(trouble.nextTryAt).toISOString()}`
     : park
-      ? `${counted(park.attempts, 'attempt')}${park.elapsedMs > 0 ? ` over ${inWords(park.elapsedMs)}` : ''}, ${
+      ? `${spent(park.attempts, park.elapsedMs)}, ${
           park.upstream === undefined ? park.failure.code : `waits for ${park.upstream}`
         }`
       : summary.state === 'running'

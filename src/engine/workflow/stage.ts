@@ -2,7 +2,7 @@
 // Invariant: a stage ends with an output, a decision or a cancellation; it never ends because an upstream was down for a night.
 // Apart because recovery that is decided in one place can be read, tested and trusted; see DESIGN's "life of a stage".
 import { CancellationScope, condition, isCancellation, patched, sleep, workflowInfo } from '@temporalio/workflow';
-import { inWords } from '../../model/duration.ts';
+import { spent } from '../../model/attempts.ts';
 import type { Failure } from '../../model/failure.ts';
 import { parkToken } from '../../model/ids.ts';
 import type { Park, StageFailure, StageSummary, Wake } from '../../model/messages.ts';
@@ -11,7 +11,7 @@ import type { Policy } from '../../model/spec.ts';
 import { acceptsLoss, verdict } from '../../model/verdict.ts';
 import { admitOthers, leaveForCarry, placeFor } from './admission.ts';
 import { attemptStage, type Ending, type Scheduling, type StageTarget } from './attempt.ts';
-import { counted, healthOf, refreshDetails, summarise } from './details.ts';
+import { healthOf, refreshDetails, summarise } from './details.ts';
 import { parkOn, writerOf } from './heal.ts';
 import { forget, keep, pastDeadline, type RunState } from './run-state.ts';
 import { PipelineFailed } from './outcome.ts';
@@ -101,12 +101,14 @@ async function settleFailure(
   const attempts = used.grant.attemptBase + ended.attempts;
   if (granted && ended.why !== 'never retried' && ended.why !== 'may have happened' && ended.why !== 'not admitted') {
     delete run.extensions[key];
+    const firstFailureAt = used.grant.firstFailureAt ?? Date.now() - ended.elapsedMs;
     await sleep(Math.max(1, ended.failure.nextDelayMs ?? 1_000), { summary: `${key}: wait before the added attempts` });
     return {
       grant: {
         attemptsMax: Math.max(1, granted.attempts),
         timeMs: used.grant.timeMs + granted.timeMs,
         attemptBase: attempts,
+        firstFailureAt,
       },
     };
   }
@@ -134,6 +136,7 @@ async function settleFailure(
     attempts,
     elapsedMs: ended.elapsedMs,
     why: ended.why,
+    ...(ended.why === 'retry budget spent' ? { grant: used.grant } : {}),
     acceptsLoss: acceptsLoss(key, until, ended, policy),
   });
   return used;
@@ -191,6 +194,7 @@ function askAtDeadline(run: RunState, { key, policy }: StageTarget, park: Park):
   putPark(run, key, {
     ...rest,
     until: 'decision',
+    elapsedMs: park.attempts > 0 ? Date.now() - park.since + park.elapsedMs : 0,
     failure: { ...park.failure, text },
     acceptsLoss: acceptsLoss(key, 'decision', park, policy),
   });
@@ -249,7 +253,7 @@ async function waitOnce(
   park: Park,
   quiet: boolean,
 ): Promise<'time' | 'upstream' | 'carry'> {
-  const tried = `${park.failure.code}, ${counted(park.attempts, 'attempt')}${park.elapsedMs > 0 ? ` over ${inWords(park.elapsedMs)}` : ''}`;
+  const tried = `${park.failure.code}, ${spent(park.attempts, park.elapsedMs)}`;
   const summary =
     park.until === 'decision'
       ? `${key} asks for a decision: ${tried}`
@@ -270,20 +274,28 @@ async function waitOnce(
   );
 }
 
+/** Who only stood back for others has its attempts left, of the same budget. */
+function leftOf({ why, attempts, grant }: Park, whole: Grant): Grant | undefined {
+  if (why !== 'retry budget spent') return undefined;
+  const { attemptBase, attemptsMax, budgetBase = attemptBase } = grant ?? { ...whole, attemptBase: 0 };
+  return { ...whole, attemptsMax: Math.max(1, attemptBase + attemptsMax - attempts), budgetBase };
+}
+
 function afterPark(
   park: Park,
   wake: Wake,
   policy: Policy,
 ): { readonly output: unknown } | { readonly scheduling: Scheduling } {
-  const whole = grantOf(policy);
-  // The slow phase: one attempt each time; the deadline ends it, not a count. Who only stood back for others has its attempts left.
-  if (wake.by === 'time') {
-    const left = park.why === 'retry budget spent' ? whole.attemptsMax - park.attempts : 1;
-    return { scheduling: { grant: { ...whole, attemptsMax: Math.max(1, left), attemptBase: park.attempts } } };
-  }
+  // Attempts are counted on, so their time is too.
+  const before: Pick<Grant, 'attemptBase' | 'firstFailureAt'> = {
+    attemptBase: park.attempts,
+    ...(park.attempts > 0 ? { firstFailureAt: park.since - park.elapsedMs } : {}),
+  };
+  const whole: Grant = { ...grantOf(policy), ...before };
+  // The slow phase: one attempt each time; the deadline ends it, not a count.
+  if (wake.by === 'time') return { scheduling: { grant: leftOf(park, whole) ?? { ...whole, attemptsMax: 1 } } };
   // The outage is over: what was spent before it says nothing about the time after it.
-  if (wake.by === 'upstream')
-    return { scheduling: { grant: { ...whole, attemptBase: park.attempts }, ...(wake.pass ? { decided: true } : {}) } };
+  if (wake.by === 'upstream') return { scheduling: { grant: whole, ...(wake.pass ? { decided: true } : {}) } };
   const { decision } = wake;
   switch (decision.kind) {
     case 'skip':
@@ -293,7 +305,7 @@ function afterPark(
         ? { output: policy.onSkip?.output }
         : {
             scheduling: {
-              grant: { ...whole, attemptBase: park.attempts },
+              grant: whole,
               acceptLoss: {
                 actor: decision.actor ?? 'unknown',
                 reason: `skipped: ${decision.reason ?? 'no reason given'}`,
@@ -304,7 +316,7 @@ function afterPark(
     case 'accept-loss':
       return {
         scheduling: {
-          grant: { ...whole, attemptBase: park.attempts },
+          grant: whole,
           acceptLoss: {
             actor: decision.actor ?? 'unknown',
             reason: decision.reason ?? 'no reason given',
@@ -316,13 +328,13 @@ function afterPark(
       const grant: Grant = {
         attemptsMax: Math.max(1, decision.attempts ?? 1),
         timeMs: Math.max(decision.timeMs ?? 0, whole.timeMs),
-        attemptBase: park.attempts,
+        ...before,
       };
       return { scheduling: { grant, decided: true } };
     }
     case 'retry':
     case 'abort':
-      return { scheduling: { grant: { ...whole, attemptBase: park.attempts }, decided: true } };
+      return { scheduling: { grant: whole, decided: true } };
   }
 }
 
