@@ -118,6 +118,7 @@ function write({ terminal }: Session, letter: OpenedLetter): void {
   );
   terminal.line(`  run      ${escaped(letter.runKey)}, stage ${escaped(letter.stage)}, written ${moment(letter.at)}`);
   terminal.line(`  source   ${escaped(letter.source)}, ${at}`);
+  if (letter.seen !== null && letter.seen !== letter.source) terminal.line(`  seen     ${escaped(letter.seen)}`);
   if (letter.reason !== null) terminal.line(`  ${letter.state.padEnd(8)} ${escaped(letter.reason)}`);
   terminal.line(`  sha256   ${letter.rawSha256}`);
   for (const one of letter.violations)

@@ -112,7 +112,7 @@ async function keptLetters(db: Db, runKey: string): Promise<{ quarantined: numbe
 /** Bytes that were planned and that no chunk accounts for. */
 async function holes(db: Db, runKey: string): Promise<string[]> {
   const { rows } = await db.query<{ stage: string; name: string; from: string; to: string }>(
-    `select s.stage, mendflow.name_text(o.name) as name, lower(hole) as from, upper(hole) as to
+    `select s.stage, mendflow.source_text(o.name, o.hint) as name, lower(hole) as from, upper(hole) as to
      from mendflow.slice s join mendflow.run r on r.key = s.run_key and r.generation = s.generation join mendflow.source o on o.id = s.source_id
      cross join lateral unnest(int8multirange(s.extent) - mendflow.covered(s.run_key, s.generation, s.stage, s.source_id, s.extent)) as hole
      where s.run_key = $1 and not isempty(s.extent) order by s.stage, s.source_id, 3 limit ${FAULTS_MAX}`,
@@ -124,7 +124,7 @@ async function holes(db: Db, runKey: string): Promise<string[]> {
 /** Chunks of the run outside of every slice it planned, or across the edge of one. */
 async function strays(db: Db, runKey: string): Promise<string[]> {
   const { rows } = await db.query<{ stage: string; name: string; from: string; to: string }>(
-    `select c.stage, mendflow.name_text(o.name) as name, lower(c.extent) as from, upper(c.extent) as to
+    `select c.stage, mendflow.source_text(o.name, o.hint) as name, lower(c.extent) as from, upper(c.extent) as to
      from mendflow.chunk c join mendflow.run r on r.key = c.run_key and r.generation = c.generation join mendflow.source o on o.id = c.source_id
      where c.run_key = $1 and not exists (select from mendflow.slice s where s.run_key = c.run_key and s.generation = c.generation
        and s.stage = c.stage and s.source_id = c.source_id and s.extent @> c.extent) order by 1, 3 limit ${FAULTS_MAX}`,

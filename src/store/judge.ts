@@ -55,7 +55,7 @@ async function sourcesAllBad(
   stages: readonly string[],
 ): Promise<{ sources: number; names: string[] }> {
   const { rows } = await db.query<{ sources: number; names: string[] | null }>(
-    `select count(*)::int as sources, (array_agg(mendflow.name_text(s.name) order by s.id))[1:${NAMES_MAX}] as names
+    `select count(*)::int as sources, (array_agg(mendflow.source_text(s.name, s.hint) order by s.id))[1:${NAMES_MAX}] as names
      from (${judged}) judged join mendflow.source s on s.id = judged.source_id
      where judged.bad > 0 and judged.good = 0 and judged.stage = any ($2::text[])
        and not exists (select from mendflow.chunk before where before.source_id = judged.source_id and before.stage = judged.stage

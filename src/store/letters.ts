@@ -145,7 +145,7 @@ export interface LetterLine {
   readonly id: string;
   readonly runKey: string;
   readonly stage: string;
-  /** Name of the source as text. */
+  /** The source as text: the path of a file's log, the name of anything else. */
   readonly source: string;
   readonly offset: number;
   readonly length: number;
@@ -164,10 +164,12 @@ export interface OpenedLetter extends LetterLine {
   readonly raw: Buffer;
   readonly rawWhole: boolean;
   readonly rawSha256: string;
+  /** Where its file was seen last; null if it came from none. */
+  readonly seen: string | null;
   readonly violations: readonly Violation[];
 }
 
-const lineColumns = `l.id, l.run_key as "runKey", l.stage, mendflow.name_text(s.name) as source, l.off::float8 as offset, l.len::float8 as length,
+const lineColumns = `l.id, l.run_key as "runKey", l.stage, mendflow.source_text(s.name, s.hint) as source, l.off::float8 as offset, l.len::float8 as length,
   l.line_no::float8 as line, l.code, encode(l.fingerprint, 'hex') as fingerprint, l.state, l.sample, l.reason, l.at`;
 
 /** Letters by run, pipeline, state and code, oldest position first. At most `limit`, 100 unless told. */
@@ -201,9 +203,17 @@ export async function groupLetters(
 /** One letter with its bytes and violations, or undefined if there is none with that ID (a full one, or at least its first 8 characters). */
 export async function showLetter(db: Db, id: string, seal: Sealer): Promise<OpenedLetter | undefined> {
   const { rows } = await db.query<
-    LetterLine & { raw: Buffer; rawWhole: boolean; rawSha256: Buffer; detail: Buffer; keyId: string }
+    LetterLine & {
+      raw: Buffer;
+      rawWhole: boolean;
+      rawSha256: Buffer;
+      detail: Buffer;
+      keyId: string;
+      seen: string | null;
+    }
   >(
-    `select ${lineColumns}, l.raw, l.raw_whole as "rawWhole", l.raw_sha256 as "rawSha256", l.detail, l.key_id as "keyId"
+    `select ${lineColumns}, l.raw, l.raw_whole as "rawWhole", l.raw_sha256 as "rawSha256", l.detail, l.key_id as "keyId",
+       mendflow.name_text(decode(s.hint ->> 'path', 'base64')) as seen
      from mendflow.dead_letter l join mendflow.source s on s.id = l.source_id where l.id::text = $1 or (length($1) >= 8 and starts_with(l.id::text, $1)) limit 1`,
     [id.toLowerCase()],
   );
