@@ -16,6 +16,7 @@ import {
 import { stateOf } from './support/breaker-words.ts';
 import type { Exit } from './support/exit-codes.ts';
 import { episodesOf, figuresOf, healedOf, type Healer, healerOf, outagesOf } from './support/night.ts';
+import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import { readSince } from './support/since.ts';
@@ -77,13 +78,13 @@ async function pageOf(session: Session, since: Date) {
     outages: outagesOf(moves, now),
     notAdmitting,
     waits,
-    letters: { open: letters.open, written: letters.written },
+    letters: { open: letters.open, samples: letters.samples, written: letters.written },
   } as const;
 }
 
 function write(terminal: Terminal, page: Page): void {
   const bold = (text: string): string => terminal.style('bold', text);
-  const { failures, episodes, outages, runs, letters } = page;
+  const { failures, outages, runs, letters } = page;
   const healed = Object.values(failures.by).reduce((sum, one) => sum + one, 0);
   terminal.line(
     `${bold(`Since ${moment(page.since)}`)} (${inWords(page.until.getTime() - page.since.getTime())}): ${terminal.style(page.health === 'healthy' ? 'green' : 'yellow', page.health)}`,
@@ -98,16 +99,17 @@ function write(terminal: Terminal, page: Page): void {
   if (healed > 0) terminal.line(`  healed    ${numbered(healed, 'stage')}: ${healersLine(failures.by)}`);
   if (failures.ended > 0)
     terminal.line(`  not done  ${numbered(failures.ended, 'stage')} skipped, failed, aborted or with accepted loss`);
-  if (failures.open > 0)
+  if (failures.oldest !== null)
     terminal.line(
-      `  not over  ${numbered(failures.open, 'stage')}${episodes.openMs === null ? '' : `, the oldest since ${moment(new Date(page.until.getTime() - episodes.openMs))} (${inWords(episodes.openMs)})`}`,
+      `  not over  ${numbered(failures.open, 'stage')}, the oldest since ${moment(failures.oldest)} (${inWords(page.until.getTime() - failures.oldest.getTime())})`,
     );
-  if (episodes.ended > 0)
+  if (failures.meanMs !== null)
     terminal.line(
-      `  unasked   ${counted(episodes.pagesAvoided)} of ${numbered(episodes.ended, 'trouble')} that ended woke nobody${episodes.meanMs === null ? '' : `; each took ${inWords(episodes.meanMs)} on average`}`,
+      `  unasked   ${counted(failures.unasked)} of ${numbered(healed + failures.ended, 'stage')} that ${healed + failures.ended === 1 ? 'is' : 'are'} over needed nobody; ${inWords(failures.meanMs)} on average`,
     );
+  const samples = letters.samples > 0 ? `, ${counted(letters.samples)} of them samples of a stop` : '';
   terminal.line(
-    `  letters   ${counted(letters.written)} written, ${counted(letters.open)} open now${letters.open > 0 ? ': mendflow letters list --state open' : ''}`,
+    `  letters   ${counted(letters.written)} written, ${counted(letters.open)} open now${samples}${letters.open > 0 ? `: ${lettersCommand('--state open', letters.open)}` : ''}`,
   );
   writeStages(terminal, page.stages);
   writeOutages(terminal, outages);
@@ -196,7 +198,7 @@ function writeWaits(terminal: Terminal, waits: readonly Waiting[]): void {
   if (waits.length === 0) return;
   terminal.line();
   terminal.table(
-    ['WAITS NOW', 'FOR', 'CODE', 'OLDEST SINCE'],
+    ['STAGES WAITING', 'FOR', 'CODE', 'OLDEST SINCE'],
     waits
       .slice(0, LINES_MAX)
       .map((one) => [

@@ -8,7 +8,7 @@ import { type LetterLine, listLetters, type OpenedLetter, showLetter } from '../
 import { createSealer } from '../store/seal.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
-import { readLimit } from './support/numbers.ts';
+import { LETTERS_LISTED, readLimit } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped, escapedBytes, moment } from './support/terminal.ts';
@@ -34,7 +34,7 @@ export const registerLetters: Register = (program, act) => {
     .option('--run <run>', 'only of this run')
     .option('--pipeline <name>', 'only of this pipeline')
     .option('--state <state>', `only in this state: ${states.join(', ')}`)
-    .option('--limit <number>', 'at most so many', '100')
+    .option('--limit <number>', 'at most so many', String(LETTERS_LISTED))
     .option('--json', 'print JSON')
     .action(act((session, options: ListOptions) => list(session, options)));
   letters
@@ -50,12 +50,14 @@ async function list(session: Session, { run, pipeline, state, limit, json }: Lis
     throw new CommandError('usage', `There is no state "${state}" of letters; there is ${states.join(', ')}.`);
   const store = await session.store();
   const runKey = run === undefined ? undefined : (await theRun(store, session.config.prefix, run)).run;
-  const rows = await listLetters(store, {
+  const limitMax = readLimit(limit);
+  const found = await listLetters(store, {
     ...(runKey === undefined ? {} : { runKey }),
     ...(pipeline === undefined ? {} : { pipeline }),
     ...(state === undefined ? {} : { state }),
-    limit: readLimit(limit),
+    limit: limitMax + 1,
   });
+  const rows = found.slice(0, limitMax);
   const { terminal } = session;
   if (json === true) {
     terminal.json(rows);
@@ -78,7 +80,7 @@ async function list(session: Session, { run, pipeline, state, limit, json }: Lis
       escaped(one.runKey),
     ]),
   );
-  if (rows.length === readLimit(limit)) terminal.note(`Only the first ${rows.length} are shown; --limit shows more.`);
+  if (found.length > limitMax) terminal.note(`Only the first ${rows.length} are shown; --limit shows more.`);
   return 'ok';
 }
 

@@ -42,7 +42,9 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
       `--date has to be a data date such as 2026-11-21, 2026-11-21T13 for hours, or none, and is "${date}". Nothing was changed.`,
     );
   const store = await session.store();
-  const rows = await listRuns(store, { pipeline, state, dataDate: date, limit: readLimit(limit) });
+  const limitMax = readLimit(limit);
+  const found = await listRuns(store, { pipeline, state, dataDate: date, limit: limitMax + 1 });
+  const rows = found.slice(0, limitMax);
   const { terminal } = session;
   if (json === true) {
     terminal.json(rows.map(publicRow));
@@ -75,7 +77,7 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
     terminal.line(`${terminal.style('red', 'Stalled')} ${escaped(one.run)}: ${escaped(one.text)}`);
     terminal.line(`  ${escaped(one.mend)}`);
   }
-  if (rows.length === readLimit(limit)) terminal.note(`Only the latest ${rows.length} are shown; --limit shows more.`);
+  if (found.length > limitMax) terminal.note(`Only the latest ${rows.length} are shown; --limit shows more.`);
   return 'ok';
 }
 

@@ -23,6 +23,7 @@ import { nobodyWaits, waitsByUpstream } from '../store/waits.ts';
 import { nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
+import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import { balanceLine, commandsOf, lossLine, waitLine } from './support/report.ts';
 import { runbookPath } from './support/runbooks.ts';
@@ -157,7 +158,12 @@ function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined
     terminal.line(`  given up ${lossLine({ records: page.lost, bytes: page.uncountedBytes })}`);
   const letters = Object.entries(page.letters).map(([state, count]) => `${counted(count)} ${state}`);
   if (letters.length > 0)
-    terminal.line(`  letters  ${letters.join(', ')}: mendflow letters list --run ${shellWord(page.run)}`);
+    terminal.line(
+      `  letters  ${letters.join(', ')}: ${lettersCommand(
+        `--run ${shellWord(page.run)}`,
+        Object.values(page.letters).reduce((sum, one) => sum + one, 0),
+      )}`,
+    );
   if (page.links.ui !== undefined) terminal.line(`  watch    ${page.links.ui}`);
   writeStages(terminal, page);
   for (const wait of page.waits.slice(0, WAITS_SHOWN_MAX)) {

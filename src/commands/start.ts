@@ -9,6 +9,7 @@ import { findRun } from '../store/reads.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readInputs } from './support/inputs.ts';
 import type { Launched } from './support/launch.ts';
+import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import { balanceLine, lossLine, questionsOf, reportOf, type RunReport } from './support/report.ts';
 import type { Session } from './support/session.ts';
@@ -156,7 +157,8 @@ function tellEnd({ terminal }: Session, report: RunReport, ended: Ended): void {
   terminal.line(`  ${balanceLine(report)}`);
   if (report.lost) terminal.line(`  ${lossLine(report.lost)}`);
   for (const note of report.notes) terminal.line(`  note     ${escaped(note)}`);
-  if (report.quarantined > 0) terminal.line(`  letters  mendflow letters list --run ${shellWord(report.run)}`);
+  if (report.quarantined > 0)
+    terminal.line(`  letters  ${lettersCommand(`--run ${shellWord(report.run)}`, report.quarantined)}`);
   for (const question of report.asks ?? []) {
     terminal.line();
     terminal.line(`${terminal.style('bold', escaped(question.stage))}: ${escaped(question.text)} (${question.code})`);

@@ -120,15 +120,16 @@ export async function waitingNow(pool: Pool): Promise<Waiting[]> {
   return rows;
 }
 
-/** Dead letters that are open, those written since then, and decisions that were taken since then. */
+/** Dead letters that are open, how many of them are samples of a stop, those written since then, and decisions that were taken since then. */
 export async function lettersAndDecisions(
   pool: Pool,
   since: Date,
-): Promise<{ open: number; written: number; decisions: number }> {
-  const { rows } = await pool.query<{ open: number; written: number; decisions: number }>(
-    `select count(*) filter (where state in ('open', 'redriving'))::float8 as open, count(*) filter (where at >= $1)::float8 as written,
+): Promise<{ open: number; samples: number; written: number; decisions: number }> {
+  const { rows } = await pool.query<{ open: number; samples: number; written: number; decisions: number }>(
+    `select count(*) filter (where state = 'open')::float8 as open, count(*) filter (where state = 'open' and sample)::float8 as samples,
+       count(*) filter (where at >= $1)::float8 as written,
        (select count(*) from mendflow.decision where taken and at >= $1)::float8 as decisions
-     from mendflow.dead_letter where not sample`,
+     from mendflow.dead_letter`,
     [since],
   );
   return rows[0]!;

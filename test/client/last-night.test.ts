@@ -66,14 +66,18 @@ describe('what healed a stage', () => {
       healedOf([
         trouble('a', 0, 1),
         trouble('b', 0, null, { failed: 3, lost: 2 }),
+        trouble('d', 2, null, { failed: 0 }),
         trouble('c', 0, 1, { state: 'skipped' }),
       ]),
     ).toEqual({
       by: { retry: 1, breaker: 0, time: 0, decision: 0 },
       ended: 1,
-      open: 1,
+      open: 2,
       attemptsFailed: 5,
       attemptsLost: 2,
+      unasked: 1,
+      meanMs: 60_000,
+      oldest: at(0),
     });
   });
 });
@@ -214,15 +218,36 @@ describe('the morning after', () => {
     expect(out).toMatch(
       /failures {2}\d+ attempts failed, 1 died with a worker\n {2}healed {4}9 stages: \d by trying again, \d when the upstream was back,.* 1 after a decision\n {2}not over {2}1 stage, the oldest since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(/,
     );
-    expect(out).toMatch(/ {2}unasked {3}3 of \d troubles that ended woke nobody; each took /);
+    expect(out).toMatch(/ {2}unasked {3}8 of 9 stages that are over needed nobody; .+ on average\n/);
     expect(out).toMatch(
       /RUN +STAGE +FAILED +LOST +LAST CODE +FROM +OVER +HOW\ncall\/\S*gone-1 +ask +1 +0 +http_404 +\S+ \S+Z +not yet +asking\n/,
     );
     expect(out).toMatch(/call\/\S*blip-1 +killed +0 +1 +worker_lost .* by trying again\n/);
     expect(out).toMatch(/OUTAGE +OPENED +BACK +CLOSED +DOWN +TRIALS +REOPENED +WHY\nhttp:api /);
     expect(out).toMatch(/call\/ask +\d of 9/);
-    expect(out).toMatch(/WAITS NOW .*\n1 +a decision +http_404/);
+    expect(out).toMatch(/STAGES WAITING .*\n1 +a decision +http_404/);
     expect(out).toContain('mendflow runs --state asking');
+  });
+
+  it('counts the letters that its command lists, samples of a stop and more than a list shows among them', async () => {
+    const [run] = await night.engine.rows<{ key: string }>('select key from mendflow.run limit 1');
+    // As the flow leaves them: letters of bad records, and of a stop at the limit its evidence.
+    await night.engine.rows(
+      `with s as (insert into mendflow.source (pipeline, name) values ('call', 'some.log') returning id)
+       insert into mendflow.dead_letter (id, source_id, off, len, stage, run_key, generation, raw, raw_whole, raw_sha256, detail, key_id, code, fingerprint, sample, state)
+       select gen_random_uuid(), s.id, n, 1, 'load', $1, 1, '', true, '', '', 'test', 'record_invalid', '', n > 110, case when n > 120 then 'superseded' else 'open' end
+       from s, generate_series(1, 125) n`,
+      [run!.key],
+    );
+    const { out } = await mendflow('last-night', '--since', '1 hour');
+    const told = / {2}letters {3}125 written, 120 open now, 10 of them samples of a stop: mendflow (.*)\n/.exec(out);
+    expect(told, out).not.toBeNull();
+    const listed = await mendflow(...told![1]!.split(' '));
+    expect(listed.out.trim().split('\n')).toHaveLength(120 + 1);
+    expect((await mendflow('last-night', '--json')).json()).toMatchObject({ letters: { written: 125, open: 120 } });
+    const ofRun = / {2}letters {2}120 open, 5 superseded: mendflow (.*)\n/.exec((await mendflow('show', run!.key)).out);
+    expect((await mendflow(...ofRun![1]!.split(' '))).out.trim().split('\n')).toHaveLength(125 + 1);
+    await night.engine.rows('delete from mendflow.dead_letter');
   });
 
   it('begins where the reader says, and refuses a time to come', async () => {

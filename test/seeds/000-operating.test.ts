@@ -94,7 +94,7 @@ describe('000-14 what to monitor', () => {
     expect(page.retryRates.map(({ stage }) => stage)).toEqual(['extract']);
     expect(page.outages).toHaveLength(1);
     expect(page.outages[0]).toMatchObject({ upstream: 'http:main_api', backAt: expect.any(String) as string });
-    expect(page.letters).toEqual({ open: 0, written: 0 });
+    expect(page.letters).toEqual({ open: 0, samples: 0, written: 0 });
     expect(page.episodes.meanMs).toBeGreaterThan(0);
     // The outage and the 502 were nobody's; the 404 was a person's.
     expect(page.episodes.pagesAvoided).toBe(2);

@@ -15,6 +15,12 @@ export interface Healed {
   readonly attemptsFailed: number;
   /** Attempts that died with their worker. */
   readonly attemptsLost: number;
+  /** Stages that did well in the end, and for which nobody had to decide anything. */
+  readonly unasked: number;
+  /** How long the trouble of a stage lasted in the mean, of those that are over; null without any. */
+  readonly meanMs: number | null;
+  /** Since when the oldest that is not over has failed. */
+  readonly oldest: Date | null;
 }
 
 /** A decision counts before everything else; then the breaker, if it was what stopped the stage last; then waiting after a spent budget. */
@@ -22,16 +28,23 @@ export const healerOf = ({ decisions, code, spent }: Troubled): Healer =>
   decisions > 0 ? 'decision' : code === 'breaker_open' ? 'breaker' : spent ? 'time' : 'retry';
 
 export function healedOf(troubled: readonly Troubled[]): Healed {
+  const over = troubled.filter(({ endedAt }) => endedAt !== null);
+  const open = troubled.filter(({ endedAt }) => endedAt === null);
+  const healed = over.filter(({ state }) => state === 'done');
   const by: Record<Healer, number> = { retry: 0, breaker: 0, time: 0, decision: 0 };
-  let [ended, open, attemptsFailed, attemptsLost] = [0, 0, 0, 0];
-  for (const one of troubled) {
-    attemptsFailed += one.failed;
-    attemptsLost += one.lost;
-    if (one.endedAt === null) open++;
-    else if (one.state === 'done') by[healerOf(one)]++;
-    else ended++;
-  }
-  return { by, ended, open, attemptsFailed, attemptsLost };
+  for (const one of healed) by[healerOf(one)]++;
+  const sum = (figures: readonly number[]): number => figures.reduce((all, one) => all + one, 0);
+  const lastedMs = over.map(({ firstAt, endedAt }) => endedAt!.getTime() - firstAt.getTime());
+  return {
+    by,
+    ended: over.length - healed.length,
+    open: open.length,
+    attemptsFailed: sum(troubled.map(({ failed }) => failed)),
+    attemptsLost: sum(troubled.map(({ lost }) => lost)),
+    unasked: healed.length - by.decision,
+    meanMs: over.length === 0 ? null : sum(lastedMs) / over.length,
+    oldest: open.length === 0 ? null : new Date(Math.min(...open.map(({ firstAt }) => firstAt.getTime()))),
+  };
 }
 
 /** One cause of trouble: from the first failure of a stage to the moment from which none of its runs failed any more. */

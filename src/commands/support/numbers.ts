@@ -19,5 +19,15 @@ export function readWhole(option: string, written: string, [min, max]: readonly 
   );
 }
 
+/** Rows that a list shows at most. */
+const LIMIT_MAX = 10_000;
+
 /** How many rows a list shows. */
-export const readLimit = (written: string): number => readWhole('--limit', written, [1, 10_000]);
+export const readLimit = (written: string): number => readWhole('--limit', written, [1, LIMIT_MAX]);
+
+/** Letters that are listed unless more are asked for. */
+export const LETTERS_LISTED = 100;
+
+/** The command that lists so many letters, all of them. */
+export const lettersCommand = (filter: string, count: number): string =>
+  `mendflow letters list ${filter}${count > LETTERS_LISTED ? ` --limit ${Math.min(count, LIMIT_MAX)}` : ''}`;
