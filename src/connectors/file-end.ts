@@ -1,6 +1,7 @@
 // What lives here: where a file's last finished record ends, which is as far as a run may plan to read.
 // Invariant: a record that may still grow is left to a later run, never cut in two.
 // Apart because it is the one question about a file that needs both its bytes and its format.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bytes } from '../flow/parse/bytes.ts';
 import type { Format } from '../flow/parse/format.ts';
 import { type Head, headIn } from '../flow/parse/head.ts';
@@ -16,10 +17,8 @@ export interface EndOptions {
    * yesterday's records any more and only a copy under way has to be told apart; 60 s else.
    */
   readonly quietMs?: number;
-  /** The run's data date, `2026-11-21`. */
-  readonly dataDate: string;
-  /** Milliseconds since 1970; given so that tests need not wait. */
-  readonly now?: () => number;
+  /** Whether the run's data date is over by the clock of Temporal's server: this machine's may be wrong. */
+  readonly past: boolean;
 }
 
 export interface FinishedEnd {
@@ -49,7 +48,7 @@ async function decodedBytes(file: OpenFile, bytes: Bytes): Promise<number> {
 
 /** Where the last finished record ends. Waits up to 1.5 s if only the file's age stands between it and being finished. */
 export async function finishedEnd(file: OpenFile, bytes: Bytes, options: EndOptions): Promise<FinishedEnd> {
-  const { format, now = Date.now } = options;
+  const { format, past } = options;
   const size = await decodedBytes(file, bytes);
   const whole: FinishedEnd = { to: size, sealed: true, left: 0 };
   // What is compressed is finished: appending to it would break the stream.
@@ -57,15 +56,16 @@ export async function finishedEnd(file: OpenFile, bytes: Bytes, options: EndOpti
   const to = await lastRecordEnd(bytes, size, format);
   const open: FinishedEnd = { to, sealed: false, left: size - to };
   if (options.sealed === false) return open;
-  const past = options.dataDate.slice(0, 10) < new Date(now()).toISOString().slice(0, 10);
   const quietMs = options.quietMs ?? (past ? QUIET_PAST_MS : QUIET_TODAY_MS);
-  const missingMs = quietMs - (now() - (await file.stat()).modifiedMs);
+  const { modifiedMs } = await file.stat();
+  const missingMs = quietMs - (Date.now() - modifiedMs);
   if (missingMs > 0) {
     // Nothing is left behind: then a younger file needs no waiting.
     if (open.left === 0 || missingMs > WAIT_MS_MAX) return open;
-    await new Promise((resolve) => setTimeout(resolve, missingMs));
+    await sleep(Math.ceil(missingMs));
+    // Not its age again: a timer may fire a moment early.
     const after = await file.stat();
-    if (after.storedBytes !== size || now() - after.modifiedMs < quietMs) return open;
+    if (after.storedBytes !== size || after.modifiedMs !== modifiedMs) return open;
   }
   return whole;
 }

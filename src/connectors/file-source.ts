@@ -20,7 +20,7 @@ import type { Proof } from '../flow/types.ts';
 import { displayName, type FileRef, openFile, type OpenFile, pathOf } from './files.ts';
 import { knownSource, knownSources, type SourcesOf } from './known-sources.ts';
 
-export interface FileOptions extends Omit<EndOptions, 'dataDate'> {
+export interface FileOptions extends Omit<EndOptions, 'past'> {
   /** Table that the records go to; empty where they go to none. */
   readonly target: string;
   /** What to do about a known name with other bytes. Default `ask`: throws `source_rewritten`. */
@@ -178,7 +178,8 @@ async function* recognised(
   options: FileOptions,
 ): AsyncGenerator<Recognised & { more: boolean }> {
   const bytes = bytesOf(file.fd, file.codec);
-  const ends = { ...options, dataDate: ctx.dataDate };
+  const past = ctx.dataDate.slice(0, 10) < new Date(ctx.attemptAt).toISOString().slice(0, 10);
+  const ends = { ...options, past };
   const { identity, end } = await closing(file, async () => {
     const end = await finishedEnd(file, bytes, ends);
     const known = knownSources(pool, of);

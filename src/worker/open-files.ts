@@ -8,8 +8,8 @@ import { setInterval as every } from 'node:timers';
 const BASE = 96;
 /** For each stage at once: a file, connections to the store and to an upstream. */
 const PER_SLOT = 4;
-/** So many have to be left while it works. */
-const SPARE = 6;
+/** So many have to be left while it works: the time limit of one workflow task alone opens five, and Node aborts where it cannot. */
+const SPARE = 32;
 const LOOK_EVERY_MS = 5_000;
 
 export const filesNeeded = (slotsMax: number, upstreamSlots: number): number =>

@@ -58,7 +58,7 @@ async function load(name: string, onRewrite?: OnRewrite): Promise<{ identity: Id
   const file = await openFile(ref!);
   const bytes = bytesOf(file.fd, file.codec);
   const plain = { format: formats.plain, dataDate: '2026-01-01' };
-  const { to } = await finishedEnd(file, bytes, { ...plain, sealed: true });
+  const { to } = await finishedEnd(file, bytes, { format: formats.plain, past: true, sealed: true });
   const { sourceName, hint } = file;
   const question = { ref: ref!, sourceName, hint, bytes, size: to, known: ledger };
   const identity = await identify({ ...question, ...(onRewrite ? { onRewrite } : {}) }).catch(

@@ -171,7 +171,7 @@ describe('the end of the last finished record', () => {
     try {
       return await finishedEnd(file, bytesOf(file.fd, file.codec), {
         format: formats.plain,
-        dataDate: '2026-01-01',
+        past: true,
         ...more,
       });
     } finally {
@@ -217,9 +217,8 @@ describe('the end of the last finished record', () => {
     expect(Date.now() - before).toBeGreaterThan(700);
   });
   test('today’s file is quiet only after a minute', async () => {
-    const dataDate = new Date().toISOString().slice(0, 10);
-    expect(await endOf(`${plain}2026`, { ageMs: 30_000, dataDate })).toMatchObject({ sealed: false, left: 4 });
-    expect(await endOf(`${plain}2026`, { ageMs: 90_000, dataDate })).toMatchObject({ sealed: true, left: 0 });
+    expect(await endOf(`${plain}2026`, { ageMs: 30_000, past: false })).toMatchObject({ sealed: false, left: 4 });
+    expect(await endOf(`${plain}2026`, { ageMs: 90_000, past: false })).toMatchObject({ sealed: true, left: 0 });
   });
   test('what is written while one waits is left', async () => {
     const path = join(folder, 'busy');
@@ -228,7 +227,7 @@ describe('the end of the last finished record', () => {
     const writing = setInterval(() => appendFileSync(path, '-'), 100);
     const end = await finishedEnd(file, bytesOf(file.fd, 'none'), {
       format: formats.plain,
-      dataDate: '2026-01-01',
+      past: true,
       quietMs: 600,
     });
     clearInterval(writing);

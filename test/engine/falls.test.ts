@@ -154,13 +154,13 @@ describe('a worker whose surroundings fail', { timeout: 120_000 }, () => {
     const run = await start('fine');
     await expect.poll(done(run), { timeout: 60_000 }).toBe(1);
     const ended = once(worker, 'exit') as Promise<[number | null]>;
-    // Three are left: with none at all Node itself may abort before anybody can say why.
+    // Some are left: with fewer than a timer of node:vm takes, Node itself aborts before anybody can say why.
     const taken = new Set(readdirSync(`/proc/${worker.pid}/fd`).map(Number));
     let limit = 0;
-    for (let free = 0; free < 3; limit++) if (!taken.has(limit)) free += 1;
+    for (let free = 0; free < 16; limit++) if (!taken.has(limit)) free += 1;
     execFileSync('prlimit', ['--pid', String(worker.pid), `--nofile=${limit}:${limit}`]);
-    expect((await ended)[0]).toBe(1);
-    expect(log()).toMatch(/This worker ended by itself\. Only \d more files can be opened/);
+    expect(await ended).toEqual([1, null]);
+    expect(log()).toMatch(/This worker ended by itself\. Only \d+ more files can be opened/);
   });
 
   it('works on when whoever read its log has gone', async () => {

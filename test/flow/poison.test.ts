@@ -30,20 +30,17 @@ async function countCopies(): Promise<() => Promise<number>> {
 }
 
 describe('rows that the database refuses', () => {
-  it('10,000 of them in one chunk cost at most 2k + 2 COPYs, no bloat and less than 10 s', async () => {
+  it('10,000 of them in one chunk cost at most 2k + 2 COPYs and no bloat', async () => {
     const copies = await countCopies();
     const content = lines(20_000, (index) =>
       JSON.stringify({ id: index, note: index % 2 === 0 ? 'bad' : `note ${index}` }),
     );
-    const startedAt = performance.now();
     const end = await run(content, { runKey: 'test/10k' });
-    const seconds = (performance.now() - startedAt) / 1_000;
     expect(end).toMatchObject({ done: true, out: { read: 20_000, loaded: 10_000, quarantined: 10_000 } });
     expect(await copies()).toBeLessThanOrEqual(2 * 10_000 + 2);
     expect(await copies()).toBeGreaterThan(5_000);
     expect(await count(`select count(*) from items`)).toBe(10_000);
     expect(await count(`select pg_relation_size('items')`)).toBeLessThan(2 * 1024 * 1024);
-    expect(seconds).toBeLessThan(10);
   });
 
   it('are named with coordinates, bytes and what Postgres said, sealed', async () => {

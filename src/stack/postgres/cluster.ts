@@ -1,9 +1,11 @@
 // What lives here: the data folder of a Postgres server: made by initdb, started by pg_ctl, and whether a server lives in it.
 // Invariant: a folder named `data` is a complete cluster, and a server is started in it only when none lives there.
 // Apart from ../postgres.ts, which decides whether a server of our own is wanted and what is handed out.
+import { randomUUID } from 'node:crypto';
 import {
   chownSync,
   existsSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -11,7 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '../../model/failure.ts';
 import { freePorts } from '../system/ports.ts';
@@ -62,11 +64,18 @@ export const postmaster = async (dataDir: string): Promise<{ id: ProcessId; port
   }
 };
 
+/** The initdb of an `up` that was killed may still write into its draft, so a folder is tried again, and no two share one. */
+const removeDrafts = ({ dataDir }: Place): void => {
+  for (const name of readdirSync(dirname(dataDir)))
+    if (name.startsWith(`${basename(dataDir)}.new`))
+      rmSync(join(dirname(dataDir), name), { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+};
+
 /** Makes the data folder with initdb; one that is killed on the way leaves only a draft. */
 export const createCluster = async (place: Place, adminPassword: string): Promise<void> => {
-  const draft = `${place.dataDir}.new`;
+  const draft = `${place.dataDir}.new-${randomUUID()}`;
   const passwordFile = join(place.home, 'initdb-password');
-  rmSync(draft, { recursive: true, force: true });
+  removeDrafts(place);
   writeFileSync(passwordFile, `${adminPassword}\n`, { mode: 0o600 });
   if (place.user !== undefined) chownSync(passwordFile, place.user.uid, place.user.gid);
   try {

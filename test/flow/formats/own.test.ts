@@ -148,7 +148,7 @@ describe('a pattern', () => {
     const handle = await open(file);
     const stat = () => Promise.resolve({ storedBytes: 65, modifiedMs: Date.now() });
     const opened = { codec: 'none', stat } as never;
-    const options = { format: made(own({ continued: 'all' })), sealed: false, dataDate: '2026-01-01' };
+    const options = { format: made(own({ continued: 'all' })), sealed: false, past: true };
     expect(await finishedEnd(opened, bytesOf(handle.fd, 'none'), options)).toMatchObject({ to: 32 });
     await handle.close();
     rmSync(folder, { recursive: true });
