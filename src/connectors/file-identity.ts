@@ -117,7 +117,7 @@ const altered = (question: Question, source: KnownSource): CodedError =>
 
 function knownAs(source: KnownSource, here: Buffer): Identity {
   const path = pathOfSource(source.name);
-  return { kind: 'known', source, ...(path.equals(here) ? {} : { renamedFrom: displayName(path.subarray(1)) }) };
+  return { kind: 'known', source, ...(path.equals(here) ? {} : { renamedFrom: displayName(path) }) };
 }
 
 const WAYS =

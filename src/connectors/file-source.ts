@@ -13,7 +13,7 @@ import { insertSource, noteSource, type SourceOwner } from '../store/sources.ts'
 import { type EndOptions, finishedEnd } from './file-end.ts';
 import type { KnownSource } from './file-claim.ts';
 import { identify, type Identity, type OnRewrite, rewritten, shrunk } from './file-identity.ts';
-import { findMoved } from './file-moved.ts';
+import { findMoved, pathOfSource } from './file-moved.ts';
 import { planFile, type Recognised, type SeenAt } from './file-plan.ts';
 import { holds, stillHolds } from './file-proof.ts';
 import type { Proof } from '../flow/types.ts';
@@ -242,7 +242,7 @@ async function tellIdentity(pool: Pool, ctx: FlowContext, { ref }: OpenFile, ide
   const { copyOf, moved } = identity;
   if (copyOf)
     await note(
-      `${ref.name} holds the bytes that were loaded as ${displayName(copyOf.name)}. It was taken for a file of its own, so they are loaded for both.`,
+      `${ref.name} holds the bytes that were loaded as ${displayName(pathOfSource(copyOf.name))}. It was taken for a file of its own, so they are loaded for both.`,
     );
   if (moved) await note(`${ref.name} begins anew: what was loaded under its name before is in ${moved.to.name} now.`);
 }

@@ -82,7 +82,9 @@ it('a log that was rotated: the view by the name of the log, a letter by that an
   writeFileSync(path, linesOf('app'));
   const { run } = await ingest(path, '2026-11-22');
   renameSync(path, `${path}.1`);
-  await ingest(`${path}.1`, '2026-11-22');
+  const { run: again } = await ingest(`${path}.1`, '2026-11-22');
+  const told = await client.mendflow('show', again);
+  expect(told.out).toContain(`app.log.1 is what was loaded as ${path}: the same log under another name.`);
   const [letter] = (await client.mendflow('letters', 'list', '--run', run, '--json')).json<
     { id: string; source: string }[]
   >();
