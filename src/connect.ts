@@ -179,15 +179,24 @@ export interface Connected {
 const CONNECT_TIMEOUT_MS = 10_000;
 const HISTORY_PAGE_BYTES_MAX = 128 * 1024 * 1024;
 
+/** Calls to Temporal are tried again as its client does by itself, and where the server's own answer asks for it: it says INTERNAL then, which the client gives up on. */
+export const callAgain = (sdk: typeof import('@temporalio/client')): Required<ConnectionOptions>['interceptors'] => {
+  const options = sdk.defaultGrpcRetryOptions();
+  const retryableDecider: typeof options.retryableDecider = (attempt, status) =>
+    options.retryableDecider(attempt, status) || (attempt < 10 && /please retry/.test(status.details));
+  return [sdk.makeGrpcRetryInterceptor({ ...options, retryableDecider })];
+};
+
 /** Client side: Temporal and the control store. */
 export async function connectClient(
   config: Config,
   project?: { dataConverter?: DataConverter | undefined },
 ): Promise<Connected> {
   // Commands that read the store alone must not pay for Temporal's client.
-  const { Client, Connection } = await import('@temporalio/client');
+  const sdk = await import('@temporalio/client');
   const places: Places = { databaseUrl: await findDatabase(config), ...(await findTemporal(config)) };
-  const connection = await Connection.connect({
+  const connection = await sdk.Connection.connect({
+    interceptors: callAgain(sdk),
     ...places.temporal.connectionOptions,
     connectTimeout: CONNECT_TIMEOUT_MS,
     // A page of a long history may be larger than the 4 MB that the client takes by itself.
@@ -202,7 +211,7 @@ export async function connectClient(
       { cause: error },
     );
   });
-  const client = new Client({
+  const client = new sdk.Client({
     connection,
     namespace: places.temporal.namespace,
     ...(project?.dataConverter ? { dataConverter: project.dataConverter } : {}),

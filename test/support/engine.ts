@@ -4,10 +4,12 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataConverter } from '@temporalio/common';
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import * as temporal from '@temporalio/client';
+import { Client, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, type WorkerInterceptors } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { inject } from 'vitest';
+import { callAgain } from '../../src/connect.ts';
 import { type OpenUpstreams, openUpstreams } from '../../src/connectors/upstream.ts';
 import type { Pace } from '../../src/engine/pace.ts';
 import { pokeRecovery } from '../../src/engine/recoveries.ts';
@@ -82,7 +84,11 @@ export async function openEngine(
   const pool = openPool({ url: database.url, applicationName: 'test' }, 10);
   const address = inject('temporalAddress');
   // Some tests read histories of many megabytes.
-  const connection = await Connection.connect({ address, channelArgs: { 'grpc.max_receive_message_length': -1 } });
+  const connection = await temporal.Connection.connect({
+    address,
+    channelArgs: { 'grpc.max_receive_message_length': -1 },
+    interceptors: callAgain(temporal),
+  });
   await reconcileSearchAttributes(connection, 'default');
   const client = new Client({ connection, ...(dataConverter ? { dataConverter } : {}) });
   const prefix = `t${randomBytes(4).toString('hex')}`;
