@@ -313,7 +313,7 @@ describe('what a caller gets', () => {
       .call(() => new Promise(() => undefined))
       .catch((error: unknown) => (error as CodedError).failure);
     expect(failed).toMatchObject({ code: 'net_timeout', upstream: key, text: `${key} did not answer within 80 ms.` });
-    expect(performance.now() - begun).toBeLessThan(2_000);
+    expect(performance.now() - begun).toBeLessThan(20_000);
   });
 
   it('waits for work that it stopped itself, such as a load that closes its chunk', async () => {

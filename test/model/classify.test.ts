@@ -79,7 +79,7 @@ describe('an error', () => {
     round.errors = Array.from({ length: 10 }, () => round);
     const startedAt = Date.now();
     expect(isCode(classify(round).code)).toBe(true);
-    expect(Date.now() - startedAt).toBeLessThan(1_000);
+    expect(Date.now() - startedAt).toBeLessThan(10_000);
     fc.assert(
       fc.property(fc.anything(), (thrown) => {
         expect(isCode(classify(thrown).code)).toBe(true);

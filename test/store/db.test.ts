@@ -90,7 +90,7 @@ describe('a connection', () => {
     const startedAt = Date.now();
     const failed = await connect({ url: nowhere.href, applicationName: 'x' }).catch((error: unknown) => error);
     expect(classify(failed).code).toBe('pg_unreachable');
-    expect(Date.now() - startedAt).toBeLessThan(3_000);
+    expect(Date.now() - startedAt).toBeLessThan(20_000);
     limitsMs.connect = before;
     silent.close();
   });

@@ -101,5 +101,5 @@ test('a line that is long and full of brackets costs no more than its length', (
   const before = performance.now();
   const { rejects } = readAll(apache, '[aaaaaaaa] "'.repeat(80_000));
   expect(rejects).toHaveLength(1);
-  expect(performance.now() - before).toBeLessThan(5000);
+  expect(performance.now() - before).toBeLessThan(20_000);
 });
