@@ -25,6 +25,10 @@ comment on column mendflow.breaker_caller.epoch is 'The epoch it failed in.';
 comment on column mendflow.breaker_caller.caller is 'Run and stage.';
 comment on column mendflow.breaker_caller.failed_at is 'When it failed last.';
 
+alter table mendflow.breaker_bucket add column ok_at timestamptz, add column bad_at timestamptz;
+comment on column mendflow.breaker_bucket.ok_at is 'When a call of this worker was answered last; empty once the worker has said goodbye.';
+comment on column mendflow.breaker_bucket.bad_at is 'When a call of this worker was bad first in this slot.';
+
 create or replace function mendflow.breaker_setting(cfg jsonb, name text) returns float8 language sql immutable as $$
   select coalesce(
     (cfg ->> name)::float8,
@@ -96,6 +100,36 @@ begin
   return 1;
 end $$;
 comment on function mendflow.breaker_weigh(mendflow.breaker, timestamptz, text) is 'Whether a failed call counts: the first one of a caller does; what it repeats does where the connection failed, or where nobody else was answered of late. The twin of src/model/breaker-evidence.ts.';
+
+drop function mendflow.breaker_window(mendflow.breaker, timestamptz);
+create function mendflow.breaker_window(
+  b mendflow.breaker, t timestamptz, p_worker text default null,
+  out calls bigint, out fail bigint, out slow bigint, out bad int, out callers int
+) language sql stable as $$
+  with seen as (
+    select x.* from mendflow.breaker_bucket x
+      where x.key = b.key and x.epoch = b.epoch
+        and x.slot <= floor(extract(epoch from t) * 6000 / mendflow.breaker_setting(b.cfg, 'windowMs'))
+        and x.slot > floor(extract(epoch from t) * 6000 / mendflow.breaker_setting(b.cfg, 'windowMs')) - 6),
+  counted as (
+    select x.worker from seen x
+      where p_worker is null or x.fail + x.slow > 0
+        or x.ok_at >= (select min(mine.bad_at) from seen mine where mine.worker = p_worker)
+        or greatest(t - x.ok_at, x.ok_at - t) < interval '3 seconds') -- Answers are told a second late.
+  select coalesce(sum(x.ok + x.fail), 0) + greatest(coalesce(sum(x.hung), 0), 0), coalesce(sum(x.fail), 0), coalesce(sum(x.slow), 0),
+         count(distinct x.worker) filter (where x.fail + x.slow > 0), count(distinct x.worker)
+    from seen x where x.worker in (select worker from counted)
+$$;
+comment on function mendflow.breaker_window(mendflow.breaker, timestamptz, text) is
+  'Sums of the window: calls, failures, slow calls, workers that saw a bad one, workers that called. With p_worker as its failures see it: without workers that were answered only before they began, which are no witnesses that the upstream is well.';
+
+create function mendflow.breaker_leave(p_worker text) returns void language plpgsql as $$
+begin
+  -- Each report holds the row of its breaker, so it is taken first here, too.
+  perform from mendflow.breaker b where exists (select from mendflow.breaker_bucket x where x.key = b.key and x.worker = p_worker) order by b.key for update;
+  update mendflow.breaker_bucket set ok_at = null where worker = p_worker and ok_at is not null;
+end $$;
+comment on function mendflow.breaker_leave(text) is 'A worker says goodbye: its answers are no witnesses any more.';
 
 drop function mendflow.breaker_report(text, bigint, uuid, text, int, int, int, int, int, bigint, bigint, text, text);
 create function mendflow.breaker_report(
@@ -195,10 +229,11 @@ begin
     end loop;
   end if;
   if p_ok + n_fail + p_slow + p_ended > 0 then
-    insert into mendflow.breaker_bucket as x (key, epoch, slot, worker, ok, fail, slow, hung)
-      values (p_key, p_ep, this_slot, p_worker, p_ok, n_fail, p_slow, p_slow - p_ended)
+    insert into mendflow.breaker_bucket as x (key, epoch, slot, worker, ok, fail, slow, hung, ok_at, bad_at)
+      values (p_key, p_ep, this_slot, p_worker, p_ok, n_fail, p_slow, p_slow - p_ended, case when p_ok > 0 then t end, case when n_fail + p_slow > 0 then t end)
       on conflict (key, epoch, slot, worker) do update set
-        ok = x.ok + excluded.ok, fail = x.fail + excluded.fail, slow = x.slow + excluded.slow, hung = x.hung + excluded.hung
+        ok = x.ok + excluded.ok, fail = x.fail + excluded.fail, slow = x.slow + excluded.slow, hung = x.hung + excluded.hung,
+        ok_at = coalesce(excluded.ok_at, x.ok_at), bad_at = coalesce(x.bad_at, excluded.bad_at)
       returning x.xmax = 0 into fresh;
     if fresh then
       delete from mendflow.breaker_bucket where key = p_key and slot < this_slot - 6;
@@ -211,7 +246,7 @@ begin
       where key = p_key returning * into b;
   end if;
   effect := 'counted';
-  select * into w from mendflow.breaker_window(b, t);
+  select * into w from mendflow.breaker_window(b, t, p_worker);
   if m = 'auto' and n_fail + p_slow > 0 and w.bad >= least(mendflow.breaker_setting(b.cfg, 'workersMin'), w.callers)
     and (b.consec >= mendflow.breaker_setting(b.cfg, 'consecutive')
       or w.calls >= mendflow.breaker_setting(b.cfg, 'callsMin')
@@ -234,11 +269,27 @@ comment on function mendflow.breaker_report(text, bigint, uuid, text, int, int, 
 
 -- Down Migration
 drop function mendflow.breaker_report(text, bigint, uuid, text, int, int, int, int, int, bigint, bigint, text, text, text[], text, boolean, jsonb);
+drop function mendflow.breaker_leave(text);
+drop function mendflow.breaker_window(mendflow.breaker, timestamptz, text);
 drop function mendflow.breaker_weigh(mendflow.breaker, timestamptz, text);
 drop function mendflow.breaker_note_ok(mendflow.breaker, timestamptz, text, boolean);
 drop function mendflow.breaker_cause(jsonb);
 drop table mendflow.breaker_caller;
 alter table mendflow.breaker drop column ok_by, drop column ok_at, drop column ok_other_at, drop column cause, drop column cause_at;
+alter table mendflow.breaker_bucket drop column ok_at, drop column bad_at;
+create function mendflow.breaker_window(
+  b mendflow.breaker, t timestamptz,
+  out calls bigint, out fail bigint, out slow bigint, out bad int, out callers int
+) language sql stable as $$
+  select coalesce(sum(x.ok + x.fail), 0) + greatest(coalesce(sum(x.hung), 0), 0), coalesce(sum(x.fail), 0), coalesce(sum(x.slow), 0),
+         count(distinct x.worker) filter (where x.fail + x.slow > 0), count(distinct x.worker)
+    from mendflow.breaker_bucket x
+    where x.key = b.key and x.epoch = b.epoch
+      and x.slot <= floor(extract(epoch from t) * 6000 / mendflow.breaker_setting(b.cfg, 'windowMs'))
+      and x.slot > floor(extract(epoch from t) * 6000 / mendflow.breaker_setting(b.cfg, 'windowMs')) - 6
+$$;
+comment on function mendflow.breaker_window(mendflow.breaker, timestamptz) is 'Sums of the window: calls, failures, slow calls, workers that saw a bad one, workers that called.';
+
 create or replace function mendflow.breaker_setting(cfg jsonb, name text) returns float8 language sql immutable as $$
   select coalesce(
     (cfg ->> name)::float8,

@@ -3,7 +3,7 @@
 // Apart because whoever wants to know what a breaker does should be able to read, simulate and exhaust it without a database.
 import { cooldownMsOf, streakAfter } from './breaker-cooldown.ts';
 import { type Callers, type EndedCalls, evidenceOf, noteOk } from './breaker-evidence.ts';
-import { add, type Bucket, sums } from './breaker-window.ts';
+import { add, type Bucket, sums, without } from './breaker-window.ts';
 import type { BreakerSettings } from './upstream.ts';
 
 export type StateName = 'closed' | 'open' | 'half_open' | 'ramping';
@@ -50,6 +50,7 @@ export interface Pass {
 export type BreakerEvent =
   | ({ readonly type: 'acquire'; readonly token: string } & Pass)
   | ({ readonly type: 'report' } & Report)
+  | { readonly type: 'leave'; readonly worker: string }
   | { readonly type: 'tick' }
   | { readonly type: 'mode'; readonly mode: Mode; readonly forMs?: number | undefined }
   | { readonly type: 'pace'; readonly slots: number; readonly callsPerSecond: number; readonly leadMs?: number };
@@ -145,6 +146,8 @@ export function reduceBreaker(state: BreakerState, event: BreakerEvent, now: num
       return acquire(state, event, now, random);
     case 'report':
       return report(state, event, now, random);
+    case 'leave':
+      return { state: { ...state, buckets: without(state.buckets, event.worker) }, answer: { epoch: state.epoch } };
     case 'tick':
       return tick(state, now, random);
     case 'mode':
@@ -313,7 +316,7 @@ function count(before: BreakerState, event: Report, now: number, random: number,
     buckets: add(before.buckets, { ...event, fail }, now, before.settings.windowMs),
   };
   const { settings } = b;
-  const w = sums(b.buckets, now, settings.windowMs);
+  const w = sums(b.buckets, now, settings.windowMs, event.worker);
   const bad =
     consecutive >= settings.consecutive ||
     (w.calls >= settings.callsMin &&

@@ -24,7 +24,7 @@ export interface BreakerSettings {
   readonly reissuesMax: number;
   /** Trials that have to pass before the breaker lets waves through. */
   readonly permits: number;
-  /** Failures have to be seen by so many workers, or by all that called if they are fewer. */
+  /** Failures have to be seen by so many workers, or by all that call if they are fewer; who was answered only before they began does not count. */
   readonly workersMin: number;
   /** What one caller repeats counts once for so long after another one was answered. */
   readonly othersMs: number;

@@ -32,9 +32,12 @@ export async function publishUses(
   );
 }
 
-/** This worker is at its end. */
+/** This worker is at its end: it uses nothing any more, and what it was answered is no witness that an upstream is well. */
 export const forgetUses = async (db: Db, worker: string): Promise<unknown> =>
-  await db.query('delete from mendflow.upstream_use where worker = $1', [worker]);
+  await db.query(
+    'with gone as (delete from mendflow.upstream_use where worker = $1) select mendflow.breaker_leave($1)',
+    [worker],
+  );
 
 /** What living workers use, by upstream, the longest use first. */
 export async function listUses(db: Db): Promise<UpstreamUse[]> {

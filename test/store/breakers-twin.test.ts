@@ -68,6 +68,8 @@ async function rowOf(pair: Pair): Promise<unknown> {
        b.ok_by, extract(epoch from b.ok_at)::float8 * 1000 as ok_at, extract(epoch from b.ok_other_at)::float8 * 1000 as ok_other_at,
        (select coalesce(json_object_agg(x.caller, extract(epoch from x.failed_at)::float8 * 1000), '{}') from mendflow.breaker_caller x where x.key = b.key and x.epoch = b.epoch) as failing,
        w.calls::int, w.fail::int, w.slow::int, w.bad, w.callers,
+       (select json_agg(json_build_array(x.who, of.calls, of.fail, of.slow, of.bad, of.callers) order by x.who)
+        from unnest(array['w1', 'w2', 'w3']) as x(who), lateral mendflow.breaker_window(b, mendflow.clk(), x.who) of) as seen,
        (select coalesce(json_agg(json_build_array(x.token, extract(epoch from x.lease_until)::float8 * 1000, x.outcome) order by x.n), '[]')
         from mendflow.breaker_trial x where x.key = b.key and x.epoch = b.epoch) as trials
      from mendflow.breaker b cross join lateral mendflow.breaker_window(b, mendflow.clk()) w where b.key = $1`,
@@ -96,6 +98,7 @@ function modelOf({ model: b, now }: Pair): unknown {
     ok_other_at: b.okOtherAt ?? null,
     failing: Object.fromEntries(b.failing.map(({ by, at }) => [by, at])),
     ...w,
+    seen: ['w1', 'w2', 'w3'].map((who) => [who, ...Object.values(sums(b.buckets, now, b.settings.windowMs, who))]),
     trials: b.trials.map(({ token, leaseUntil, outcome }) => [token ?? null, leaseUntil ?? null, outcome ?? null]),
   };
 }
@@ -211,6 +214,14 @@ const tick: Command = {
   },
 };
 
+const leave = (worker: string): Command => ({
+  text: `${worker} leaves`,
+  async run(pair) {
+    await ask('select mendflow.breaker_leave($1)', [worker]);
+    pair.model = reduceBreaker(pair.model, { type: 'leave', worker }, pair.now, 0).state;
+  },
+});
+
 const mode = (to: Mode, forMs: number | undefined): Command => ({
   text: `mode ${to} for ${forMs ?? 'ever'}`,
   async run(pair) {
@@ -281,6 +292,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       .map((of) => report(...of)),
   },
   { weight: 1, arbitrary: fc.constant(tick) },
+  { weight: 1, arbitrary: worker.map(leave) },
   {
     weight: 1,
     arbitrary: fc
@@ -299,7 +311,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom(-1, 0, 0, 1).map(due) },
   {
     weight: 1,
-    arbitrary: fc.constantFrom(1, 900, 9_999, 61_000, 3_600_000, -600_000, -3_600_000, -7_200_000).map(pass),
+    arbitrary: fc
+      .constantFrom(1, 900, 2_999, 3_000, 9_999, 61_000, 3_600_000, -600_000, -3_600_000, -7_200_000)
+      .map(pass),
   },
 );
 
@@ -307,6 +321,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 const story: fc.Arbitrary<readonly Command[]> = fc.constantFrom(
   [report('fail', 9, 'w1'), report('fail', 9, 'w1'), report('fail', 9, 'w1')],
   [report('ok of r2', 9, 'w1'), ...Array.from({ length: 4 }, () => report('call of r1', 9, 'w1'))],
+  [report('many ok', 9, 'w1'), pass(3_000), ...Array.from({ length: 3 }, () => report('fail', 9, 'w2'))],
+  [report('many ok', 9, 'w1'), pass(2_999), ...Array.from({ length: 3 }, () => report('fail', 9, 'w2'))],
+  [report('fail', 9, 'w2'), report('ok', 9, 'w1'), pass(3_000), report('fail', 9, 'w2'), report('mixed', 9, 'w2')],
   [report('call of r2', 9, 'w1'), report('call of r1', 9, 'w2'), report('call of r3', 9, 'w2')],
   [due(0), acquire(null, false), report('ok', 0, 'w2')],
   [due(0), acquire('b', false), report('ok', 0, 'w2'), pass(16_000)],
