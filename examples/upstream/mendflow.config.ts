@@ -10,6 +10,7 @@ const declared = upstreams({
     address: process.env['SHOP_API'] ?? 'https://shop.example.com/api',
     headers: { authorization: secret('SHOP_TOKEN', { before: 'Bearer ' }) }, // read anew at each call: environment, or SHOP_TOKEN_FILE
     callsPerSecond: 5, // over all workers
+    // Three failures in a row stop the calls of all workers. What one run's stage meets again counts once while others are answered.
     breaker: { consecutive: 3, cooldownMs: 120_000 },
   },
 });

@@ -22,6 +22,7 @@ import {
   causeWords,
   eventLine,
   nextOf,
+  repeatsLine,
   settingsLine,
   stateOf,
   styleOf,
@@ -161,6 +162,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     `  cooldown  ${inWords(cooldownOf(row))} if it opens now; grows with outages in a row, shrinks with calm (epoch ${page.epoch})`,
   );
   terminal.line(`  settings  ${settingsLine(page.settings)}`);
+  terminal.line(`  repeats   ${repeatsLine}`);
   if (page.waits.parked > 0) terminal.line('  list      mendflow runs --state parked');
   if (page.commands.length > 0) {
     terminal.line();

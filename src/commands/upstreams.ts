@@ -9,7 +9,7 @@ import { differencesOf, inUse, type UpstreamInUse } from '../model/upstream-in-u
 import { isSet, secretsFrom } from '../connectors/secret.ts';
 import { type BreakerRow, listBreakers } from '../store/breakers.ts';
 import { listUses, type UpstreamUse } from '../store/upstream-use.ts';
-import { settingsLine, stateOf, styleOf } from './support/breaker-words.ts';
+import { repeatsLine, settingsLine, stateOf, styleOf } from './support/breaker-words.ts';
 import type { Exit } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
@@ -126,6 +126,7 @@ function write({ terminal }: Session, one: Shown, row: BreakerRow | undefined, w
     `  limits    ${inWords(one.timeoutMs)} a call${slow}, ${one.concurrency} at once in one worker, ${pace}`,
   );
   terminal.line(`  breaker   ${settingsLine(one.breaker)}`);
+  terminal.line(`  repeats   ${repeatsLine}`);
   terminal.line(
     `  probe     ${one.probe === null ? 'none: the run that has waited longest goes first' : `GET ${escaped(one.probe)}`}`,
   );

@@ -23,6 +23,10 @@ afterAll(async () => {
   await at?.api.close();
 });
 
+/** Who wonders why failures did not open a breaker looks here, and finds it. */
+const REPEATS =
+  "of what one run's stage meets again only the first failure counts while others are answered; a connection that fails always counts";
+
 describe('an upstream that is away', () => {
   it('is shown with its breaker, who waits, and what happens next by itself', async () => {
     at.api.answer(503);
@@ -46,6 +50,7 @@ describe('an upstream that is away', () => {
     expect(listed.out).toMatch(/4 parked.*, the oldest since \S+ \S+Z\. No call is made/);
 
     const shown = await mendflow('breakers', 'show', 'http:api');
+    expect(shown.out).toContain(`  repeats   ${REPEATS}\n`);
     expect(shown.out).toMatch(
       /closed → open: threshold \(\d of \d calls failed, \d in a row, seen by worker-1, cooldown [^,]*, the last with http_503 from 127\.0\.0\.1:\d+, in call\/\S+ ask\)/,
     );
@@ -229,6 +234,7 @@ describe('upstreams', () => {
       expect(out).toContain(`address   ${at.api.url}\n`);
       expect(out).toContain('limits    2.0 s a call, 10 at once in one worker, not paced');
       expect(out).toMatch(/breaker {3}opens after 3 failures in a row, .*; cooldown 700 ms, doubling to 15 min/);
+      expect(out).toContain(`  repeats   ${REPEATS}\n`);
       expect(out).toContain('stages    call/ask, due/ask');
       expect(out).toMatch(/as used {3}by worker-1, since \S+ \S+Z\n/);
       expect(out).toMatch(

@@ -108,6 +108,11 @@ export function settingsLine(given: Partial<BreakerSettings>): string {
   const one = { ...breakerDefaults, ...given };
   return `opens after ${one.consecutive} failures in a row, or ${share(one.failureShare)} failed or ${share(one.slowShare)} slow of at least ${one.callsMin} calls in ${inWords(one.windowMs)}; cooldown ${inWords(one.cooldownMs)}, doubling to ${inWords(one.cooldownMaxMs)}`;
 }
+
+/** The rule by which one bad path does not close the door for all: who wonders why a breaker stays closed looks at it. */
+export const repeatsLine =
+  "of what one run's stage meets again only the first failure counts while others are answered; a connection that fails always counts";
+
 const share = (of: number): string => `${Math.round(of * 100)} %`;
 
 /** `open → half-open: cooldown elapsed`; `forced open by anna, because "they move house"`. */

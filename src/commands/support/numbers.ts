@@ -30,4 +30,6 @@ export const LETTERS_LISTED = 100;
 
 /** The command that lists so many letters, all of them. */
 export const lettersCommand = (filter: string, count: number): string =>
-  `mendflow letters list ${filter}${count > LETTERS_LISTED ? ` --limit ${Math.min(count, LIMIT_MAX)}` : ''}`;
+  ['mendflow letters list', filter, ...(count > LETTERS_LISTED ? [`--limit ${Math.min(count, LIMIT_MAX)}`] : [])].join(
+    ' ',
+  );
