@@ -2,7 +2,8 @@
 // Invariant: no file is ever overwritten; a package.json that is there only gets what it lacks, and what was changed is told.
 // Apart as every command: arguments, one call, output.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { CommandError } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
 import { packageOf, projectFiles, type Versions } from './templates/project.ts';
@@ -24,6 +25,9 @@ export const registerInit: Register = (program, act) => {
         for (const note of notes) terminal.line(`  ${note}`);
         const there = relative(cwd, root);
         terminal.line('Next:');
+        const unpacked = packedHere();
+        if (unpacked !== undefined && !existsSync(unpacked))
+          terminal.line(`  cd ${quotedPath(dirname(unpacked))} && npm pack && cd -`);
         terminal.line(`  ${there === '' ? '' : `cd ${quotedPath(there)} && `}npm install`);
         terminal.line('  npm test');
         terminal.line('  npm run dev        then, in another terminal: npx mendflow start orders --wait');
@@ -68,7 +72,7 @@ const npmPlaceholder = 'echo "Error: no test specified" && exit 1';
 
 /** The package.json to write: ours, or the one that is there with what it lacks. */
 function manifestOf(root: string, name: string): { value: Manifest; notes: string[] } {
-  const ours: Manifest = packageOf(name, versions());
+  const ours: Manifest = packageOf(name, versions(root));
   const file = join(root, 'package.json');
   if (!existsSync(file)) return { value: ours, notes: [] };
   const there = readManifest(file);
@@ -83,16 +87,19 @@ function manifestOf(root: string, name: string): { value: Manifest; notes: strin
     value['type'] = 'module';
     notes.push('package.json: "type" is "module" now.');
   }
-  for (const part of ['scripts', 'dependencies', 'devDependencies'] as const) {
-    const had = (there[part] ?? {}) as Record<string, string>;
-    const wanted = Object.entries(ours[part] as Record<string, string>);
+  for (const part of ['scripts', 'dependencies', 'devDependencies', 'allowScripts'] as const) {
+    const had = (there[part] ?? {}) as Record<string, unknown>;
+    const wanted = Object.entries(ours[part] as Record<string, unknown>);
     const elsewhere = { ...(there['dependencies'] as object), ...(there['devDependencies'] as object) };
     const added = wanted.filter(([key]) =>
-      part === 'scripts' ? had[key] === undefined || had[key] === npmPlaceholder : !Object.hasOwn(elsewhere, key),
+      part === 'scripts' || part === 'allowScripts'
+        ? had[key] === undefined || had[key] === npmPlaceholder
+        : !Object.hasOwn(elsewhere, key),
     );
     if (added.length === 0) continue;
     value[part] = { ...had, ...Object.fromEntries(added) };
-    notes.push(`package.json: added to ${part}: ${added.map(([key]) => key).join(', ')}.`);
+    // A list of packages whose scripts are not needed is nothing to read.
+    if (part !== 'allowScripts') notes.push(`package.json: added to ${part}: ${added.map(([key]) => key).join(', ')}.`);
   }
   return { value, notes };
 }
@@ -124,15 +131,26 @@ function nameOf(root: string): string {
   return name === '' || name === 'mendflow' ? 'my-pipelines' : name;
 }
 
-/** What this release was built and tested with. */
-function versions(): Versions {
-  const own = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-    dependencies: Record<string, string>;
-    devDependencies: Record<string, string>;
-  };
+const packageFolder = fileURLToPath(new URL('../..', import.meta.url));
+
+const ownManifest = (): {
+  version: string;
+  dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
+} => JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as ReturnType<typeof ownManifest>;
+
+/** Where `npm pack` puts the package of this checkout; undefined in an installed package, which has a registry to come from. */
+const packedHere = (): string | undefined =>
+  packageFolder.split(sep).includes('node_modules')
+    ? undefined
+    : join(packageFolder, `mendflow-${ownManifest().version}.tgz`);
+
+/** What this release was built and tested with, for a project in this folder. */
+function versions(root: string): Versions {
+  const own = ownManifest();
+  const packed = packedHere();
   return {
-    mendflow: own.version,
+    mendflow: packed === undefined ? own.version : `file:${relative(root, packed)}`,
     tsx: own.dependencies['tsx']!,
     typescript: own.devDependencies['typescript']!,
     nodeTypes: own.devDependencies['@types/node']!,

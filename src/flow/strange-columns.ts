@@ -15,6 +15,9 @@ export interface Strange {
 /** One row alone may be odd by itself. */
 const ROWS_MIN = 2;
 const NAMES_MAX = 5;
+const PICKED_MAX = 3;
+/** Columns that no step gives. */
+const given: ReadonlySet<string> = new Set([...filled, 'source_id', 'offset']);
 const plainName = /^[A-Za-z_]\w{0,62}$/;
 
 const namesOf = new WeakMap<Target, ReadonlySet<string>>();
@@ -37,7 +40,7 @@ export const strangeViolations = (target: Target, strange: readonly string[]): V
   strange.map((name) => ({
     field: name.toWellFormed(),
     code: 'no_such_column',
-    message: `${target.name} has no column of this name.${hintOf(target, name)}`,
+    message: `${target.name} has no column of this name.${hintOf(target, name)} Leave it out in a step, or add the column.`,
   }));
 
 /** Fails with `code_bug` where the rows of a chunk agree on a column that is not there. */
@@ -53,8 +56,15 @@ export function refuseStrange(target: Target, { rows, common = [] }: Strange): v
       .map((name) => hintOf(target, name))
       .join(
         '',
-      )} Nothing of this chunk was written. Correct the step, or declare the column in table('${target.name}', …) and add it to the table.`,
+      )} Nothing of this chunk was written. If the records have grown, take the columns by name in a step, as ${pickIn(target)} does; to load it, too, declare it in table('${target.name}', …) and add it to the table. Deploy, then retry.`,
   );
+}
+
+/** A step that takes columns by name, as one would write it for this table. */
+function pickIn(target: Target): string {
+  const own = target.columns.map(({ name }) => name).filter((name) => !given.has(name) && plainName.test(name));
+  const names = `${own.slice(0, PICKED_MAX).join(', ')}${own.length > PICKED_MAX ? ', …' : ''}`;
+  return `transform(({ ${names} }) => ({ ${names} }))`;
 }
 
 /** ` Did you mean "placed_at"?`, where a name differs by a slip. */

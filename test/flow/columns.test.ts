@@ -55,6 +55,16 @@ describe('a column that the table does not have', () => {
     });
   });
 
+  it('is told with what to do: leave it out by name, or declare it and add it', async () => {
+    await expect(load(content(3), [parse(json) as Step])).rejects.toMatchObject({
+      failure: {
+        text: expect.stringContaining(
+          "If the records have grown, take the columns by name in a step, as transform(({ id, placed_at }) => ({ id, placed_at })) does; to load it, too, declare it in table('sales', …) and add it to the table. Deploy, then retry.",
+        ) as string,
+      },
+    });
+  });
+
   it('in some records makes letters of those, with the column, and the others are loaded', async () => {
     const runKey = 'test/columns/some';
     const steps = as(({ id, at }) => (id === 7 ? { id, palced_at: at } : { id, placed_at: at }));

@@ -34,6 +34,9 @@ const run = (command: string, args: readonly string[], cwd: string, timeoutMs: n
     });
   });
 
+/** What a service sends in the end: a field more than the pipeline knows. */
+const orders = Array.from({ length: 40 }, (_, id) => ({ id: `o-${id}`, cents: id, note: 'new' }));
+
 let folder: string;
 let project: string;
 /** Why the package cannot be installed here; then the tests are skipped and say so. */
@@ -81,7 +84,8 @@ beforeAll(async () => {
   else expect(installed.code, installed.out).toBe(0);
   // As people read the answer: fails once, as services do, then answers.
   let calls = 0;
-  site = createServer((_request, response) => {
+  site = createServer((request, response) => {
+    if (request.url!.startsWith('/api/')) return void response.end(JSON.stringify(orders));
     response.writeHead(++calls === 1 ? 503 : 200, { connection: 'close' });
     response.end('[{"id":1},{"id":2},{"id":3}]');
   });
@@ -110,17 +114,18 @@ describe('the package, installed into an empty project', () => {
     expect(await mendflow('init')).toMatchObject({ code: 2, out: expect.stringContaining('already has') as unknown });
     const added = await mendflow('new', 'pipeline', 'web-items');
     expect(added.code, added.out).toBe(0);
+    const http = await mendflow('new', 'pipeline', 'shop-orders', '--from', 'http');
+    expect(http.code, http.out).toBe(0);
+    // What README quotes fits where it is pasted.
+    for (const file of ['src/activities/prices.ts', 'src/workflows/prices.ts', 'sql/prices.sql', 'sql/summary.sql'])
+      cpSync(join(repository, 'examples', 'prices', file), join(project, file));
     // The developer tools that init wrote down are in the tree already, except TypeScript.
-    const more = await run(
-      'npm',
-      ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'],
-      project,
-      200_000,
-    );
+    const more = await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund'], project, 200_000);
     expect(more.code, more.out).toBe(0);
+    expect(more.out).not.toContain('install-scripts');
     const tested = await run('npm', ['test'], project, 60_000);
     expect(tested.code, tested.out).toBe(0);
-    expect(tested.out).toMatch(/# pass 2\n/);
+    expect(tested.out).toMatch(/# pass 3\n/);
     expect(tested.out).toMatch(/# fail 0\n/);
     const checked = await mendflow('check', '--json');
     expect(checked.code, checked.out).toBe(0);
@@ -137,13 +142,13 @@ describe('the package, installed into an empty project', () => {
   it('heals its first failure on the stack, loads a file, and replaces the worker when a file changes', async (context) => {
     if (unreachable !== undefined) context.skip(`the package's dependencies cannot be fetched here: ${unreachable}`);
     let said = '';
+    const address = `http://127.0.0.1:${(site.address() as AddressInfo).port}/`;
     dev = spawn(process.execPath, [join(project, 'node_modules', 'mendflow', 'dist', 'client.js'), 'dev'], {
       cwd: project,
-      env,
+      env: { ...env, SHOP_ORDERS_API: `${address}api`, SHOP_ORDERS_TOKEN: 'of-the-shop' },
     });
     for (const stream of [dev.stdout!, dev.stderr!]) stream.on('data', (part: Buffer) => (said += part.toString()));
     await until(() => said, /Worker \d+ is up/, 120_000);
-    const address = `http://127.0.0.1:${(site.address() as AddressInfo).port}/`;
     const healed = await mendflow('start', 'web-items', '--set', `url=${address}`, '--wait', '--json');
     expect(healed.code, healed.out).toBe(0);
     expect(healed.out).toContain('"state": "done"');
@@ -155,6 +160,9 @@ describe('the package, installed into an empty project', () => {
       { stage: 'count', attempts: 1 },
     ]);
     expect(said).toMatch(/Attempt 1 of 8 failed.*HTTP 503.*Retrying/);
+    const fetched = await mendflow('start', 'shop-orders', '--wait', '--json');
+    expect(fetched.code, fetched.out).toBe(0);
+    expect(JSON.parse(fetched.out.slice(fetched.out.indexOf('{')))).toMatchObject({ read: 40, loaded: 40 });
     const loaded = await mendflow('start', 'orders', '--wait', '--json');
     expect(loaded.code, loaded.out).toBe(0);
     expect(JSON.parse(loaded.out.slice(loaded.out.indexOf('{')))).toMatchObject({ read: 5, loaded: 4, quarantined: 1 });

@@ -102,11 +102,11 @@ describe('README', () => {
 
   it('shows code that is really in the project which `mendflow init` makes, or in an example that runs as a test', () => {
     const examples = [
-      'upstream/mendflow.config.ts',
-      'upstream/activities.ts',
+      'upstream/src/upstreams.ts',
+      'upstream/src/activities/shop-orders.ts',
       'formats/mendflow.config.ts',
-      'prices/activities.ts',
-      'prices/summary.sql',
+      'prices/src/activities/prices.ts',
+      'prices/sql/summary.sql',
     ].map((file) => read(`examples/${file}`));
     const made = [...Object.values(projectFiles('x')), ...examples].join('\n');
     const blocks = blocksOf(text, 'ts', 'sql');

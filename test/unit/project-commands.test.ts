@@ -1,7 +1,7 @@
 // What is promised here: init and new write only what is not there, edit only at their mark, and say what is left to do by hand.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { initProject } from '../../src/commands/init.ts';
 import { newPipeline } from '../../src/commands/new.ts';
@@ -22,10 +22,11 @@ describe('mendflow init', () => {
     const root = join(all, 'My Data');
     expect(initProject(root)).toEqual([]);
     const manifest = JSON.parse(read(root, 'package.json')) as Record<string, unknown>;
-    const own = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
-      version: string;
-    };
-    expect(manifest).toMatchObject({ name: 'my-data', type: 'module', dependencies: { mendflow: own.version } });
+    const repository = join(import.meta.dirname, '../..');
+    const own = JSON.parse(read(repository, 'package.json')) as { version: string };
+    // From a checkout there is no registry to take it from, but what `npm pack` makes.
+    const packed = `file:${relative(root, join(repository, `mendflow-${own.version}.tgz`))}`;
+    expect(manifest).toMatchObject({ name: 'my-data', type: 'module', dependencies: { mendflow: packed } });
     expect(read(root, 'README.md').split('\n').length).toBeLessThan(25);
   });
 
@@ -47,6 +48,7 @@ describe('mendflow init', () => {
         type: 'commonjs',
         scripts: { test: 'vitest' },
         devDependencies: { mendflow: 'file:../m.tgz', tsx: '4.0.0' },
+        allowScripts: { esbuild: true },
       }),
     );
     expect(initProject(root)).toEqual([
@@ -59,7 +61,23 @@ describe('mendflow init', () => {
       type: 'module',
       scripts: { test: 'vitest', dev: 'mendflow dev' },
       devDependencies: { mendflow: 'file:../m.tgz', tsx: '4.0.0' },
+      allowScripts: { esbuild: true, protobufjs: false },
     });
+  });
+
+  it('leaves npm nothing to ask about install scripts, here and in a project', () => {
+    const repository = join(import.meta.dirname, '../..');
+    const scripts = Object.entries(
+      (JSON.parse(read(repository, 'package-lock.json')) as { packages: Record<string, { hasInstallScript?: true }> })
+        .packages,
+    ).flatMap(([path, { hasInstallScript }]) => (hasInstallScript ? [path.replace(/^.*node_modules\//, '')] : []));
+    expect(scripts.length).toBeGreaterThan(3);
+    const root = join(all, 'scripts');
+    initProject(root);
+    for (const folder of [repository, root]) {
+      const { allowScripts } = JSON.parse(read(folder, 'package.json')) as { allowScripts: Record<string, boolean> };
+      expect(Object.keys(allowScripts)).toEqual(expect.arrayContaining(scripts));
+    }
   });
 
   it('leaves a CommonJS project and a broken package.json alone', () => {
@@ -93,6 +111,22 @@ describe('mendflow new pipeline', () => {
     );
     expect(read(root, 'mendflow.config.ts')).toContain('    serve(classPipeline, classPipelineActivities()),\n');
     expect(() => newPipeline(root, 'web-orders-2')).toThrow(/already has src\/workflows\/web-orders-2\.ts/);
+  });
+
+  it('of the template http is the example that README quotes, and declares its upstream', () => {
+    const root = project('http');
+    expect(newPipeline(root, 'shop-orders', 'http')).toMatchObject({ byHand: [] });
+    const example = join(import.meta.dirname, '../../examples/upstream');
+    for (const file of [
+      'src/upstreams.ts',
+      'src/workflows/shop-orders.ts',
+      'src/activities/shop-orders.ts',
+      'sql/shop-orders.sql',
+    ])
+      expect(read(root, file), file).toBe(read(example, file));
+    expect(read(root, 'mendflow.config.ts')).toContain(
+      '    serve(shopOrders, shopOrdersActivities(sink, upstreams)),\n',
+    );
   });
 
   it('says which lines to add where the mark is gone', () => {

