@@ -3,7 +3,7 @@
 // Apart as every command: arguments, one call, output.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { stackDown, stackUp, type StackAddresses } from '../stack/index.ts';
+import { type DevBook, openDevBook, stackDown, stackUp, type StackAddresses } from '../stack/index.ts';
 import { ownerOf, workerCommand } from './stack.ts';
 import { type DevWorker, startDevWorker } from './support/dev-worker.ts';
 import { CommandError } from './support/exit-codes.ts';
@@ -23,24 +23,39 @@ export const registerDev: Register = (program, act) => {
 };
 
 async function dev(session: Session, down: boolean): Promise<'ok'> {
-  const { config, cwd, terminal } = session;
+  const { config, cwd, terminal, signal } = session;
   if (!existsSync(join(cwd, 'mendflow.config.ts')) && !existsSync(join(cwd, 'mendflow.config.js')))
     throw new CommandError(
       'usage',
       `${cwd} has no mendflow.config.ts, so there is nothing to run. Nothing was started. Go to the project's folder, or make one: mendflow init.`,
     );
-  const addresses = await up(session);
+  const book = openDevBook(config.dir);
+  try {
+    const addresses = await up(session);
+    tellPlaces(session, addresses);
+    try {
+      if (!signal.aborted) await keepWorking(session, addresses, book);
+    } finally {
+      if (down) await stackDown({ dir: config.dir, onProgress: (line) => terminal.note(line) });
+      else terminal.note(leftBehind(config));
+    }
+  } finally {
+    book.close();
+  }
+  return 'ok';
+}
+
+/** What goes on after Ctrl-C, and how to see it, go on with it or end it. */
+const leftBehind = ({ databaseUrl, temporal }: Session['config']): string =>
+  databaseUrl !== undefined && temporal !== undefined
+    ? 'The worker has ended. Runs that are open keep their place and wait for a worker: `mendflow runs` lists them, `mendflow dev` goes on with them.'
+    : 'The worker has ended; the stack stays up, in the background. Runs that are open keep their place and wait for a worker: `mendflow runs` lists them, `mendflow dev` goes on with them, `mendflow stack down` ends the stack and keeps all data.';
+
+function tellPlaces({ config, terminal }: Session, addresses: StackAddresses): void {
   const { address, namespace } = { address: addresses.temporalAddress, namespace: config.temporal?.namespace };
   terminal.line(`Temporal  ${address}${namespace === undefined ? '' : `, namespace ${namespace}`}`);
   if (addresses.temporalUiUrl !== undefined) terminal.line(`Web UI    ${addresses.temporalUiUrl}`);
   terminal.line(`Postgres  ${withoutPassword(addresses.databaseUrl)}`);
-  try {
-    await keepWorking(session, addresses);
-  } finally {
-    if (down) await stackDown({ dir: config.dir, onProgress: (line) => terminal.note(line) });
-    else terminal.note('The stack is still up; end it with: mendflow stack down');
-  }
-  return 'ok';
 }
 
 /** The servers; background workers are ended, because they would work with the code of before. */
@@ -60,7 +75,7 @@ const up = ({ config, terminal, cwd }: Session): Promise<StackAddresses> =>
     onProgress: (line) => terminal.note(line),
   });
 
-async function keepWorking(session: Session, addresses: StackAddresses): Promise<void> {
+async function keepWorking(session: Session, addresses: StackAddresses, book: DevBook): Promise<void> {
   const { cwd, terminal, signal, config } = session;
   const command = workerCommand(session);
   const env = {
@@ -78,6 +93,7 @@ async function keepWorking(session: Session, addresses: StackAddresses): Promise
   const replace = async (why: string): Promise<void> => {
     const startedMs = Date.now();
     const next = begin();
+    if (next.pid !== undefined) book.worker(next.pid, false);
     const isUp = await Promise.race([next.up, aborted(signal)]);
     if (signal.aborted) return void leaving.push(next.stop());
     if (!isUp) {
@@ -91,6 +107,7 @@ async function keepWorking(session: Session, addresses: StackAddresses): Promise
     // It drains in the background: what it holds may take longer than the next change.
     if (current) leaving.push(current.stop());
     current = next;
+    if (next.pid !== undefined) book.worker(next.pid, true);
     terminal.line(`${why} Worker ${next.pid} is up, after ${((Date.now() - startedMs) / 1000).toFixed(1)} s.`);
     void next.ended.then(() => {
       if (current !== next) return;

@@ -1,6 +1,7 @@
 // What lives here: `mendflow doctor`.
 // Invariant: it looks at everything it can reach, whatever else is broken; each wrong line names what mends it; it changes nothing.
 // Apart as every command: arguments, one call, output.
+import { underWay } from '../stack/index.ts';
 import { openPool } from '../store/db.ts';
 import type { Check } from './support/checks.ts';
 import type { Exit } from './support/exit-codes.ts';
@@ -21,27 +22,35 @@ export const registerDoctor: Register = (program, act) => {
 async function doctor(session: Session, json: boolean): Promise<Exit> {
   const { nodeCheck, stackCheck, unknown } = await import('./support/checks.ts');
   const { keeperChecks } = await import('./support/stack-checks.ts');
-  const checks: Check[] = [
+  const before = underWay(session.config.dir);
+  const looked: Check[] = [
     nodeCheck(),
     await stackCheck(session.config.dir),
     ...(await keeperChecks(session.config.dir)),
   ];
   try {
     const { registry } = await session.declared();
-    checks.push({
+    looked.push({
       name: 'Project',
       state: 'ok',
       says: `${session.cwd}: ${registry.specs.map(({ name }) => name).join(', ')}`,
     });
   } catch (error) {
-    checks.push(unknown('Project', error, 'Correct mendflow.config.ts; `mendflow check` says more.'));
+    looked.push(unknown('Project', error, 'Correct mendflow.config.ts; `mendflow check` says more.'));
   }
-  checks.push(...(await serverChecks(session)));
+  looked.push(...(await serverChecks(session)));
+  const checks = before === undefined ? looked : looked.map((one) => withoutHaste(one, before));
   const wrong = checks.filter(({ state }) => state === 'wrong');
   if (json) session.terminal.json({ healthy: wrong.length === 0, checks });
   else write(session, checks);
   return wrong.length === 0 ? 'ok' : 'failed';
 }
+
+/** What is missing while somebody brings it up needs no command. */
+const withoutHaste = (one: Check, now: string): Check =>
+  one.mend !== undefined && ['mendflow stack up', 'mendflow migrate'].includes(one.mend)
+    ? { ...one, mend: `Try again in a moment: ${now}` }
+    : one;
 
 async function serverChecks(session: Session): Promise<Check[]> {
   const { strayChecks } = await import('./support/stack-checks.ts');

@@ -11,6 +11,7 @@ import {
   type StackOwner,
   stackStatus,
   stackUp,
+  underWay,
   type StackStatus,
   type WorkerCommand,
 } from '../stack/index.ts';
@@ -140,8 +141,10 @@ async function status(session: Session, json: boolean): Promise<Exit> {
 async function write({ terminal }: Session, found: StackStatus): Promise<void> {
   const { postgres, temporal, workers } = found;
   terminal.line(`The stack in ${escaped(found.dir)} is ${terminal.style('bold', found.state)}.`);
+  const now = found.state === 'up' ? undefined : underWay(found.dir);
+  if (now !== undefined) terminal.line(`  ${escaped(now)} Try again in a moment.`);
   if (found.state === 'down') {
-    terminal.line('  Start it with `mendflow stack up`.');
+    if (now === undefined) terminal.line('  Start it with `mendflow stack up`.');
     return;
   }
   const where = (port: number | undefined, pid: number | undefined): string =>
@@ -156,7 +159,8 @@ async function write({ terminal }: Session, found: StackStatus): Promise<void> {
       `  ${worker.name}  ${worker.alive ? 'up' : 'gone'}  process ${worker.pid}, log ${escaped(worker.logFile)}`,
     );
   writeKeeper(terminal, found);
-  if (found.state === 'partly') terminal.line('  Something is missing; `mendflow stack up` repairs it.');
+  if (found.state === 'partly' && now === undefined)
+    terminal.line('  Something is missing; `mendflow stack up` repairs it.');
   // The password belongs into a variable, never on a page; this says where the variable can be read.
   else if (postgres.state === 'up' && temporal.state === 'up') terminal.line('  Next      mendflow pipelines');
 }

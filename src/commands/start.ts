@@ -137,10 +137,12 @@ async function warnWithoutWorker(session: Session): Promise<void> {
   const taskQueue = queues(session.config.prefix).work;
   const polled = { connection, namespace: places.temporal.namespace, gone: goneWorkers(session.config) };
   const pollers = await pollersOf(polled, taskQueue, WORKFLOW).catch(() => undefined);
-  if (pollers?.length === 0)
-    session.terminal.note(
-      `No worker polls the queue "${taskQueue}", so the run waits until one does. Start some with \`mendflow stack up\`; \`mendflow doctor\` says more.`,
-    );
+  if (pollers?.length !== 0) return;
+  const { underWay } = await import('../stack/index.ts');
+  const now = underWay(session.config.dir);
+  session.terminal.note(
+    `No worker polls the queue "${taskQueue}"${now === undefined ? '' : ' yet'}, so the run waits until one does. ${now ?? 'Start some with `mendflow stack up`; `mendflow doctor` says more.'}`,
+  );
 }
 
 function tellEnd({ terminal }: Session, report: RunReport, ended: Ended): void {

@@ -230,7 +230,7 @@ export const stackUp = async (options: StackOptions): Promise<StackAddresses> =>
       await keeperUp(options, dir, workers);
       return addresses;
     },
-    240_000,
+    { waitMs: 240_000, doing: 'up' },
   );
 };
 
@@ -289,7 +289,7 @@ export const stackDown = async (options: { dir: string; onProgress?: (line: stri
       if (state !== undefined) closeBooks(dir, state);
       return workers.length + own.length;
     },
-    240_000,
+    { waitMs: 240_000, doing: 'down' },
   );
 };
 

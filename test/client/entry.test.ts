@@ -133,7 +133,7 @@ describe('with runs', () => {
     const { code, err } = await ended(child);
     expect({ code, err }).toEqual({
       code: 130,
-      err: 'No longer waiting. copy/2026-06-02/a goes on by itself: `mendflow show copy/2026-06-02/a` says how far it is, `mendflow abort copy/2026-06-02/a --reason "…"` ends it.\n',
+      err: 'No longer waiting. copy/2026-06-02/a goes on by itself. The same command attaches to it again; `mendflow show copy/2026-06-02/a` says how far it is, `mendflow abort copy/2026-06-02/a --reason "…"` ends it.\n',
     });
     await expect
       .poll(async () => (await client.mendflow('show', 'copy/2026-06-02', '--json')).json()['state'], {

@@ -149,6 +149,10 @@ describe('the package, installed into an empty project', () => {
     });
     for (const stream of [dev.stdout!, dev.stderr!]) stream.on('data', (part: Buffer) => (said += part.toString()));
     await until(() => said, /Worker \d+ is up/, 120_000);
+    // Its worker is this project's own, so nobody is told to kill it or to start another.
+    const doctor = await mendflow('doctor');
+    expect(doctor.out).toMatch(/`npx mendflow dev` \(process \d+\) runs the worker \d+/);
+    expect(doctor.out).not.toMatch(/kill \d|→ mendflow stack up/);
     const healed = await mendflow('start', 'web-items', '--set', `url=${address}`, '--wait', '--json');
     expect(healed.code, healed.out).toBe(0);
     expect(healed.out).toContain('"state": "done"');
@@ -179,6 +183,9 @@ describe('the package, installed into an empty project', () => {
     dev.kill('SIGINT');
     expect(await ended).toBe(0);
     dev = undefined;
+    for (const next of ['mendflow runs', 'mendflow dev', 'mendflow stack down'])
+      expect(said.slice(-600)).toContain(next);
+    expect(said).toMatch(/The worker has ended; the stack stays up/);
     expect((await mendflow('stack', 'down')).out).toContain('Ended 2 processes');
   });
 });

@@ -14,6 +14,7 @@ import {
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
 import type { AnySpec } from '../../model/spec.ts';
+import { underWay } from '../../stack/index.ts';
 import { openPool } from '../../store/db.ts';
 import { checkSchema } from '../../store/schema.ts';
 import { CommandError, type Exit } from './exit-codes.ts';
@@ -67,9 +68,10 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
   const closers: (() => Promise<unknown>)[] = [];
   const declared = once(() => loadDeclared(at.cwd, config));
   const project = once(() => loadProject(at.cwd));
-  const databaseUrl = once(() => findDatabase(config));
-  const temporal = once(() => findTemporal(config));
-  const store = once(async () => {
+  const ready = <T>(make: () => Promise<T>): (() => Promise<T>) => once(() => orNotYet(config, make));
+  const databaseUrl = ready(() => findDatabase(config));
+  const temporal = ready(() => findTemporal(config));
+  const store = ready(async () => {
     // Reading the store needs no Temporal server at all.
     const pool = openPool({ url: await databaseUrl(), applicationName: 'mendflow-client' });
     closers.push(() => pool.end());
@@ -77,10 +79,13 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
     return pool;
   });
   const connected = once(async () => {
-    const opened = await connectClient(config, await declared());
-    closers.push(() => opened.close());
-    await checked(opened.control, config);
-    return opened;
+    const given = await declared();
+    return await orNotYet(config, async () => {
+      const opened = await connectClient(config, given);
+      closers.push(() => opened.close());
+      await checked(opened.control, config);
+      return opened;
+    });
   });
   try {
     return await work({
@@ -113,6 +118,19 @@ const linkOf = (places: Pick<Places, 'temporal' | 'uiUrl'>, workflowId: string):
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => (made ??= make());
+}
+
+/** What is missing while the stack is being brought up needs nobody: to start or migrate it then would be wrong advice. */
+async function orNotYet<T>(config: Config, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    const now = error instanceof CodedError ? underWay(config.dir) : undefined;
+    if (now === undefined) throw error;
+    throw new CodedError((error as CodedError).failure.code, `${now} Nothing was changed. Try again in a moment.`, {
+      cause: error,
+    });
+  }
 }
 
 /** A database that does not answer is told apart from one that lacks the tables. */

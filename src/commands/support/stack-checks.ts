@@ -4,7 +4,7 @@
 import { hostname } from 'node:os';
 import type { Config } from '../../config.ts';
 import { queues } from '../../model/ids.ts';
-import { stackStatus, stackWorkers } from '../../stack/index.ts';
+import { devsOf, stackStatus, stackWorkers } from '../../stack/index.ts';
 import { ACTIVITY, type Check, type Polled, pollersOf } from './checks.ts';
 import { moment } from './terminal.ts';
 
@@ -33,21 +33,29 @@ export async function keeperChecks(dir: string): Promise<Check[]> {
   ];
 }
 
-/** Workers of this machine that poll the stack's own server and are not in its books: of `mendflow dev`, or started by hand. */
+/** Who runs `mendflow dev` here, and workers of this machine that poll the stack's own server and are in no book: started by hand. */
 export async function strayChecks({ dir, temporal: given, prefix }: Config, polled: Polled): Promise<Check[]> {
   if (given) return [];
-  const known = new Set(stackWorkers(dir).map(({ pid }) => `${pid}@${hostname()}`));
+  const devs = devsOf(dir);
+  const ofDevs = devs.flatMap(({ workers }) => workers.map((one) => one.process.pid));
+  const known = new Set([...stackWorkers(dir).map(({ pid }) => pid), ...ofDevs].map((pid) => `${pid}@${hostname()}`));
   const pollers = await pollersOf(polled, queues(prefix).heal, ACTIVITY);
   const strays = [...new Set(pollers.map(({ identity }) => identity))].filter(
     (one) => one.endsWith(`@${hostname()}`) && !known.has(one),
   );
-  if (strays.length === 0) return [];
+  const checks = devs.map(({ process, workers }): Check => ({
+    name: 'Development',
+    state: 'ok',
+    says: `\`mendflow dev\` (process ${process.pid}) runs ${workers.length === 1 ? 'the worker' : 'the workers'} ${workers.map((one) => one.process.pid).join(', ')}`,
+  }));
+  if (strays.length === 0) return checks;
   const pids = strays.map((one) => one.split('@')[0]);
   return [
+    ...checks,
     {
       name: 'Other workers',
       state: 'note',
-      says: `process ${pids.join(', ')} polls here and was not started by \`stack up\`: it is of \`mendflow dev\` or was started by hand, with whatever code it has`,
+      says: `process ${pids.join(', ')} polls here and was not started by \`stack up\`: it was started by hand or is left of a \`mendflow dev\` that was killed, with whatever code it has`,
       mend: `kill ${pids.join(' ')}`,
     },
   ];

@@ -97,8 +97,10 @@ async function wait(waiting: Waiting, leave: AbortSignal): Promise<Ended> {
 /** What goes on after Ctrl-C, and how to end it. */
 function leftBehind({ run, ownStack }: Waiting): string {
   const name = shellWord(run);
-  const stack = ownStack ? ' The stack stays up as well; `mendflow stack down` ends it.' : '';
-  return `No longer waiting. ${run} goes on by itself: \`mendflow show ${name}\` says how far it is, \`mendflow abort ${name} --reason "…"\` ends it.${stack}`;
+  const stack = ownStack
+    ? ' The stack stays up as well, in the background; `mendflow stack down` ends it and keeps all data.'
+    : '';
+  return `No longer waiting. ${run} goes on by itself. The same command attaches to it again; \`mendflow show ${name}\` says how far it is, \`mendflow abort ${name} --reason "…"\` ends it.${stack}`;
 }
 
 async function endOf(handle: WorkflowHandle, leave: AbortSignal): Promise<Ended> {

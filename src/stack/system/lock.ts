@@ -14,18 +14,24 @@ import { identify, isAlive, type ProcessId } from './process.ts';
 const highest = (folder: string): number =>
   Math.max(0, ...readdirSync(folder).flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : [])));
 
-const holderOf = (folder: string, number: number): ProcessId | undefined => {
+/** Who holds a lock, and for what. */
+export interface Holder extends ProcessId {
+  readonly doing?: string;
+}
+
+const holderOf = (folder: string, number: number): Holder | undefined => {
   try {
-    const held = JSON.parse(readlinkSync(join(folder, String(number)))) as Partial<ProcessId>;
-    return typeof held.pid === 'number' && typeof held.startedAt === 'string'
-      ? { pid: held.pid, startedAt: held.startedAt }
+    const held = JSON.parse(readlinkSync(join(folder, String(number)))) as Partial<Holder>;
+    const { pid, startedAt, doing } = held;
+    return typeof pid === 'number' && typeof startedAt === 'string'
+      ? { pid, startedAt, ...(doing === undefined ? {} : { doing }) }
       : undefined;
   } catch {
     return undefined; // Gone: a later holder tidied it away.
   }
 };
 
-const tryTake = (folder: string, me: ProcessId): number | undefined => {
+const tryTake = (folder: string, me: Holder): number | undefined => {
   const last = highest(folder);
   const holder = last === 0 ? undefined : holderOf(folder, last);
   if (holder !== undefined && isAlive(holder)) return undefined;
@@ -52,18 +58,35 @@ const release = (folder: string, number: number): void => {
   renameSync(draft, join(folder, String(number)));
 };
 
+/** The live process that holds the lock `<dir>/<name>.lock`; undefined where nobody does. Takes nothing. */
+export const lockedBy = (dir: string, name: string): Holder | undefined => {
+  const folder = join(dir, `${name}.lock`);
+  try {
+    const holder = holderOf(folder, highest(folder));
+    return holder !== undefined && isAlive(holder) ? holder : undefined;
+  } catch {
+    return undefined; // Nobody ever took it.
+  }
+};
+
 /**
- * Runs `work` while holding the lock `<dir>/<name>.lock`. Waits up to `waitMs` (default 90 s) for a live holder.
+ * Runs `work` while holding the lock `<dir>/<name>.lock`. Waits up to `waitMs` (default 90 s) for a live holder; `doing` says to others what for.
  * Not reentrant. Throws `config_invalid`, naming the holder's pid, when it stays taken.
  */
-export const withLock = async <T>(dir: string, name: string, work: () => Promise<T>, waitMs = 90_000): Promise<T> => {
+export const withLock = async <T>(
+  dir: string,
+  name: string,
+  work: () => Promise<T>,
+  { waitMs = 90_000, doing }: { readonly waitMs?: number; readonly doing?: string } = {},
+): Promise<T> => {
   const folder = join(dir, `${name}.lock`);
   mkdirSync(folder, { recursive: true });
   const me = identify(process.pid);
   if (me === undefined)
     throw new Error(`The system does not tell the start time of this process (pid ${process.pid}).`);
   const until = Date.now() + waitMs;
-  let mine = tryTake(folder, me);
+  const holder: Holder = { ...me, ...(doing === undefined ? {} : { doing }) };
+  let mine = tryTake(folder, holder);
   while (mine === undefined) {
     if (Date.now() >= until) {
       const pid = holderOf(folder, highest(folder))?.pid;
@@ -73,7 +96,7 @@ export const withLock = async <T>(dir: string, name: string, work: () => Promise
       );
     }
     await sleep(50 + Math.random() * 50);
-    mine = tryTake(folder, me);
+    mine = tryTake(folder, holder);
   }
   try {
     return await work();

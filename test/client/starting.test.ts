@@ -1,0 +1,116 @@
+// What is promised here: while a stack is being brought up or ended nobody is told to bring it up or to migrate, and a worker of `mendflow dev` is nobody's stray.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openDevBook, devsOf } from '../../src/stack/index.ts';
+import { withLock } from '../../src/stack/system/lock.ts';
+import { mendflow, projectFolder, type Ran } from '../support/client.ts';
+import { freshDatabase } from '../support/database.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'mendflow-starting-'));
+const before = { ...process.env };
+const given = ['DATABASE_URL', 'TEMPORAL_ADDRESS'];
+beforeAll(() => {
+  for (const name of given) delete process.env[name];
+  process.env['MENDFLOW_DIR'] = dir;
+});
+afterEach(() => {
+  delete process.env['DATABASE_URL'];
+});
+afterAll(() => {
+  for (const name of [...given, 'MENDFLOW_DIR']) {
+    delete process.env[name];
+    if (before[name] !== undefined) process.env[name] = before[name];
+  }
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const reading = [
+  ['runs'],
+  ['upstreams'],
+  ['last-night'],
+  ['letters', 'list'],
+  ['show', 'copy'],
+  ['logs', 'copy'],
+  ['breakers', 'list'],
+  ['views'],
+  ['retry', 'copy', '--reason', 'x'],
+  ['start', 'copy', '--set', 'path=a', '--set', 'format=plain'],
+  ['migrate'],
+];
+const ran = (argv: readonly string[]): Promise<Ran> => mendflow(argv, projectFolder);
+/** As `stack up`, `dev` and the keeper hold it, and `stack down`. */
+const during = <T>(doing: 'up' | 'down', work: () => Promise<T>): Promise<T> => withLock(dir, 'stack', work, { doing });
+const wrongAdvice = /stack up|migrate\b.*Run|Start it|Start one with/;
+
+describe('while the stack is being brought up', () => {
+  it.each(reading)('%s %s says so, and to try again', async (...argv) => {
+    const { code, err } = await during('up', () => ran(argv));
+    // What a project declares is shown all the same.
+    expect(code === 0).toBe(argv[0] === 'upstreams');
+    expect(err).toContain(`The stack in ${dir} is just being brought up by process ${process.pid}.`);
+    expect(err).toContain('Try again in a moment.');
+    expect(err).not.toMatch(wrongAdvice);
+  });
+
+  it('and its database answers but has no tables yet, too', async () => {
+    const database = await freshDatabase();
+    process.env['DATABASE_URL'] = database.url;
+    try {
+      const { err } = await during('up', () => ran(['runs']));
+      expect(err).toContain('is just being brought up');
+      expect(err).not.toMatch(wrongAdvice);
+      expect((await ran(['runs'])).err).toContain('Run: npx mendflow migrate');
+    } finally {
+      await database.drop();
+    }
+  });
+
+  it('doctor and stack status say so', async () => {
+    const { out } = await during('up', () => ran(['doctor']));
+    expect(out).toContain(`Try again in a moment: The stack in ${dir} is just being brought up`);
+    expect(out).not.toMatch(wrongAdvice);
+    const status = await during('up', () => ran(['stack', 'status']));
+    expect(status.out).toContain('is just being brought up');
+    expect(status.out).not.toMatch(wrongAdvice);
+  });
+});
+
+it('while it is being ended, that is said', async () => {
+  expect((await during('down', () => ran(['runs']))).err).toContain('is just being ended by process');
+});
+
+it('and when nothing is under way, how to start it', async () => {
+  expect((await ran(['runs'])).err).toContain('Start one with `mendflow stack up`');
+  expect((await ran(['doctor'])).out).toContain('→ mendflow stack up');
+});
+
+describe('mendflow dev', () => {
+  it('is known from its first moment on, and as long as it lives', async () => {
+    const book = openDevBook(dir);
+    expect((await ran(['runs'])).err).toContain(`\`mendflow dev\` (process ${process.pid}) is starting here`);
+    const worker = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)'], { stdio: 'ignore' });
+    book.worker(worker.pid!, false);
+    expect((await ran(['runs'])).err).toContain('is starting here');
+    book.worker(worker.pid!, true);
+    expect(devsOf(dir)).toMatchObject([{ process: { pid: process.pid }, workers: [{ process: { pid: worker.pid } }] }]);
+    expect((await ran(['runs'])).err).toContain('stack up');
+    worker.kill('SIGKILL');
+    await once(worker, 'close');
+    expect(devsOf(dir)).toMatchObject([{ workers: [] }]);
+    book.close();
+    expect(devsOf(dir)).toEqual([]);
+    expect(readdirSync(join(dir, 'dev'))).toEqual([]);
+  });
+
+  it('that was killed is not taken for one that lives, nor for its successor with the same number', () => {
+    mkdirSync(join(dir, 'dev'), { recursive: true });
+    const dead = { process: { pid: process.pid, startedAt: 'another' }, workers: [] };
+    writeFileSync(join(dir, 'dev', '1.json'), JSON.stringify(dead));
+    writeFileSync(join(dir, 'dev', '2.json'), '{"half');
+    expect(devsOf(dir)).toEqual([]);
+  });
+});
