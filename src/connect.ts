@@ -77,7 +77,8 @@ export interface Declared {
   readonly dataConverter: DataConverter | undefined;
 }
 
-const ownFile = (folder: string): string | undefined =>
+/** The file that makes a folder a project. */
+export const projectFile = (folder: string): string | undefined =>
   ['mendflow.config.ts', 'mendflow.config.js'].map((name) => join(folder, name)).find(existsSync);
 
 /** What the project of this folder declares, else this package. Of this package nothing is loaded that only runs in a worker. */
@@ -114,7 +115,7 @@ export async function loadProject(folder: string): Promise<{ project: Project; r
 
 /** What the file of this folder exports. Throws `config_invalid` if that is no project. */
 async function givenIn(folder: string): Promise<Project | FormatsProject | undefined> {
-  const file = ownFile(folder);
+  const file = projectFile(folder);
   if (file === undefined) return undefined;
   if (file.endsWith('.ts')) {
     // Node 20 cannot read TypeScript by itself; the loader is asked for only where a project is written in it.

@@ -1,6 +1,7 @@
 // What lives here: `mendflow explain`: what each retry looks like, before it happens.
 // Invariant: it prints what the pure model says and decides nothing; no server is asked.
 // Apart as every command: arguments, one call, output.
+import { limitSentence } from '../flow/limit.ts';
 import { inWords, parseDuration } from '../model/duration.ts';
 import { explain, type Explanation, type Scripted, type Spread } from '../model/explain.ts';
 import { codes, isCode } from '../model/failure.ts';
@@ -52,8 +53,13 @@ async function run(session: Session, name: string, written: string, options: Opt
     );
   const heal = spec.heal ?? 'on';
   const told = explain({ policy, script: readScript(options.when), heal, tookMs });
-  if (options.json === true) session.terminal.json({ pipeline: name, stage, heal, ...told });
-  else write(session.terminal, `${name}/${stage}`, told);
+  const share = policy.quarantineShareMax;
+  const records = share === undefined ? {} : { records: limitSentence(share) };
+  if (options.json === true) session.terminal.json({ pipeline: name, stage, heal, ...told, ...records });
+  else {
+    write(session.terminal, `${name}/${stage}`, told);
+    if (records.records !== undefined) session.terminal.line(records.records);
+  }
   return 'ok';
 }
 

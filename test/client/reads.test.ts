@@ -243,6 +243,11 @@ describe('pipelines and explain', () => {
         { attempt: 3, outcome: 'ok' },
       ],
     });
+    const { out } = await client.mendflow('explain', 'copy', 'load', '--when', 'ok');
+    expect(out).toContain(
+      'Bad records become letters. More than 50 % of them bad, and it asks; up to ten never make it ask, unless they are more than half, or all that a source has.\n',
+    );
+    expect((await client.mendflow('explain', 'copy', 'fetch', '--when', 'ok')).out).not.toContain('letters');
     for (const [argv, says] of [
       [['--when', 'http_429@30s@40s,ok'], /^"http_429@30s@40s" names several times/],
       [['--when', 'ok@30s'], /^"ok@30s": what ends well asks for no time/],

@@ -1,6 +1,7 @@
 // What lives here: what a command needs to begin: configuration, project, control store, Temporal; each opened when first asked for, and closed.
 // Invariant: commands that only read the store never wait for Temporal; what was opened is closed, whatever happens.
 // Apart because every command begins and ends the same way.
+import { dirname } from 'node:path';
 import { type Config, inheritedEnvironment, readConfig } from '../../config.ts';
 import {
   type Connected,
@@ -9,10 +10,12 @@ import {
   findTemporal,
   loadDeclared,
   loadProject,
+  projectFile,
   type Places,
 } from '../../connect.ts';
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
+import { shellWord } from '../../model/shell.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { underWay } from '../../stack/index.ts';
 import { openPool } from '../../store/db.ts';
@@ -96,7 +99,7 @@ export async function withSession(at: Surroundings, work: (session: Session) => 
       environment: inheritedEnvironment,
       declared,
       project,
-      spec: async (name) => specOf((await declared()).registry.specs, name),
+      spec: async (name) => specOf((await declared()).registry.specs, name, at.cwd),
       databaseUrl,
       temporal,
       store,
@@ -149,11 +152,23 @@ async function checked(pool: Pool, config: Config): Promise<void> {
   }
 }
 
-function specOf(specs: readonly AnySpec[], name: string): AnySpec {
+function specOf(specs: readonly AnySpec[], name: string, folder: string): AnySpec {
   const found = specs.find((spec) => spec.name === name);
   if (found) return found;
+  const names = specs.map((spec) => spec.name).join(', ');
   throw new CommandError(
     'notFound',
-    `This project has no pipeline "${name}". It has: ${specs.map((spec) => spec.name).join(', ')}. Nothing was changed. See \`mendflow pipelines\`.`,
+    projectFile(folder) === undefined
+      ? `There is no mendflow.config.ts in ${folder}, so only the pipelines of this package are known here: ${names}. Nothing was changed. ${wayTo(folder, name)}`
+      : `This project has no pipeline "${name}". It has: ${names}. Nothing was changed. See \`mendflow pipelines\`.`,
   );
+}
+
+/** A command is called in the folder of a project, and people also stand below it. */
+function wayTo(folder: string, name: string): string {
+  for (let above = dirname(folder); ; above = dirname(above)) {
+    if (projectFile(above) !== undefined)
+      return `The project of this folder is above it. Call it there: cd ${shellWord(above)}`;
+    if (above === dirname(above)) return `Go to the folder of the project that has "${name}", and call it there.`;
+  }
 }
