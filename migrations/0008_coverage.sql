@@ -66,7 +66,18 @@ comment on column mendflow.run_note.stage is 'The stage with the name of the sin
 comment on column mendflow.run_note.text is 'A sentence for people; no value of a record.';
 comment on column mendflow.run_note.at is 'When it was said first.';
 
+alter table mendflow.dead_letter add column earlier_runs text[] not null default '{}';
+comment on column mendflow.dead_letter.earlier_runs is 'Other runs that quarantined the same record before, and count it as well.';
+create index dead_letter_earlier on mendflow.dead_letter using gin (earlier_runs);
+create function mendflow.letters_of(k text) returns setof mendflow.dead_letter language sql stable as $$
+  select l.* from mendflow.dead_letter l where l.run_key = k or l.earlier_runs @> array[k]
+$$;
+comment on function mendflow.letters_of(text) is 'Letters of a run: a record that several runs quarantined is one letter, and is listed for each of them.';
+
 -- Down Migration
+drop function mendflow.letters_of(text);
+drop index mendflow.dead_letter_earlier;
+alter table mendflow.dead_letter drop column earlier_runs;
 drop table mendflow.run_note;
 drop function mendflow.claim(text, int, text, bigint, int8range);
 drop function mendflow.covered(text, int, text, bigint, int8range);

@@ -88,7 +88,7 @@ async function lettersOf(db: Db, runKey: string): Promise<number> {
 }
 
 /**
- * How many records were quarantined, and how many letters there are of them. A chunk that a later generation of another run has read again is
+ * How many records were quarantined, and how many letters there are of them. A chunk that another run has read again later is
  * left out: its letters are that run's affair now, which may have taken them over, written more or found the records good.
  * Letters of bytes that this run read again as others do not count: the chunks that quarantined their records are forgotten too.
  */
@@ -98,7 +98,7 @@ async function keptLetters(db: Db, runKey: string): Promise<{ quarantined: numbe
        select c.source_id, c.stage, c.extent, c.quarantined from mendflow.chunk c
        join mendflow.run r on r.key = c.run_key and r.generation = c.generation
        where r.key = $1 and exists (select from mendflow.chunk d where d.source_id = c.source_id and d.stage = c.stage and d.extent && c.extent
-         and d.run_key <> c.run_key and d.generation > c.generation))
+         and d.run_key <> c.run_key and d.at > c.at))
      select ((select coalesce(sum(c.quarantined), 0) from mendflow.chunk c join mendflow.run r on r.key = c.run_key and r.generation = c.generation
          where r.key = $1) - (select coalesce(sum(quarantined), 0) from redone))::float8 as quarantined,
        (select count(*)::int from mendflow.dead_letter l join mendflow.run r on r.key = l.run_key and r.generation = l.generation

@@ -71,6 +71,7 @@ async function insertBatch(
      on conflict (id) do update set len = excluded.len, line_no = excluded.line_no, run_key = excluded.run_key, generation = excluded.generation, raw = excluded.raw,
        raw_whole = excluded.raw_whole, raw_sha256 = excluded.raw_sha256, detail = excluded.detail, key_id = excluded.key_id, code = excluded.code,
        fingerprint = excluded.fingerprint, sample = excluded.sample and l.sample,
+       earlier_runs = array_remove(case when l.sample then l.earlier_runs else l.earlier_runs || l.run_key end, excluded.run_key),
        state = case when l.state in ('superseded', 'expired') or l.sample and l.state = 'discarded' then 'open' else l.state end,
        reason = case when l.sample and l.state = 'discarded' then null else l.reason end
        where l.sample or not excluded.sample`,
@@ -134,9 +135,17 @@ export async function supersedeLetters(
   keep: readonly Reject[],
 ): Promise<void> {
   await client.query(
-    `update mendflow.dead_letter set state = 'superseded' where source_id = $1 and stage = $2 and off >= $3 and off < $4
-     and state = 'open' and generation < $5 and not off = any ($6::bigint[])`,
-    [key.sourceId, ledgerStage(key.stage), range.from, range.to, key.generation, keep.map(({ offset }) => offset)],
+    `update mendflow.dead_letter set state = 'superseded', earlier_runs = array_remove(earlier_runs, $7) where source_id = $1 and stage = $2 and off >= $3 and off < $4
+     and state = 'open' and (generation < $5 or run_key <> $7) and not off = any ($6::bigint[])`,
+    [
+      key.sourceId,
+      ledgerStage(key.stage),
+      range.from,
+      range.to,
+      key.generation,
+      keep.map(({ offset }) => offset),
+      key.runKey,
+    ],
   );
 }
 
@@ -172,17 +181,20 @@ export interface OpenedLetter extends LetterLine {
 const lineColumns = `l.id, l.run_key as "runKey", l.stage, mendflow.source_text(s.name, s.hint) as source, l.off::float8 as offset, l.len::float8 as length,
   l.line_no::float8 as line, l.code, encode(l.fingerprint, 'hex') as fingerprint, l.state, l.sample, l.reason, l.at`;
 
-/** Letters by run, pipeline, state and code, oldest position first. At most `limit`, 100 unless told. */
+/**
+ * Letters by run, pipeline, state and code, oldest position first. At most `limit`, 100 unless told. A letter is of the run that read its record last,
+ * and is listed for every run that quarantined it.
+ */
 export async function listLetters(
   db: Db,
   filter: { runKey?: string; pipeline?: string; state?: string; code?: string; limit?: number },
 ): Promise<LetterLine[]> {
+  const { runKey, state = null, code = null, pipeline = null, limit = 100 } = filter;
   const { rows } = await db.query<LetterLine>(
-    `select ${lineColumns} from mendflow.dead_letter l join mendflow.source s on s.id = l.source_id
-     where ($1::text is null or l.run_key = $1) and ($2::text is null or l.state = $2) and ($3::text is null or l.code = $3)
-       and ($5::text is null or s.pipeline = $5)
+    `select ${lineColumns} from ${runKey === undefined ? 'mendflow.dead_letter' : 'mendflow.letters_of($5)'} l join mendflow.source s on s.id = l.source_id
+     where ($1::text is null or l.state = $1) and ($2::text is null or l.code = $2) and ($3::text is null or s.pipeline = $3)
      order by l.run_key, l.source_id, l.off limit $4`,
-    [filter.runKey ?? null, filter.state ?? null, filter.code ?? null, filter.limit ?? 100, filter.pipeline ?? null],
+    [state, code, pipeline, limit, ...(runKey === undefined ? [] : [runKey])],
   );
   return rows;
 }
@@ -194,7 +206,7 @@ export async function groupLetters(
 ): Promise<{ code: string; fingerprint: string; letters: number; example: string }[]> {
   const { rows } = await db.query<{ code: string; fingerprint: string; letters: number; example: string }>(
     `select code, encode(fingerprint, 'hex') as fingerprint, count(*)::int as letters, (array_agg(id order by off))[1] as example
-     from mendflow.dead_letter where run_key = $1 and state = 'open' group by 1, 2 order by 3 desc, 2`,
+     from mendflow.letters_of($1) where state = 'open' group by 1, 2 order by 3 desc, 2`,
     [runKey],
   );
   return rows;

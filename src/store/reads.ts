@@ -222,10 +222,10 @@ export async function progressOf(pool: Pool, key: string): Promise<Progress> {
   return rows[0] ?? { ...none, bytesPlanned: 0, bytesDone: 0, recordsLately: 0, secondsLately: 0 };
 }
 
-/** Dead letters of the run by state. */
+/** Dead letters by state: those that `letters list --run` lists. */
 export async function lettersByState(pool: Pool, key: string): Promise<Readonly<Record<string, number>>> {
   const { rows } = await pool.query<{ state: string; count: number }>(
-    `select state, count(*)::float8 as count from mendflow.dead_letter where run_key = $1 group by state order by state`,
+    `select state, count(*)::float8 as count from mendflow.letters_of($1) group by state order by state`,
     [key],
   );
   return Object.fromEntries(rows.map(({ state, count }) => [state, count]));

@@ -1,13 +1,19 @@
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { flow, json, lines, parse, table } from '../../src/flow/index.ts';
 import { RAW_BYTES_MAX, type Reject } from '../../src/flow/types.ts';
+import { balance } from '../../src/store/balance.ts';
 import { inTransaction, withClient } from '../../src/store/db.ts';
 import { ensureRun } from '../../src/store/ensure-run.ts';
 import { groupLetters, insertLetters, letterId, listLetters, showLetter } from '../../src/store/letters.ts';
+import { lettersByState } from '../../src/store/reads.ts';
 import { createSealer } from '../../src/store/seal.ts';
 import { insertSource } from '../../src/store/sources.ts';
-import { sealer, testSink } from '../flow/memory.ts';
+import { contextOf, sealer, testSink } from '../flow/memory.ts';
 
 let sink: Awaited<ReturnType<typeof testSink>>;
 let key: { runKey: string; generation: number; stage: string; sourceId: string };
@@ -127,5 +133,58 @@ describe('a letter', () => {
     expect(line).toMatchObject({ source: '\\377\\376/a', runKey: key.runKey, stage: 'load', state: 'open' });
     const groups = await groupLetters(sink.pool, key.runKey);
     expect(groups.find(({ code }) => code === 'record_invalid')!.letters).toBeGreaterThan(1);
+  });
+});
+
+describe('the letters of a run', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mendflow-letters-'));
+  const path = join(folder, 'items');
+  writeFileSync(path, '{"v":"a"}\nbad 1\n{"v":"c"}\nbad 2\n{"v":"d"}\n');
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  /** Reads the source into a table as this generation of a run. */
+  async function read(runKey: string, more: { generation?: number; into?: string; takes?: string } = {}) {
+    const { generation = 1, into = 'one', takes } = more;
+    await sink.pool.query(
+      `insert into mendflow.run (key, pipeline, data_date, scope, generation) values ($1, 'test', '2026-11-21', $1, $2) on conflict (key) do update set generation = $2, state = 'running'`,
+      [runKey, generation],
+    );
+    const steps = [parse((text: string) => (text === takes ? { v: text } : json(text)) as { v: string })];
+    const flown = flow({ from: lines(path), steps, into: table(into, { v: 'text' }), sink });
+    expect(await flown.run(contextOf({ runKey, generation, quarantineShareMax: 1 }))).toMatchObject({ done: true });
+  }
+  async function told(runKey: string) {
+    const list = await listLetters(sink.pool, { runKey });
+    const { quarantined, faults } = await balance(sink.pool, runKey);
+    const states: Record<string, number> = {};
+    for (const { state } of list) states[state] = (states[state] ?? 0) + 1;
+    expect(await lettersByState(sink.pool, runKey)).toEqual(states);
+    expect(faults).toEqual([]);
+    return { quarantined, states, of: [...new Set(list.map((one) => one.runKey))] };
+  }
+
+  it('are as many as it counts, whoever reads the same records again, finds them good, or loads them elsewhere', async () => {
+    for (const name of ['one', 'other'])
+      await sink.pool.query(
+        `create table ${name} (source_id bigint, "offset" bigint, v text, primary key (source_id, "offset"))`,
+      );
+    await read('run/a');
+    await read('run/elsewhere', { into: 'other' });
+    expect(await told('run/a')).toEqual({ quarantined: 2, states: { open: 2 }, of: ['run/a'] });
+    await read('run/b', { generation: 2 });
+    for (const run of ['run/a', 'run/b'])
+      expect(await told(run)).toEqual({ quarantined: 2, states: { open: 2 }, of: ['run/b'] });
+    // One of the two is good by now; who counted it bad still lists it, as what it is.
+    await read('run/c', { generation: 3, takes: 'bad 1' });
+    for (const run of ['run/a', 'run/b'])
+      expect(await told(run)).toMatchObject({ quarantined: 2, states: { open: 1, superseded: 1 } });
+    expect(await told('run/c')).toEqual({ quarantined: 1, states: { open: 1 }, of: ['run/c'] });
+    // The count of generations is each run's own: a second reading may well be later than a third one.
+    await read('run/d', { generation: 2, takes: 'bad 2' });
+    for (const run of ['run/a', 'run/b'])
+      expect(await told(run)).toMatchObject({ quarantined: 2, states: { open: 1, superseded: 1 } });
+    expect(await told('run/c')).toEqual({ quarantined: 1, states: { superseded: 1 }, of: ['run/c'] });
+    expect(await told('run/d')).toEqual({ quarantined: 1, states: { open: 1 }, of: ['run/d'] });
+    expect(await told('run/elsewhere')).toEqual({ quarantined: 2, states: { open: 2 }, of: ['run/elsewhere'] });
   });
 });
