@@ -128,7 +128,7 @@ async function givenIn(folder: string): Promise<Project | FormatsProject | undef
   if (given?.workflows && given.formats !== undefined)
     throw new CodedError(
       'config_invalid',
-      `${file} declares workflows and formats. Formats are for log-ingest of this package, which a project with workflows of its own does not run. Nothing was started. Declare them in a folder of their own: \`export default project({ formats })\`.`,
+      `${file} declares workflows and formats. Formats are for log-ingest of this package, which a project with workflows of its own does not run. Nothing was started. Take \`formats\` out here, and make a folder beside this one with a mendflow.config.ts of its own, \`export default project({ formats })\`; there call \`mendflow stack up\` and \`mendflow start log-ingest --set format=<name>\`.`,
     );
   if (!given?.workflows && given?.formats === undefined)
     throw new CodedError(

@@ -1,7 +1,7 @@
 // What lives here: what log-ingest says of a file besides its figures: records that were kept as they are, and the format that a file looks like.
 // Invariant: figures and names only, no value of a record; what is said never decides what is loaded.
 // Apart from the stage because loading does not depend on it.
-import type { FlowContext } from 'mendflow/flow';
+import type { Bins, FlowContext } from 'mendflow/flow';
 import { layoutSentence, SAMPLE_BYTES } from '../flow/layout.ts';
 import type { Format } from '../flow/parse/format.ts';
 import { dayOfDataDate } from '../flow/parse/time.ts';
@@ -33,19 +33,34 @@ export function telling<R extends ChunkReader>(reader: R, name: string, db: Db, 
   });
 }
 
-/** Too many bad records are mostly the wrong format: then the question says which one the file looks like. */
-export async function withShape(
-  error: unknown,
-  reader: ChunkReader,
-  { from, to }: Range,
-  {
-    format,
-    formats,
-    dataDate,
-  }: { readonly format: Format; readonly formats: Readonly<Record<string, Format>>; readonly dataDate: string },
-): Promise<unknown> {
-  if (!(error instanceof CodedError) || error.failure.code !== 'quarantine_limit') return error;
+/** Where and how a part of a file is read, as far as it takes to say what it looks like. */
+export interface Read {
+  readonly reader: ChunkReader;
+  readonly slice: Range;
+  readonly format: Format;
+  readonly formats: Readonly<Record<string, Format>>;
+  readonly dataDate: string;
+}
+
+async function shapeOf({ reader, slice: { from, to }, format, formats, dataDate }: Read): Promise<string> {
   const start = await reader.raw(from, Math.min(SAMPLE_BYTES, to - from));
-  const shape = layoutSentence(format, formats, start, dayOfDataDate(dataDate) ?? 0);
+  return layoutSentence(format, formats, start, dayOfDataDate(dataDate) ?? 0);
+}
+
+/** Too many bad records are mostly the wrong format: then the question says which one the file looks like. */
+export async function withShape(error: unknown, read: Read): Promise<unknown> {
+  if (!(error instanceof CodedError) || error.failure.code !== 'quarantine_limit') return error;
+  const shape = await shapeOf(read);
   return shape === '' ? error : new CodedError('quarantine_limit', `${error.message} ${shape}`, { cause: error });
+}
+
+/** A small file never stops at the limit; it is the run that asks, when it closes. So what such a file looks like is told beside its figures. */
+export async function tellShape(
+  { loaded, duplicate, quarantined }: Bins,
+  read: Read,
+  told: (text: string) => Promise<unknown>,
+): Promise<void> {
+  if (quarantined === 0 || loaded + duplicate > 0) return;
+  const shape = await shapeOf(read);
+  if (shape !== '') await told(shape);
 }

@@ -11,11 +11,12 @@ import { type FileRef, listFiles } from '../connectors/files.ts';
 import { keepingConnections } from '../flow/connections.ts';
 import { formats as ofThePackage } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
-import { telling, withShape } from './log-ingest-tell.ts';
+import { telling, tellShape, withShape } from './log-ingest-tell.ts';
 import { type FileList, type Grouped, type GroupOf, handOn, ingestEach, STAGES_MAX } from './log-ingest-group.ts';
 import type { Format } from '../flow/parse/format.ts';
 import type { ChunkReader } from '../flow/types.ts';
 import { CodedError } from '../model/failure.ts';
+import { addNote } from '../store/notes.ts';
 
 /** Columns in the order in which the log reader writes them. */
 const logEntries = table('log_entries', {
@@ -92,6 +93,7 @@ export async function ingestFile(
     }
     const opened = readerOf(part, format, ctx);
     const reader = part.file ? telling(opened, input.file.name, sink.pool, ctx) : opened;
+    const read = { reader, slice: part.slice, format, formats, dataDate: ctx.dataDate };
     try {
       // Connections are most of the work of a small file.
       const lanes = part.slice.to - part.slice.from <= ONE_LANE_BYTES_MAX ? { lanes: 1 } : {};
@@ -99,8 +101,9 @@ export async function ingestFile(
       const end = await flow({ from, into: logEntries, sink, ...lanes, ...speed }).run(ctx);
       if (!end.done) return end;
       sum = added(sum, end.out);
+      await tellShape(end.out, read, (shape) => addNote(sink.pool, ctx, `${input.file.name}: ${shape}`));
     } catch (error) {
-      throw await withShape(error, reader, part.slice, { format, formats, dataDate: ctx.dataDate });
+      throw await withShape(error, read);
     } finally {
       await reader.close();
     }

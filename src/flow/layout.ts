@@ -1,5 +1,5 @@
 // What lives here: which format the start of a file has the shape of, for the sentence that asks when the chosen one was wrong.
-// Invariant: it only tells; nothing is loaded by it, and it is asked only when a run stops.
+// Invariant: it only tells; nothing is loaded by it, and it is asked only when a run stops or a whole file is bad.
 // Apart because it reads a sample in every format, which no reader of one does.
 import { type Format } from './parse/format.ts';
 import { cutRange, filled, newCutter, nextChunk, room } from './read/cutter.ts';
@@ -47,9 +47,10 @@ export function layoutSentence(
     .map(([name, format]) => ({ name, ...goodIn(format, sample, dataDay) }))
     .filter(({ good, records }) => good > 0 && good >= records * LOOKS_SHARE_MIN)
     .toSorted((one, other) => other.good / other.records - one.good / one.records || other.good - one.good);
-  const count = own.good === 0 ? 'No record' : own.good === 1 ? 'One record' : `${own.good} records`;
-  const of = own.records === 1 ? 'there is' : `the first ${own.records}`;
   const best = others[0];
   const looks = best === undefined ? 'it looks like none of the formats there are' : `it looks like ${best.name}`;
-  return `${count} of ${of} ${own.good > 1 ? 'have' : 'has'} the shape of ${chosen.name}; ${looks}.`;
+  const of = `of the first ${own.records}`;
+  const few =
+    own.good === 0 ? `No record ${of} has` : own.good === 1 ? `One record ${of} has` : `${own.good} records ${of} have`;
+  return `${own.records === 1 ? 'The only record does not have' : few} the shape of ${chosen.name}; ${looks}.`;
 }

@@ -92,6 +92,39 @@ describe('records of which too many are bad', () => {
   });
 });
 
+describe('a small file in another format', () => {
+  const times = (count: number, line: (n: number) => string): string =>
+    Array.from({ length: count }, (_, n) => `${line(n)}\n`).join('');
+  const two = (n: number): string => String(n % 60).padStart(2, '0');
+  const shapes = {
+    apache: good,
+    syslog: (count: number) => times(count, (n) => `<13>1 2026-06-01T10:00:${two(n)}Z web sshd 12 - - line ${n}`),
+    jsonl: (count: number) =>
+      times(count, (n) => `{"time":"2026-06-01T10:00:${two(n)}Z","level":"info","message":"line ${n}"}`),
+    log4j: (count: number) =>
+      times(count, (n) => `2026-06-01 10:00:${two(n)},123 INFO  [main] com.acme.Cart - line ${n}`),
+    plain: (count: number) => times(count, (n) => `2026-06-01T10:00:${two(n)}.000Z INFO [cart] line ${n}`),
+  } as const;
+
+  it.each([
+    ['syslog', 'apache', 40],
+    ['apache', 'syslog', 90],
+    ['jsonl', 'log4j', 3],
+    ['apache', 'jsonl', 1],
+    ['log4j', 'syslog', 25],
+    ['plain', 'apache', 12],
+  ] as const)('is told: %s read as %s, %i lines', async (is, chosen, count) => {
+    const ran = await ingest({ 'a.log': shapes[is](count), 'good.log': shapes[chosen](5) }, chosen);
+    const { run, state, notes } = ran.json<Report & { notes: readonly string[] }>();
+    expect(state).toBe('asking');
+    const none = count === 1 ? 'The only record does not have' : `No record of the first ${count} has`;
+    expect(notes).toContain(`a.log: ${none} the shape of ${chosen}; it looks like ${is}.`);
+    expect(notes.join(' ')).not.toContain('good.log: ');
+    expect((await client.mendflow('show', run)).out).toContain(`it looks like ${is}.`);
+    expect((await client.mendflow('abort', run, '--reason', 'wrong format')).code).toBe(0);
+  });
+});
+
 describe('the rest of a file that was given up', () => {
   it('is told in bytes, its samples are closed with the reason, and it is no ordinary end', async () => {
     const { run, asks } = (await ingest({ 'big.log': bad(250) }, 'apache')).json<Report>();

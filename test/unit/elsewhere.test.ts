@@ -32,3 +32,15 @@ describe('a pipeline that this folder does not have', () => {
     );
   });
 });
+
+it('who declares formats beside workflows is told where each belongs', async () => {
+  const project = mkdtempSync(join(tmpdir(), 'mendflow-both-'));
+  writeFileSync(join(project, 'mendflow.config.js'), 'export default { workflows: new URL("file:///w"), formats: {} }');
+  const { code, err } = await mendflow(['pipelines'], project);
+  rmSync(project, { recursive: true });
+  expect(code).toBe(2);
+  expect(err).toContain(
+    'Take `formats` out here, and make a folder beside this one with a mendflow.config.ts of its own',
+  );
+  expect(err).toContain('mendflow start log-ingest --set format=<name>');
+});
