@@ -32,8 +32,11 @@ export interface KnownSource extends Wanted {
 export interface KnownSources {
   /** The newest version under this name. */
   byName(name: Uint8Array): Promise<KnownSource | undefined>;
-  /** Sources of the pipeline and the target, whatever their name, whose first bytes have one of these hashes. */
-  byHead(heads: readonly Uint8Array[]): Promise<readonly KnownSource[]>;
+  /**
+   * Sources of the pipeline and the target, whatever their name, whose first bytes have one of these hashes. With `long`, without those of which is
+   * certain that a file with these longer beginnings holds nothing: many files may have the same header.
+   */
+  byHead(heads: readonly Uint8Array[], long?: readonly Uint8Array[]): Promise<readonly KnownSource[]>;
   /** The source that was seen last as this file, and the one that was seen last under this path. */
   byPlace(hint: Hint): Promise<readonly KnownSource[]>;
 }

@@ -3,7 +3,7 @@
 // Apart because the ledger knows what was committed and the file system what is there, and neither knows the other.
 import { CodedError } from '../model/failure.ts';
 import { type Asked, claimOf, heldOf, type KnownSource, movedTo, seenAt } from './file-claim.ts';
-import { edgesOf, headsOf, holds, provenTo, sampleOf, untouched } from './file-proof.ts';
+import { edgesOf, headsOf, holds, longHeadsOf, provenTo, sampleOf, untouched } from './file-proof.ts';
 import { displayName, type FileRef, pathOf } from './files.ts';
 import { hintOf, inodeElsewhere, isInode, pathOfSource } from './file-moved.ts';
 
@@ -79,7 +79,8 @@ async function othersOf(
   const here = some(await known.byPlace(hint)).filter(
     (source) => named === undefined || seenAt(source) > seenAt(named),
   );
-  const alike = some(await known.byHead(await headsOf(bytes, size)));
+  const long = (await longHeadsOf(bytes, size)).map(({ sha256 }) => sha256);
+  const alike = some(await known.byHead(await headsOf(bytes, size), long));
   return { alike, here: here.filter(({ id }) => !alike.some((one) => one.id === id)) };
 }
 

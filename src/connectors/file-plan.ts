@@ -11,7 +11,7 @@ import { noteSource } from '../store/sources.ts';
 import type { FinishedEnd } from './file-end.ts';
 import type { KnownSource } from './file-claim.ts';
 import { placeHolds } from './file-moved.ts';
-import { headsOf, untouched } from './file-proof.ts';
+import { headsOf, longHeadsOf, untouched } from './file-proof.ts';
 import { type OpenFile, pathOf, type Seen } from './files.ts';
 import type { Bytes } from '../flow/parse/bytes.ts';
 
@@ -41,7 +41,8 @@ export async function planFile(pool: Pool, ctx: FlowContext, found: Recognised, 
   const now: SeenAt = { ...state, at: Date.now() };
   const blank = source.proofs.length === 0;
   const head = blank ? (await headsOf(bytes, found.end.to)).at(-1) : undefined;
-  await noteSource(pool, source.id, { hint: { ...file.hint, at: now.at }, ...(head ? { head } : {}) });
+  const long = blank ? (await longHeadsOf(bytes, found.end.to)).at(-1) : undefined;
+  await noteSource(pool, source.id, { hint: { ...file.hint, at: now.at }, ...(head ? { head } : {}), long });
   const left = ctx.generation === 1 ? await leftToOthers(pool, ctx, key, found) : [];
   const anew = before === undefined || !untouched({ ...before, at: Infinity }, now);
   const about = { place: pathOf(file.ref), seen: now, anew };

@@ -58,6 +58,29 @@ export async function headsOf(bytes: Bytes, size: number): Promise<Buffer[]> {
   );
 }
 
+/** The longer beginnings by which files with the same header are told apart: each multiple of the step. */
+const LONG_STEP_BYTES = 64;
+const LONG_BYTES_MAX = 4_096;
+
+/** A longer beginning of a file. */
+export interface LongHead {
+  readonly sha256: Buffer;
+  readonly bytes: number;
+}
+
+/** The longer beginnings of a file, the longest last. */
+export async function longHeadsOf(bytes: Bytes, size: number): Promise<LongHead[]> {
+  const block = Buffer.alloc(Math.min(LONG_BYTES_MAX, size));
+  const count = block.length === 0 ? 0 : await bytes.read(block, 0);
+  const sha256 = createHash('sha256');
+  const heads: LongHead[] = [];
+  for (let to = LONG_STEP_BYTES; to <= count; to += LONG_STEP_BYTES) {
+    sha256.update(block.subarray(to - LONG_STEP_BYTES, to));
+    heads.push({ sha256: sha256.copy().digest(), bytes: to });
+  }
+  return heads;
+}
+
 /** A change within this time of the state that was seen may leave the same times. */
 export const YOUNG_MS = 2_000;
 

@@ -6,7 +6,7 @@ import {
   findByHead,
   findByPlace,
   findSources,
-  proofsOf,
+  proofsOfAll,
   type Source,
   sourceById,
   type SourceOwner,
@@ -18,23 +18,22 @@ export interface SourcesOf extends SourceOwner {
   readonly stage: string;
 }
 
-const known = async (pool: Pool, { stage }: SourcesOf, source: Source): Promise<KnownSource> => ({
-  ...source,
-  proofs: await proofsOf(pool, source.id, stage),
-});
+const known = async (pool: Pool, { stage }: SourcesOf, sources: readonly Source[]): Promise<KnownSource[]> => {
+  const proofs = await proofsOfAll(
+    pool,
+    sources.map(({ id }) => id),
+    stage,
+  );
+  return sources.map((source) => ({ ...source, proofs: proofs.get(source.id) ?? [] }));
+};
 
 export const knownSources = (pool: Pool, of: SourcesOf): KnownSources => ({
-  byName: async (name) => {
-    const [newest] = await findSources(pool, of, name);
-    return newest && (await known(pool, of, newest));
-  },
-  byHead: async (heads) =>
-    await Promise.all((await findByHead(pool, of, heads)).map((source) => known(pool, of, source))),
-  byPlace: async (hint) =>
-    await Promise.all((await findByPlace(pool, of, hint)).map((source) => known(pool, of, source))),
+  byName: async (name) => (await known(pool, of, (await findSources(pool, of, name)).slice(0, 1)))[0],
+  byHead: async (heads, long) => await known(pool, of, await findByHead(pool, of, heads, long)),
+  byPlace: async (hint) => await known(pool, of, await findByPlace(pool, of, hint)),
 });
 
 /** One source by its id. */
 export async function knownSource(pool: Pool, of: SourcesOf, id: string): Promise<KnownSource> {
-  return await known(pool, of, await sourceById(pool, id));
+  return (await known(pool, of, [await sourceById(pool, id)]))[0]!;
 }

@@ -32,15 +32,32 @@ export async function findSources(db: Db, { pipeline, target }: SourceOwner, nam
   return rows;
 }
 
-/** Sources whose first bytes have one of these hashes: candidates for "the same bytes under another name". */
+/**
+ * Sources whose first bytes have one of these hashes: candidates for "the same bytes under another name". With `long`, the hashes of longer beginnings,
+ * without settled ones that have none of these: then a folder of files with the same header does not look at each of them for each.
+ */
 export async function findByHead(
   db: Db,
   { pipeline, target }: SourceOwner,
   heads: readonly Uint8Array[],
+  long?: readonly Uint8Array[],
 ): Promise<Source[]> {
+  const of = [pipeline, target, heads.map((head) => Buffer.from(head))];
+  const alike = 'pipeline = $1 and target = $2 and head = any($3::bytea[])';
+  if (long === undefined)
+    return (await db.query<Source>(`select ${columns} from mendflow.source where ${alike} order by id desc`, of)).rows;
+  // Each is settled once, by whoever meets it first; what others have in hand is settled later.
+  await db.query(
+    `update mendflow.source set settled = true where id in (
+       select s.id from mendflow.source s where ${alike} and not settled and long_bytes <= (
+         select max(upper(c.extent)) from mendflow.chunk c where c.source_id = s.id having count(*) = 1 and bool_and(c.counted and c.raw_sha256 is not null and lower(c.extent) = 0))
+       for update skip locked)`,
+    of,
+  );
   const { rows } = await db.query<Source>(
-    `select ${columns} from mendflow.source where pipeline = $1 and target = $2 and head = any($3::bytea[]) order by id desc`,
-    [pipeline, target, heads.map((head) => Buffer.from(head))],
+    `select ${columns} from mendflow.source where ${alike} and not settled
+     union all select ${columns} from mendflow.source where pipeline = $1 and target = $2 and long_head = any($4::bytea[]) and settled order by id desc`,
+    [...of, long.map((head) => Buffer.from(head))],
   );
   return rows;
 }
@@ -83,13 +100,31 @@ export async function insertSource(db: Db, source: NewSource): Promise<Source> {
   return rows[0]!;
 }
 
-/** Keeps what was last seen of a source: inode, size, times and place are hints, never proofs; the head says where to look. */
-export const noteSource = (db: Db, id: string, seen: { hint: unknown; head?: Uint8Array }): Promise<unknown> =>
-  db.query('update mendflow.source set hint = $2, head = coalesce($3, head) where id = $1', [
-    id,
-    JSON.stringify(seen.hint),
-    seen.head ? Buffer.from(seen.head) : null,
-  ]);
+/** Keeps what was last seen of a source: inode, size, times and place are hints, never proofs; the heads say where to look. It may grow from now on. */
+export const noteSource = (
+  db: Db,
+  id: string,
+  {
+    hint,
+    head,
+    long,
+  }: {
+    readonly hint: unknown;
+    readonly head?: Uint8Array;
+    readonly long?: { readonly sha256: Uint8Array; readonly bytes: number } | undefined;
+  },
+): Promise<unknown> =>
+  db.query(
+    `update mendflow.source set hint = $2, head = coalesce($3, head), long_head = coalesce($4, long_head), long_bytes = coalesce($5, long_bytes), settled = false
+     where id = $1`,
+    [
+      id,
+      JSON.stringify(hint),
+      head ? Buffer.from(head) : null,
+      long ? Buffer.from(long.sha256) : null,
+      long?.bytes ?? null,
+    ],
+  );
 
 export async function sourceById(db: Db, id: string): Promise<Source> {
   const { rows } = await db.query<Source>(`select ${columns} from mendflow.source where id = $1`, [id]);
@@ -100,24 +135,34 @@ export async function sourceById(db: Db, id: string): Promise<Source> {
  * The committed ranges of a source that were really read, in order; where several lie over each other, those that are needed to prove every byte once.
  * With `of`, only those that this generation of this run committed.
  */
-export async function proofsOf(
+export const proofsOf = async (
   db: Db,
   sourceId: string,
   stage: string,
   of?: { readonly runKey: string; readonly generation: number },
-): Promise<Proof[]> {
-  const { rows } = await db.query<{ from: string; to: string; raw: Buffer }>(
-    `select lower(extent) as from, upper(extent) as to, raw_sha256 as raw from mendflow.chunk
-     where source_id = $1 and stage = $2 and counted and raw_sha256 is not null and ($3::text is null or run_key = $3 and generation = $4)
-     order by lower(extent), upper(extent) desc`,
-    [sourceId, ledgerStage(stage), of?.runKey ?? null, of?.generation ?? null],
+): Promise<Proof[]> => (await proofsOfAll(db, [sourceId], stage, of)).get(sourceId) ?? [];
+
+/** The same of several sources, by their ids; none of those that have none. */
+export async function proofsOfAll(
+  db: Db,
+  sourceIds: readonly string[],
+  stage: string,
+  of?: { readonly runKey: string; readonly generation: number },
+): Promise<Map<string, Proof[]>> {
+  const found = new Map<string, Proof[]>();
+  if (sourceIds.length === 0) return found;
+  const { rows } = await db.query<{ id: string; from: string; to: string; raw: Buffer }>(
+    `select source_id as id, lower(extent) as from, upper(extent) as to, raw_sha256 as raw from mendflow.chunk
+     where source_id = any($1::bigint[]) and stage = $2 and counted and raw_sha256 is not null and ($3::text is null or run_key = $3 and generation = $4)
+     order by source_id, lower(extent), upper(extent) desc`,
+    [sourceIds, ledgerStage(stage), of?.runKey ?? null, of?.generation ?? null],
   );
-  let provenTo = 0;
-  return rows.flatMap(({ from, to, raw }) => {
-    if (Number(to) <= provenTo) return [];
-    provenTo = Number(to);
-    return [{ from: Number(from), to: provenTo, rawSha256: raw }];
-  });
+  for (const { id, from, to, raw } of rows) {
+    const proofs = found.get(id) ?? [];
+    if (Number(to) > (proofs.at(-1)?.to ?? 0)) proofs.push({ from: Number(from), to: Number(to), rawSha256: raw });
+    found.set(id, proofs);
+  }
+  return found;
 }
 
 /** Stage as the ledger has it: `ingest[a.log]` covers its source as `ingest`, so that a renamed file is not loaded again. */
