@@ -13,13 +13,16 @@ export const registerViews: Register = (program, act) => {
     .action(act((session, options: { json?: boolean }) => views(session, options.json === true)));
 };
 
+/** A run that waited was continued as new: the execution before is the same run once more. */
+const once = 'ExecutionStatus != "ContinuedAsNew"';
+
 /** Name and query. Closed runs keep the health of their end, so an open question is one of a running workflow. */
 const queries: readonly (readonly [string, string])[] = [
   ['asks', `PipelineHealth = "asking" AND ExecutionStatus = "Running"`],
   ['waits or tries again', `PipelineHealth IN ("retrying", "parked") AND ExecutionStatus = "Running"`],
   ['under way', `PipelineName IS NOT NULL AND ExecutionStatus = "Running"`],
-  ['has dead letters', 'DeadLetters > 0'],
-  ['all runs', 'PipelineName IS NOT NULL'],
+  ['has dead letters', `DeadLetters > 0 AND ${once}`],
+  ['all runs', `PipelineName IS NOT NULL AND ${once}`],
 ];
 
 async function views(session: Session, json: boolean): Promise<Exit> {

@@ -45,6 +45,18 @@ async function kill(server: 'postgres' | 'temporal'): Promise<void> {
   const gone = async () => (json(await mendflow('stack', 'status', '--json'))[server] as { state: string }).state;
   await expect.poll(gone, { timeout: 20_000 }).toBe('down');
 }
+/** Runs that the Web UI finds behind each link of `mendflow views`, by its name. */
+async function found(): Promise<Record<string, number>> {
+  const views = JSON.parse((await mendflow('views', '--json')).out) as { name: string; link: string }[];
+  const counts = views.map(async ({ name, link }) => {
+    expect(await (await fetch(link)).text()).toContain('<html');
+    // The page asks its own server for this.
+    const answer = await fetch(link.replace('/namespaces/', '/api/v1/namespaces/'));
+    expect(answer.status, link).toBe(200);
+    return [name, ((await answer.json()) as { executions?: object[] }).executions?.length ?? 0] as const;
+  });
+  return Object.fromEntries(await Promise.all(counts));
+}
 const json = (ran: { out: string }): Record<string, unknown> => JSON.parse(ran.out) as Record<string, unknown>;
 
 describe('mendflow stack', { timeout: 180_000 }, () => {
@@ -97,9 +109,14 @@ describe('mendflow stack', { timeout: 180_000 }, () => {
     expect((await mendflow('letters', 'show', letter!.id)).out).toContain(
       '\n2026-11-21T10:00:00Z NOPE [mod] message 0\n',
     );
+    expect(await found()).toMatchObject({ asks: 1, 'waits or tries again': 0, 'under way': 1, 'all runs': 1 });
     const accepted = await mendflow('accept-loss', 'log-ingest', '--reason', 'known');
     expect(accepted, accepted.err).toMatchObject({ code: 0 });
     expect(await mendflow('doctor')).toMatchObject({ code: 0, err: '' });
+    // The server's index of runs is a moment behind; the letters were samples, and are closed.
+    await expect
+      .poll(found, { timeout: 20_000 })
+      .toMatchObject({ asks: 0, 'under way': 0, 'has dead letters': 0, 'all runs': 1 });
     expect((await mendflow('logs', 'log-ingest', '--worker')).out).toMatch(
       /worker-1 {2}\d{4}-.* (warn|error) .*quarantine_limit/,
     );

@@ -73,6 +73,8 @@ describe('the page of a day', () => {
     ]);
     expect(rows.map(([name]) => name)).toEqual([
       'Events',
+      'Of these: earthquake',
+      'Of these: explosion',
       'Magnitude 2.5 and above',
       'Magnitude 4.5 and above',
       'Largest magnitude',
@@ -81,9 +83,9 @@ describe('the page of a day', () => {
       'With a tsunami warning',
       'Significant (600 and above)',
       'Highest significance',
-      'Of these: earthquake',
-      'Of these: explosion',
     ]);
+    for (const [, title] of html.matchAll(/<th scope="col"(?! class="number")>([^<]*)</g))
+      expect(['Where', 'UTC']).toContain(title);
     // Each ends with a point (or a blank as wide) and two digits (or blanks as wide).
     for (const [, value] of rows) expect(value).toMatch(/^[\d,]+[.\u2008][\d\u2007]{2}$/);
     expect(new Map(rows as [string, string][]).get('Deepest, in km')).toBe('1,234.6\u2007');

@@ -32,7 +32,7 @@ export const escaped = (text: string): string =>
 const whole = (value: number): string => value.toLocaleString('en-US');
 const utc = (iso: string): string => `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC`;
 
-/** In a reader's order: how many, how strong, how deep, what it meant; then of which kinds. With their decimals. */
+/** In a reader's order: how many, and of which kinds; how strong, how deep, what it meant. With their decimals. */
 const names: Readonly<Record<string, readonly [name: string, decimals: number]>> = {
   quakes: ['Events', 0],
   quakes_m2_5: ['Magnitude 2.5 and above', 0],
@@ -50,7 +50,8 @@ const DECIMALS_MAX = 2;
 const nameOf = ({ metric_id: id }: Metric): string =>
   names[id]?.[0] ?? `Of these: ${id.replace(/^quakes_/, '').replaceAll('_', ' ')}`;
 
-const placeOf = ({ metric_id: id }: Metric): number => (order.includes(id) ? order.indexOf(id) : order.length);
+/** Kinds stand below the sum of which they are parts. */
+const placeOf = ({ metric_id: id }: Metric): number => (order.includes(id) ? order.indexOf(id) : 0.5);
 
 /** Points stand below each other: what has fewer decimals is filled up with blanks of the width of a point and of a digit. */
 function aligned({ metric_id: id, value }: Metric): string {
@@ -123,7 +124,7 @@ function strongest(quakes: readonly Quake[]): string {
         `<tr><td class="number">${magnitude!.toFixed(1)}</td><td>${escaped(place ?? 'unknown place')}${kind === 'earthquake' ? '' : ` (${escaped(kind)})`}</td><td>${escaped(time.slice(11, 19))}</td><td class="number">${depth === null ? '' : depth.toFixed(1)}</td></tr>`,
     )
     .join('\n');
-  return `<table><thead><tr><th scope="col">Magnitude</th><th scope="col">Where</th><th scope="col">UTC</th><th scope="col">Depth, km</th></tr></thead><tbody>\n${rows}\n</tbody></table>`;
+  return `<table><thead><tr><th scope="col" class="number">Magnitude</th><th scope="col">Where</th><th scope="col">UTC</th><th scope="col" class="number">Depth, km</th></tr></thead><tbody>\n${rows}\n</tbody></table>`;
 }
 
 function origin({ run, counts }: PageInput): string {
