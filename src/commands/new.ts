@@ -71,7 +71,7 @@ export const registerNew: Register = (program, act) => {
     .command('new')
     .summary('add a pipeline to this project')
     .description('Adds things to this project.')
-    .command('pipeline')
+    .command('pipeline', { isDefault: true })
     .summary('workflow, activities and test of one more pipeline')
     .description('Adds a pipeline: its workflow, its activities and its test, and registers it for worker and client.')
     .argument('<name>', 'lower-case words joined by "-", such as web-orders')

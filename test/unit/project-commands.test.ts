@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { initProject } from '../../src/commands/init.ts';
 import { newPipeline } from '../../src/commands/new.ts';
 import { changes, looksOf } from '../../src/commands/support/watch-files.ts';
+import { mendflow } from '../support/client.ts';
 import { packagesIn } from '../../src/commands/support/check-parts.ts';
 
 const all = mkdtempSync(join(tmpdir(), 'mendflow-init-'));
@@ -127,6 +128,18 @@ describe('mendflow new pipeline', () => {
     expect(read(root, 'mendflow.config.ts')).toContain(
       '    serve(shopOrders, shopOrdersActivities(sink, upstreams)),\n',
     );
+  });
+
+  it('is meant by `new` and a name alone, too; a template that there is not is refused with those that there are', async () => {
+    const root = project('by-command');
+    const { code, out, err } = await mendflow(['new', 'shop-orders', '--from', 'http'], root);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain('Wrote src/upstreams.ts.\n');
+    expect(out).toMatch(/\n {2}SHOP_ORDERS_API=\S+ SHOP_ORDERS_TOKEN=\S+ npm run dev {2,}see src\/upstreams\.ts\n/);
+    expect(await mendflow(['new', 'pipeline', 'other', '--from', 'ftp'], root)).toMatchObject({
+      code: 2,
+      err: 'There is no template "ftp"; there is address, http. Nothing was written.\n',
+    });
   });
 
   it('says which lines to add where the mark is gone', () => {

@@ -46,7 +46,7 @@ export function checkSpecs(specs: readonly AnySpec[], declared: Upstreams): Part
   const keys = Object.keys(declared);
   return part(
     'specs',
-    `${specs.length} pipelines: ${specs.map((spec) => spec.name).join(', ')}.${keys.length === 0 ? '' : ` ${keys.length} upstreams: ${keys.join(', ')}.`}`,
+    `Pipelines: ${specs.map((spec) => spec.name).join(', ')}.${keys.length === 0 ? '' : ` Upstreams: ${keys.join(', ')}.`}`,
     [...specs.flatMap(faultsOf), ...faultsOfUpstreams(declared), ...unknown],
   );
 }

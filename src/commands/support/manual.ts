@@ -139,7 +139,7 @@ const manual: Readonly<Record<string, Entry>> = {
     about: 'Adds to the project of this folder.',
     examples: ['new pipeline web-orders'],
   },
-  'new pipeline': { examples: ['new pipeline web-orders'] },
+  'new pipeline': { examples: ['new pipeline web-orders', 'new pipeline shop-orders --from http'] },
   dev: { examples: ['dev', 'dev --down'] },
   check: { examples: ['check', 'check --no-histories --json', 'check --allow lodash'] },
   stack: {
