@@ -56,7 +56,14 @@ export function logIngestActivities(
     /** The files of a folder, or the one file; of very many a reference to their list. */
     async list({ path }: { path: string }): Promise<FileRef[] | FileList> {
       const warn = (name: string): void => log.warn(`${name} is no regular file and was left out.`, { path });
-      return await handOn(await listFiles(path, warn), sink, stagesMax);
+      const files = await listFiles(path, warn);
+      if (files.length === 0)
+        await addNote(
+          sink.pool,
+          stage(),
+          'The folder holds no file (folders in it are not entered), so nothing was read.',
+        );
+      return await handOn(files, sink, stagesMax);
     },
 
     /** Many files, one after the other; those that fail are handed back, for a stage of their own each. */

@@ -60,7 +60,7 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
   }
   terminal.table(
     // The four after READ add up to it.
-    ['RUN', 'STATE', 'READ', 'LOADED', 'DUPLICATE', 'QUARANTINED', 'SKIPPED', 'OPENED', 'WAITS'],
+    ['RUN', 'STATE', 'READ', 'LOADED', 'DUPLICATE', 'QUARANTINED', 'SKIPPED', 'OPENED', 'WAITS OR NOTES'],
     rows.map((row) => [
       escaped(row.run),
       row.stalled === null ? terminal.style(styles[row.state], row.state) : terminal.style('red', 'stalled'),
@@ -70,7 +70,7 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
       counted(row.quarantined),
       counted(row.skipped),
       moment(row.openedAt),
-      escaped(row.stalled === null ? (row.waiting ?? '') : row.stalled),
+      escaped(row.stalled ?? row.waiting ?? noteOf(row)),
     ]),
   );
   for (const one of stalled) {
@@ -79,6 +79,13 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
   }
   if (found.length > limitMax) terminal.note(`Only the latest ${rows.length} are shown; --limit shows more.`);
   return 'ok';
+}
+
+/** Of a run that read nothing why, in a few words; of any other how much `show` has to say. */
+function noteOf({ note, notes, read }: RunListRow): string {
+  if (note === null) return '';
+  if (read > 0) return `${notes} note${notes === 1 ? '' : 's'} in \`show\``;
+  return `${note.split(/[.:;](?= |$)/)[0]!}${notes === 1 ? '' : ` (and ${notes - 1} more in \`show\`)`}`;
 }
 
 const STALLED_SHOWN_MAX = 10;
@@ -97,7 +104,7 @@ const styles: Record<RunListRow['state'], Style> = {
 function publicRow(row: RunListRow) {
   const { run, pipeline, dataDate, generation, state, health, owner, read, loaded, duplicate, quarantined, skipped } =
     row;
-  const { waiting, stalled, openedAt, closedAt } = row;
+  const { waiting, stalled, note, openedAt, closedAt } = row;
   return {
     run,
     pipeline,
@@ -113,6 +120,7 @@ function publicRow(row: RunListRow) {
     skipped,
     waiting,
     stalled,
+    note,
     openedAt,
     closedAt,
   };

@@ -5,13 +5,22 @@ import { defaultDataDate, isComplete, readDataDate } from '../model/data-date.ts
 import { queues } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { shellWord } from '../model/shell.ts';
-import { findRun } from '../store/reads.ts';
+import { findRun, parksOf } from '../store/reads.ts';
+import { listStalled } from '../store/stalled.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readInputs } from './support/inputs.ts';
-import type { Launched } from './support/launch.ts';
+import type { Attached, Launched } from './support/launch.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
-import { balanceLine, lossLine, questionsOf, reportOf, type RunReport } from './support/report.ts';
+import {
+  balanceLine,
+  lossLine,
+  type Question,
+  questionsOf,
+  reportOf,
+  type RunReport,
+  waitLine,
+} from './support/report.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped } from './support/terminal.ts';
 import type { Ended } from './support/wait.ts';
@@ -62,7 +71,16 @@ async function start(session: Session, name: string, options: Options): Promise<
   }
   if (options.wait !== true) {
     const { run, workflowId, how } = launched;
-    if (options.json === true) terminal.json({ run, how, workflowId, dataDate, links: ui === undefined ? {} : { ui } });
+    const asks = how === 'attached' ? await questionsOf(connected.control, run, spec) : [];
+    if (options.json === true)
+      terminal.json({
+        run,
+        how,
+        workflowId,
+        dataDate,
+        links: ui === undefined ? {} : { ui },
+        ...(asks.length > 0 ? { asks } : {}),
+      });
     return 'ok';
   }
   const store = connected.control;
@@ -126,9 +144,34 @@ async function tell(
   if (!isComplete(spec, dataDate, Date.now()))
     terminal.note(`Data date ${dataDate} is not over yet; the run covers what is there now.`);
   if (ui !== undefined) terminal.line(`  watch   ${ui}`);
-  if (options.wait !== true) terminal.line(`  follow  mendflow show ${shellWord(launched.run)}`);
+  if (options.wait !== true) {
+    terminal.line(`  follow  mendflow show ${shellWord(launched.run)}`);
+    if (launched.how === 'attached') await tellStanding(session, spec, launched);
+  }
   await warnWithoutWorker(session);
 }
+
+/** Whoever only starts it would not hear that it waits, and for whom. */
+async function tellStanding(session: Session, spec: AnySpec, { run, workflowId, paused }: Attached): Promise<void> {
+  const { terminal } = session;
+  const { control } = await session.connected();
+  if (paused)
+    terminal.note(
+      `It is paused, so nothing happens until somebody unpauses it: in the Web UI, or \`temporal workflow unpause --workflow-id ${shellWord(workflowId)}\`.`,
+    );
+  const [stalled] = await listStalled(control, 1, run);
+  if (stalled) terminal.note(`It is stalled: ${escaped(stalled.text)} ${escaped(stalled.mend)}`);
+  const parks = await parksOf(control, run);
+  const waiting = parks.filter(({ until }) => until !== 'decision');
+  for (const park of waiting.slice(0, WAITS_SHOWN_MAX))
+    terminal.line(`  ${escaped(park.stage)} ${waitLine(park, Date.now())}`);
+  const questions = await questionsOf(control, run, spec);
+  if (questions.length > 0)
+    terminal.line(`${terminal.style('yellow', 'It asks')}, and waits for one of these commands:`);
+  tellQuestions(terminal, questions.slice(0, WAITS_SHOWN_MAX));
+}
+
+const WAITS_SHOWN_MAX = 5;
 
 /** Nothing fails without a worker, and nothing happens: the one case in which waiting alone would be silence. */
 async function warnWithoutWorker(session: Session): Promise<void> {
@@ -161,7 +204,11 @@ function tellEnd({ terminal }: Session, report: RunReport, ended: Ended): void {
   for (const note of report.notes) terminal.line(`  note     ${escaped(note)}`);
   if (report.quarantined > 0)
     terminal.line(`  letters  ${lettersCommand(`--run ${shellWord(report.run)}`, report.quarantined)}`);
-  for (const question of report.asks ?? []) {
+  tellQuestions(terminal, report.asks ?? []);
+}
+
+function tellQuestions(terminal: Session['terminal'], questions: readonly Question[]): void {
+  for (const question of questions) {
     terminal.line();
     terminal.line(`${terminal.style('bold', escaped(question.stage))}: ${escaped(question.text)} (${question.code})`);
     for (const command of question.commands) terminal.line(`  ${command}`);

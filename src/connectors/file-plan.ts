@@ -103,6 +103,8 @@ async function tell(pool: Pool, ctx: FlowContext, key: PlanKey, found: Recognise
       ctx,
       `${file.ref.name} ends in a record that may still grow; its last ${end.left} bytes are left to a later run.`,
     );
+  if (end.to + end.left === 0)
+    await addNote(pool, ctx, `${file.ref.name} is empty, so nothing was read. If it is filled later, run again.`);
   if (ctx.generation > 1) return;
   const to = slice.from < slice.to ? slice.from : end.to;
   const [first, ...others] = await coverers(pool, key, { from: 0, to });

@@ -29,6 +29,9 @@ export interface RunListRow extends RunRow, Totals {
   readonly waiting: string | null;
   /** Why Temporal cannot move it on, in one word. */
   readonly stalled: string | null;
+  /** Its first note, such as which run loaded the file before, and how many there are. */
+  readonly note: string | null;
+  readonly notes: number;
 }
 
 const runColumns = `r.key as run, r.pipeline, r.data_date as "dataDate", r.scope, r.generation, r.state,
@@ -50,12 +53,14 @@ export interface RunFilter {
 /** Newest first. */
 export async function listRuns(pool: Pool, filter: RunFilter): Promise<RunListRow[]> {
   const { rows } = await pool.query<RunListRow>(
-    `select ${runColumns}, b.*, p.waiting, s.cause as stalled
+    `select ${runColumns}, b.*, p.waiting, s.cause as stalled, n.note, n.notes
      from mendflow.run r
      cross join lateral ${binsOf} b
      left join lateral (select string_agg(stage || ' ' || code || case when until = 'upstream' then ' until ' || coalesce(upstream, 'its upstream') else '' end, ', ' order by since) filter (where n <= 3)
          || case when max(n) > 3 then ' and ' || max(n) - 3 || ' more' else '' end as waiting
        from (select *, row_number() over (order by since, stage) as n from mendflow.parked_run where run_key = r.key) parked) p on true
+     cross join lateral (select (array_agg(text order by at, stage))[1] as note, count(*)::int as notes
+       from mendflow.run_note where run_key = r.key and generation = r.generation) n
      left join mendflow.stalled_run s on s.workflow_id = r.workflow_id
      where ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2) and ($3::text is null or r.data_date = $3)
      order by r.opened_at desc, r.key limit $4`,

@@ -47,7 +47,7 @@ describe('runs', () => {
       all.json<{ dataDate: string; state: string }[]>().map(({ dataDate, state }) => `${dataDate} ${state}`),
     ).toEqual(['2026-05-02 done', '2026-05-01 asking']);
     expect(Object.keys(all.json<object[]>()[0]!)).toEqual(
-      'run pipeline dataDate generation state health owner read loaded duplicate quarantined skipped waiting stalled openedAt closedAt'.split(
+      'run pipeline dataDate generation state health owner read loaded duplicate quarantined skipped waiting stalled note openedAt closedAt'.split(
         ' ',
       ),
     );
@@ -64,9 +64,29 @@ describe('runs', () => {
     expect(asking.json<object[]>()).toMatchObject([{ waiting: 'load http_401' }]);
     const text = await client.mendflow('runs', '--limit', '1');
     expect(text.out).toMatch(
-      /^RUN\s+STATE\s+READ\s+LOADED\s+DUPLICATE\s+QUARANTINED\s+SKIPPED\s+OPENED\s+WAITS\ncopy\/2026-05-02\/\S+\s+done(\s+0){5}\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n$/,
+      /^RUN\s+STATE\s+READ\s+LOADED\s+DUPLICATE\s+QUARANTINED\s+SKIPPED\s+OPENED\s+WAITS OR NOTES\ncopy\/2026-05-02\/\S+\s+done(\s+0){5}\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n$/,
     );
     expect(text.err).toMatch(/--limit shows more/);
+  });
+
+  it('says of a run that read nothing why', async () => {
+    const [row] = (await client.mendflow('runs', '--limit', '1', '--json')).json<{ run: string; note: null }[]>();
+    expect(row!.note).toBeNull();
+    const say = (text: string): Promise<object[]> =>
+      client.engine.rows(
+        "insert into mendflow.run_note (run_key, generation, stage, text) values ($1, 1, 'load', $2)",
+        [row!.run, text],
+      );
+    await say(
+      'a.1.log was loaded before by run copy/2026-05-01/a.log, and nothing in it is new: nothing was read. More.',
+    );
+    const out = async (): Promise<string> => (await client.mendflow('runs', '--limit', '1')).out;
+    expect(await out()).toMatch(
+      /Z {2}a\.1\.log was loaded before by run copy\/2026-05-01\/a\.log, and nothing in it is new\n$/,
+    );
+    await say('Another sentence.');
+    expect(await out()).toMatch(/nothing in it is new \(and 1 more in `show`\)\n$/);
+    await client.engine.rows('delete from mendflow.run_note where run_key = $1', [row!.run]);
   });
 
   it('names the states there are, and a limit that is none', async () => {

@@ -1,6 +1,7 @@
 // What is promised here: a run is started once, whoever asks and however often; what is wrong is said at once and by name.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { stage } from '../../src/engine/worker.ts';
+import { CodedError } from '../../src/model/failure.ts';
 import { outcomes } from '../support/engine.ts';
 import { type Client, openClient } from '../support/client.ts';
 
@@ -98,6 +99,40 @@ describe('start', () => {
       /is under way with other inputs: format is "plain" there and "apache" here; limit is 10 there and 5 here\. Nothing was started/,
     );
     expect(ran.err).toMatch(/mendflow show copy/);
+  });
+
+  it('says to whoever starts it again without --wait what it asks, with the command that answers', async () => {
+    const on = date();
+    client.engine.script('fetch', outcomes('http_401'));
+    expect((await client.mendflow('start', 'copy', '--date', on, ...inputs, '--wait')).code).toBe(3);
+    const again = await client.mendflow('start', 'copy', '--date', on, ...inputs);
+    expect(again.code).toBe(0);
+    expect(again.out).toMatch(
+      /It asks, and waits for one of these commands:\n\nfetch: .* \(http_401\)\n {2}mendflow retry/,
+    );
+    const json = await client.mendflow('start', 'copy', '--date', on, ...inputs, '--json');
+    expect(json.json()).toMatchObject({ how: 'attached', asks: [{ stage: 'fetch', code: 'http_401' }] });
+    await client.engine.client.workflowService.pauseWorkflowExecution({
+      namespace: 'default',
+      workflowId: String(json.json()['workflowId']),
+      identity: 'test',
+      reason: 'test',
+      requestId: on,
+    });
+    const paused = await client.mendflow('start', 'copy', '--date', on, ...inputs);
+    expect(paused.err).toMatch(/It is paused, .*`temporal workflow unpause --workflow-id /);
+  });
+
+  it('says that a run waits by itself, and until when', async () => {
+    const on = date();
+    client.engine.script('fetch', () => {
+      throw new CodedError('http_429', 'Later.', { nextDelayMs: 3_600_000 });
+    });
+    const started = await client.mendflow('start', 'copy', '--date', on, ...inputs, '--json');
+    await client.engine.parked('fetch', String(started.json()['run']));
+    const again = await client.mendflow('start', 'copy', '--date', on, ...inputs);
+    expect(again.out).toMatch(/fetch waits for a time since .*, after 1 attempt: http_429; next try by itself at /);
+    expect(again.out).not.toContain('It asks');
   });
 
   it('says that a finished run is finished, changes nothing, and processes it again with --force', async () => {

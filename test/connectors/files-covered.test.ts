@@ -181,3 +181,14 @@ describe('what was planned and not committed', () => {
     expect(await life.violations(true)).toEqual([]);
   });
 });
+
+it.each([
+  ['plain', Buffer.alloc(0)],
+  ['compressed', gzipSync(Buffer.alloc(0))],
+])('a file that is empty, %s, is said to be empty', async (_how, bytes) => {
+  writeFileSync(life.path('empty.log'), bytes);
+  expect(await alone('empty.log', '2026-11-20')).toEqual({
+    loaded: 0,
+    notes: ['empty.log is empty, so nothing was read. If it is filled later, run again.'],
+  });
+});

@@ -27,8 +27,16 @@ export interface Wanted {
 
 export type Launched = { readonly run: string; readonly workflowId: string } & (
   | { readonly how: 'already-done'; readonly row: RunRow }
-  | { readonly how: 'started' | 'attached'; readonly handle: WorkflowHandle; readonly startedAt: number }
+  | { readonly how: 'started'; readonly handle: WorkflowHandle; readonly startedAt: number }
+  | {
+      readonly how: 'attached';
+      readonly handle: WorkflowHandle;
+      readonly startedAt: number;
+      /** Somebody paused it, so nothing of it goes on. */
+      readonly paused: boolean;
+    }
 );
+export type Attached = Extract<Launched, { how: 'attached' }>;
 
 const keys = {
   pipeline: defineSearchAttributeKey('PipelineName', SearchAttributeType.KEYWORD),
@@ -76,7 +84,8 @@ export async function launch({ client, connection, control }: Connected, wanted:
       'is under way',
       `\`mendflow show ${shellWord(run)}\` says how far it is; abort it first if it is wrong`,
     );
-  return { how: 'attached', run, workflowId: id, handle, startedAt: 0 };
+  const paused = found.status.name === 'PAUSED';
+  return { how: 'attached', run, workflowId: id, handle, startedAt: 0, paused };
 }
 
 function refuseOtherInputs(
