@@ -1,9 +1,8 @@
 // What lives here: `mendflow explain`: what each retry looks like, before it happens.
 // Invariant: it prints what the pure model says and decides nothing; no server is asked.
 // Apart as every command: arguments, one call, output.
-import { limitSentence } from '../flow/limit.ts';
 import { inWords, parseDuration } from '../model/duration.ts';
-import { explain, type Explanation, type Scripted, type Spread } from '../model/explain.ts';
+import { explain, limitSentence, type Explanation, type Scripted, type Spread } from '../model/explain.ts';
 import { codes, isCode } from '../model/failure.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';

@@ -23,12 +23,6 @@ export function badInWords(records: number, bad: number, shareMax: number): stri
   return `${bad.toLocaleString('en-US')} of ${records.toLocaleString('en-US')} records (${percent(bad / Math.max(1, records))}, allowed are ${percent(shareMax)})`;
 }
 
-/** What becomes of bad records under a limit, for whoever asks before there are any. */
-export const limitSentence = (shareMax: number): string =>
-  shareMax >= 1
-    ? 'Bad records become letters, however many they are; only a run of which everything is bad asks.'
-    : `Bad records become letters. More than ${+(shareMax * 100).toFixed(3)} % of them bad, and it asks; up to ten never make it ask, unless they are more than half, or all that a source has.`;
-
 /** Letters kept as evidence of a stop. */
 export const SAMPLE_LETTERS = 20;
 

@@ -180,3 +180,9 @@ const choices = (policy: Policy): string =>
     ...(policy.quarantineShareMax === undefined ? [] : ['accept-loss']),
     'or abort',
   ].join(', ');
+
+/** What becomes of bad records under a limit, for whoever asks before there are any. */
+export const limitSentence = (shareMax: number): string =>
+  shareMax >= 1
+    ? 'Bad records become letters, however many they are; only a run of which everything is bad asks.'
+    : `Bad records become letters. More than ${+(shareMax * 100).toFixed(3)} % of them bad, and it asks; up to ten never make it ask, unless they are more than half, or all that a source has.`;

@@ -22,3 +22,11 @@ const command = /(?<![\w./:@"'-])(?<!npx )mendflow (?=[a-z-])/g;
 /** A sentence with its commands as they are called: `npx mendflow runs`. */
 export const asCalled = (called: string, text: string): string =>
   called === 'mendflow' ? text : text.replaceAll(command, `${called} `);
+
+/** In JSON only texts that are a command as a whole: what came from a person or a file stays as it was. */
+export const asCalledIn = (called: string, value: unknown): unknown =>
+  called === 'mendflow'
+    ? value
+    : JSON.parse(JSON.stringify(value), (_key, one: unknown) =>
+        typeof one === 'string' && /^mendflow [a-z-]/.test(one) ? `${called} ${one.slice('mendflow '.length)}` : one,
+      );

@@ -5,11 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { asCalledIn } from '../../src/commands/support/called.ts';
 import { wholeOf } from '../../src/commands/support/numbers.ts';
 import { runbookPath } from '../../src/commands/support/runbooks.ts';
 import { couldBeDataDate } from '../../src/model/data-date.ts';
-import { asCalled, shellWord } from '../../src/model/shell.ts';
+import { asCalled, asCalledIn, shellWord } from '../../src/model/shell.ts';
 import { calledAs } from '../../src/config.ts';
 
 const throughShell = (words: readonly string[]): string[] =>

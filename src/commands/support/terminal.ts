@@ -4,8 +4,7 @@
 // Apart because no command may write in any other way.
 import { stripVTControlCharacters, styleText } from 'node:util';
 import Table from 'cli-table3';
-import { asCalled } from '../../model/shell.ts';
-import { asCalledIn } from './called.ts';
+import { asCalled, asCalledIn } from '../../model/shell.ts';
 
 /** Where a command writes: the process's own streams, or those of a test. */
 export interface Stream {
