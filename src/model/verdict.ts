@@ -2,7 +2,7 @@
 // Invariant: pure and total; every failure has a verdict, and only `heal: 'off'` makes it "fail".
 // Apart because this one decision is what Mendflow is for; it has to be readable in one go.
 import { ms } from './duration.ts';
-import type { Code, Failure } from './failure.ts';
+import { type Code, type Failure, rowOf } from './failure.ts';
 import { STAND_BACK_MS, type Why } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
 
@@ -48,6 +48,17 @@ export function acceptsLoss(
   if (stage === CLOSE_STAGE) return ended.failure.code === 'quarantine_limit';
   return policy?.quarantineShareMax !== undefined && ended.moves !== false;
 }
+
+/** What no upstream and no record did: code or settings of ours are wrong, so all that was not read is as good as before, and more tries change nothing. */
+const ours: ReadonlySet<Code> = new Set<Code>([
+  'code_bug',
+  'pg_statement',
+  'payload_too_large',
+  'stage_called_twice',
+  'run_unbalanced',
+]);
+export const isMendedHere = ({ code }: Pick<Failure, 'code'>): boolean =>
+  ours.has(code) || rowOf(code).fault === 'config';
 
 const wrongAnswer: ReadonlySet<Code> = new Set<Code>(['answer_cut', 'answer_unreadable', 'answer_refused']);
 

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { serve } from '../../src/engine/worker.ts';
+import { serve, stage as stageHere } from '../../src/engine/worker.ts';
 import type { Decision } from '../../src/model/messages.ts';
 import { type Engine, openEngine, outcomes } from '../support/engine.ts';
 import { line, twice } from './pipelines.ts';
@@ -21,11 +21,16 @@ let day = 0;
 async function parkedLine(
   stage: 'first' | 'second' = 'first',
   code = 'http_401',
+  moves = false,
 ): Promise<{ handle: WorkflowHandle; token: string; run: string }> {
   const dataDate = `2026-02-${String(++day).padStart(2, '0')}`;
   const failing = { on: true };
   for (const name of ['first', 'second', 'third']) engine.script(name, outcomes('fine'));
-  engine.script(stage, () => (failing.on ? ((failing.on = false), outcomes(code)(1, null)) : 'fine'));
+  engine.script(stage, () => {
+    // As every stage that moves records does.
+    if (moves) void stageHere().acceptLoss;
+    return failing.on ? ((failing.on = false), outcomes(code)(1, null)) : 'fine';
+  });
   const handle = await engine.start('line', { dataDate });
   const run = `line/${dataDate}`;
   const { token } = await engine.parked(stage, run);
@@ -88,6 +93,34 @@ describe('a decision', () => {
     expect(await refusal(engine.decide(handle, { kind: 'extend-budget', token }))).toMatch(/needs attempts or time/);
     expect(await refusal(engine.decide(handle, {} as Decision))).toMatch(/needs a kind/);
     await engine.decide(handle, { kind: 'retry', token });
+    await engine.result(handle);
+  });
+
+  it.each(['code_bug', 'pg_statement', 'pg_schema', 'config_invalid', 'secret_missing'])(
+    'gives up no good records for %s: that is mended, and more tries change nothing',
+    async (code) => {
+      const { handle, token, run } = await parkedLine('second', code, true);
+      expect(
+        await engine.rows('select accepts_loss as may from mendflow.parked_run where run_key = $1', [run]),
+      ).toEqual([{ may: false }]);
+      const { currentDetails } = (await handle.query('__temporal_workflow_metadata')) as { currentDetails: string };
+      expect(currentDetails).toContain('mendflow retry');
+      expect(currentDetails).not.toMatch(/mendflow (accept-loss|extend-budget)/);
+      expect(await refusal(engine.decide(handle, { kind: 'accept-loss', token }))).toMatch(
+        RegExp(
+          `failed with ${code}: code or settings are wrong, not the records, .* good ones\\. Mend that, then retry`,
+        ),
+      );
+      await engine.decide(handle, { kind: 'retry', token });
+      expect(await engine.result(handle)).toMatchObject({ state: 'done' });
+    },
+  );
+
+  it.each(['source_rewritten', 'http_400', 'quarantine_limit'])('may accept a loss for %s', async (code) => {
+    const { handle, token } = await parkedLine('second', code, true);
+    const { currentDetails } = (await handle.query('__temporal_workflow_metadata')) as { currentDetails: string };
+    expect(currentDetails).toMatch(/mendflow extend-budget[^]*mendflow accept-loss/);
+    expect(await engine.decide(handle, { kind: 'accept-loss', token })).toMatchObject({ taken: true });
     await engine.result(handle);
   });
 

@@ -4,6 +4,8 @@
 import type { Pool } from 'pg';
 import type { Totals } from '../../model/messages.ts';
 import type { AnySpec } from '../../model/spec.ts';
+import { isCode } from '../../model/failure.ts';
+import { isMendedHere } from '../../model/verdict.ts';
 import { spent } from '../../model/attempts.ts';
 import { inWords } from '../../model/duration.ts';
 import { shellWord } from '../../model/shell.ts';
@@ -100,7 +102,7 @@ const questionOf = (run: string, park: ParkRow, spec: AnySpec | undefined): Ques
 /** Ready to copy. Without the spec (another project's pipeline) all kinds are offered; the run refuses what does not fit. */
 export function commandsOf(
   run: string,
-  park: Pick<ParkRow, 'stage' | 'token' | 'acceptsLoss'>,
+  park: Pick<ParkRow, 'stage' | 'token' | 'code' | 'acceptsLoss'>,
   spec: AnySpec | undefined,
 ): string[] {
   const policy = spec?.stages[park.stage.split('[')[0]!];
@@ -109,7 +111,7 @@ export function commandsOf(
   const ours = park.stage.startsWith('mendflow:');
   return [
     command('retry'),
-    command('extend-budget', ' --attempts 4'),
+    ...(isCode(park.code) && isMendedHere({ code: park.code }) ? [] : [command('extend-budget', ' --attempts 4')]),
     ...(!ours && (spec === undefined || policy?.onSkip) ? [command('skip')] : []),
     ...(park.acceptsLoss ? [command('accept-loss')] : []),
     `mendflow abort ${shellWord(run)} --reason "…"`,

@@ -10,7 +10,7 @@ import {
   readTrouble,
   readWake,
 } from '../../model/messages.ts';
-import { acceptsLoss, CLOSE_STAGE } from '../../model/verdict.ts';
+import { acceptsLoss, CLOSE_STAGE, isMendedHere } from '../../model/verdict.ts';
 import { refreshDetails } from './details.ts';
 import { record } from './heal.ts';
 import { isGoneFrom } from '../../model/spec.ts';
@@ -160,7 +160,9 @@ function allowed(stage: string, waiting: Waiting, decision: Decision): Target | 
     return refuse(
       waiting.park.until === 'upstream'
         ? `Stage ${stage} waits for ${waiting.park.upstream ?? 'its upstream'} and loses nothing by waiting, so there is no loss to accept. Wait, retry it, or abort the run.`
-        : `Stage ${stage} moves no records here, so there is no loss to accept. Retry it, or abort the run.`,
+        : isMendedHere(waiting.park.failure) && acceptsLoss(stage, 'decision', waiting.park, waiting.policy)
+          ? `Stage ${stage} failed with ${waiting.park.failure.code}: code or settings are wrong, not the records, and accepting a loss would give up good ones. Mend that, then retry; or abort the run.`
+          : `Stage ${stage} moves no records here, so there is no loss to accept. Retry it, or abort the run.`,
     );
   if (decision.kind === 'extend-budget') return extendable(stage, waiting, decision);
   return { on: 'parked', stage, waiting };

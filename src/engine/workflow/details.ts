@@ -7,6 +7,7 @@ import { spent } from '../../model/attempts.ts';
 import { rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
+import { isMendedHere } from '../../model/verdict.ts';
 import { asCalled, shellWord } from '../../model/shell.ts';
 import { waitingIn } from './admission.ts';
 import type { RunState } from './run-state.ts';
@@ -141,13 +142,14 @@ function lineOf(run: RunState, summary: StageSummary): string {
 /** Ready to copy, with the token, so that a late click never meets another question. */
 export function commandsFor(run: RunState, stage: string, token: string): string[] {
   const policy = run.spec.stages[stage.split('[')[0]!];
+  const park = run.parks[stage];
   const command = (verb: string, more = ''): string =>
     `    npx mendflow ${verb} ${shellWord(run.key)} ${shellWord(stage)} --token ${token} --reason "…"${more}`;
   return [
     command('retry'),
-    command('extend-budget', ' --attempts 4'),
+    ...(park && isMendedHere(park.failure) ? [] : [command('extend-budget', ' --attempts 4')]),
     ...(policy?.onSkip ? [command('skip')] : []),
-    ...(run.parks[stage]?.acceptsLoss ? [command('accept-loss')] : []),
+    ...(park?.acceptsLoss ? [command('accept-loss')] : []),
     `    npx mendflow abort ${shellWord(run.key)} --reason "…"`,
   ];
 }

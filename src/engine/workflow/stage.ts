@@ -8,7 +8,7 @@ import { parkToken } from '../../model/ids.ts';
 import type { Park, StageFailure, StageSummary, Wake } from '../../model/messages.ts';
 import { type Grant, grantOf } from '../../model/retry-clock.ts';
 import type { Policy } from '../../model/spec.ts';
-import { acceptsLoss, verdict } from '../../model/verdict.ts';
+import { acceptsLoss, isMendedHere, verdict } from '../../model/verdict.ts';
 import { admitOthers, leaveForCarry, placeFor } from './admission.ts';
 import { attemptStage, type Ending, type Scheduling, type StageTarget } from './attempt.ts';
 import { healthOf, refreshDetails, summarise } from './details.ts';
@@ -137,7 +137,7 @@ async function settleFailure(
     elapsedMs: ended.elapsedMs,
     why: ended.why,
     ...(ended.why === 'retry budget spent' ? { grant: used.grant } : {}),
-    acceptsLoss: acceptsLoss(key, until, ended, policy),
+    acceptsLoss: mayLose(key, until, ended, policy),
   });
   return used;
 }
@@ -176,6 +176,10 @@ function waitOf(
   return { until: 'time', wakeAt: run.deadlineAt === undefined ? wakeAt : Math.min(wakeAt, run.deadlineAt) };
 }
 
+/** To give up good records for a mistake that can be mended is no answer to it. Histories of before took that one, too. */
+const mayLose = (...about: Parameters<typeof acceptsLoss>): boolean =>
+  acceptsLoss(...about) && !(isMendedHere(about[2].failure) && patched('loss-is-of-data'));
+
 function putPark(run: RunState, key: string, park: Omit<Park, 'token' | 'since'>): void {
   run.parks[key] = { token: parkToken(key, ++run.parkNo, workflowInfo().runId), since: Date.now(), ...park };
   summarise(run, {
@@ -196,7 +200,7 @@ function askAtDeadline(run: RunState, { key, policy }: StageTarget, park: Park):
     until: 'decision',
     elapsedMs: park.attempts > 0 ? Date.now() - park.since + park.elapsedMs : 0,
     failure: { ...park.failure, text },
-    acceptsLoss: acceptsLoss(key, 'decision', park, policy),
+    acceptsLoss: mayLose(key, 'decision', park, policy),
   });
   run.waking.delete(key);
 }
