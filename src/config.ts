@@ -24,6 +24,8 @@ export interface Config {
   readonly slotsMax: number;
   /** MENDFLOW_SEGMENT_MS: length of a segment of a flow. Default 45,000. */
   readonly segmentMs: number;
+  /** MENDFLOW_STUCK_MS: a worker whose own code lets it do nothing else for so long ends itself. Default 30,000. */
+  readonly stuckMs: number;
   /** MENDFLOW_LOG: debug, info, warn or error. Default info. */
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** MENDFLOW_FAILPOINTS: for tests, such as `chunk.beforeCommit:kill@3`. Default empty. */
@@ -80,6 +82,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     sealKey: sealKeyOf(given('MENDFLOW_SEAL_KEY'), faults),
     slotsMax: whole('MENDFLOW_SLOTS', 8, 1),
     segmentMs: whole('MENDFLOW_SEGMENT_MS', 45_000, 100),
+    stuckMs: whole('MENDFLOW_STUCK_MS', 30_000, 1_000),
     logLevel: logLevel ?? 'info',
     failpoints: given('MENDFLOW_FAILPOINTS') ?? '',
     temporalCli: given('TEMPORAL_CLI'),

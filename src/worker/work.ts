@@ -21,6 +21,7 @@ import { armFailpoints } from '../store/failpoint.ts';
 import { untilKnown, watchStarter } from './birth.ts';
 import { openLog } from './log.ts';
 import { filesLeft, filesNeeded, tooFewFiles, watchFiles } from './open-files.ts';
+import { watchStuck } from './stuck.ts';
 
 /** Why a worker takes no more work and ends: what restarts workers should do so. */
 let fallen: string | undefined;
@@ -114,11 +115,12 @@ async function serveProject({ config, logger, project, own, connected, opened }:
   });
   shutdown = () => workers.shutdown();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, shutdown);
-  const stopWatching = watchFiles((spare) =>
+  const stopFiles = watchFiles((spare) =>
     fall(
       `Only ${spare} more files can be opened, so new connections would fail one by one. Raise the limit of open files.`,
     ),
   );
+  const stopStuck = watchStuck(config.stuckMs);
   logger.info({ namespace: places.temporal.namespace }, 'Worker is up.');
   const untie = watchStarter(config, () => {
     logger.warn(
@@ -129,7 +131,8 @@ async function serveProject({ config, logger, project, own, connected, opened }:
   try {
     await workers.run();
   } finally {
-    stopWatching();
+    stopFiles();
+    stopStuck();
     untie();
   }
 }

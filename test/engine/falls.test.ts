@@ -62,6 +62,7 @@ function startWorker(out: number | 'pipe' = openSync(logFile, 'a')): ChildProces
         TEMPORAL_ADDRESS: inject('temporalAddress'),
         MENDFLOW_PREFIX: prefix,
         MENDFLOW_SLOTS: '20',
+        MENDFLOW_STUCK_MS: '4000',
       },
       stdio: ['ignore', out, openSync(logFile, 'a')],
     },
@@ -163,10 +164,33 @@ describe('a worker whose surroundings fail', { timeout: 120_000 }, () => {
     expect(log()).toMatch(/This worker ended by itself\. Only \d+ more files can be opened/);
   });
 
+  it('ends when the code of a stage lets it do nothing else, and says where; the run asks when that has cost enough workers', async () => {
+    let deaths = 0;
+    const again = (): void => {
+      worker = startWorker(openSync(logFile, 'a'));
+      worker.once('exit', (_code, signal) => {
+        deaths += 1;
+        expect(signal).toBe('SIGKILL');
+        again();
+      });
+    };
+    again();
+    const run = await start('stuck');
+    await expect.poll(async () => (await parked()).get(run)?.code, { timeout: 100_000 }).toBe('worker_lost');
+    expect(deaths).toBeGreaterThan(1);
+    expect(log()).toMatch(/This worker ended by itself\. For 4 s it did nothing but run \S*strays\.ts:\d+:\d+: /);
+    expect(log()).not.toContain(CANARY);
+    const after = await start('well');
+    await expect.poll(done(after), { timeout: 60_000 }).toBe(1);
+    worker.removeAllListeners('exit');
+    worker.kill('SIGKILL');
+    await once(worker, 'exit');
+  });
+
   it('works on when whoever read its log has gone', async () => {
     worker = startWorker('pipe');
     worker.stdout!.destroy();
-    const run = await start('well');
+    const run = await start('unread');
     await expect.poll(done(run), { timeout: 60_000 }).toBe(1);
     expect(worker.exitCode).toBeNull();
   });

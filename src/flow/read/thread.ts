@@ -1,31 +1,14 @@
 // What lives here: the loader's side of the parser thread: started late, fed with credits, ended surely.
 // Invariant: a thread never outlives its iteration or its reader; a thread that cannot start is told from one that failed at work.
-// Apart because threads, their start under a TypeScript loader, and their messages are nobody else's concern.
-import { Worker } from 'node:worker_threads';
+// Apart because threads and their messages are nobody else's concern.
 import { CodedError } from '../../model/failure.ts';
 import type { FromParser, ParserWork, ToParser } from '../log-parser.ts';
 import type { Chunk } from '../types.ts';
+import { startThread } from './start-thread.ts';
 
 /** Raised if the thread did not come up; the caller can parse by itself, for nothing was read yet. */
 export class ThreadUnavailable extends Error {
   override readonly name = 'ThreadUnavailable';
-}
-
-const fromSource = import.meta.url.endsWith('.ts');
-
-/**
- * The thread's file beside ours. Run from source, the thread has to register the TypeScript loader by itself:
- * it inherits none from a test runner, and Node 20 does not hand a loader from `--import` on to threads.
- */
-function start(work: ParserWork): Worker {
-  const options = { workerData: work, name: 'mendflow log parser' };
-  if (!fromSource) return new Worker(new URL('../log-parser.js', import.meta.url), options);
-  const loader = JSON.stringify(import.meta.resolve('tsx/esm/api'));
-  const file = JSON.stringify(new URL('../log-parser.ts', import.meta.url).href);
-  return new Worker(`import(${loader}).then(({ register }) => { register(); return import(${file}); })`, {
-    ...options,
-    eval: true,
-  });
 }
 
 export interface ParserThread {
@@ -38,7 +21,10 @@ type Event = FromParser | { readonly kind: 'died'; readonly error: unknown } | {
 
 /** Starts a thread. Iterating throws ThreadUnavailable before the first chunk if it cannot start. */
 export function parserThread(work: ParserWork): ParserThread {
-  const worker = start(work);
+  const worker = startThread(new URL('../log-parser', import.meta.url), {
+    workerData: work,
+    name: 'mendflow log parser',
+  });
   const events: Event[] = [];
   let wake: (() => void) | undefined;
   let ready = false;

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { project, serve, stage, upstreams } from 'mendflow/worker';
 import { falls } from './pipelines.ts';
-import { late, nobodys, strays, thrown } from './strays.ts';
+import { endless, late, nobodys, strays, thrown } from './strays.ts';
 
 export default project({
   workflows: new URL('./pipelines.ts', import.meta.url),
@@ -14,7 +14,8 @@ export default project({
       async fall(how: string) {
         if (how === 'calm') await sleep(4_000);
         else if (how === 'late') late();
-        else if (how === 'fine' || how === 'well') return how;
+        else if (how === 'stuck') endless();
+        else if (['fine', 'well', 'unread'].includes(how)) return how;
         else if (Object.hasOwn(thrown, how)) thrown[how]!();
         else {
           (strays[how] ?? nobodys)();

@@ -79,3 +79,8 @@ export const late = (): void => void setTimeout(() => void Promise.reject(error(
 
 /** What Node tells without saying whose it is. */
 export const nobodys = (): void => queueMicrotask(fallIn);
+
+/** Keeps the whole process busy for ever. */
+export const endless = (): never => {
+  for (let turn = 0; ; turn++) if (turn < 0) throw error();
+};
