@@ -36,15 +36,14 @@ export interface Config {
   readonly cacheDir: string;
   /** TEMPORAL_CLI: path of the Temporal CLI. */
   readonly temporalCli: string | undefined;
-  /** MENDFLOW_MAIN_API: base URL of the earthquake service that daily-report reads. Default the public one. */
-  readonly mainApi: string;
+  /** MENDFLOW_MAIN_API: base URL of the earthquake service that daily-report reads. Without it nobody is called. */
+  readonly mainApi: string | undefined;
   /** MENDFLOW_REPORTS: folder for the pages of daily-report. Default `<dir>/reports`. */
   readonly reportsDir: string;
   /** Who decides, for the ledger: MENDFLOW_ACTOR, else the login name. */
   readonly actor: string;
 }
 
-const MAIN_API = 'https://earthquake.usgs.gov';
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 /** Reads the environment. Throws `config_invalid` naming every variable that is wrong. */
@@ -68,8 +67,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   const logLevel = LOG_LEVELS.find((level) => level === (given('MENDFLOW_LOG') ?? 'info'));
   if (!logLevel)
     faults.push(`MENDFLOW_LOG has to be one of ${LOG_LEVELS.join(', ')}, and is "${String(given('MENDFLOW_LOG'))}".`);
-  const mainApi = given('MENDFLOW_MAIN_API') ?? MAIN_API;
-  if (!/^https?:\/\/[^/]/.test(mainApi) || !URL.canParse(mainApi))
+  const mainApi = given('MENDFLOW_MAIN_API');
+  if (mainApi !== undefined && (!/^https?:\/\/[^/]/.test(mainApi) || !URL.canParse(mainApi)))
     faults.push('MENDFLOW_MAIN_API has to be an address that begins with http:// or https://.');
   const dir = resolve(given('MENDFLOW_DIR') ?? '.mendflow');
   const ownCache = fileURLToPath(new URL('../.mendflow/cache', import.meta.url));

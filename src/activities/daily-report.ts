@@ -35,6 +35,8 @@ import {
   quakeOf,
   schemas,
 } from './daily-report/quake.ts';
+import { CodedError } from '../model/failure.ts';
+import { NOT_SET } from '../upstreams.ts';
 import { metricsTable, quakesTable } from './daily-report/tables.ts';
 
 const MAIN_API = 'http:main_api';
@@ -59,11 +61,19 @@ export interface Day {
 export function dailyReportActivities(deps: DailyReportDeps) {
   const { sink, upstreams } = deps;
   let opened: HttpClient | undefined;
-  const http = (): HttpClient =>
-    (opened ??= openHttp(upstreams.at(MAIN_API), { readSecret: (secret) => upstreams.readSecret(secret) }));
+  const http = (): HttpClient => {
+    const api = upstreams.at(MAIN_API);
+    // Who tries the pipeline is not to call somebody on the internet unasked.
+    if (api.declared.address === NOT_SET)
+      throw new CodedError(
+        'config_invalid',
+        'No service of earthquakes is set, so none was called. Set MENDFLOW_MAIN_API where the workers start, such as https://earthquake.usgs.gov, start them again, then retry.',
+      );
+    return (opened ??= openHttp(api, { readSecret: (secret) => upstreams.readSecret(secret) }));
+  };
   return {
     /** All events of the day, as the upstream tells them. */
-    extract: (): Promise<DatasetRef> => extract(deps, http()),
+    extract: async (): Promise<DatasetRef> => await extract(deps, http()),
 
     /** The events that are as they have to be; the others become dead letters. */
     async validate(landed: DatasetRef): Promise<Segment<MadeDataset>> {

@@ -1,7 +1,7 @@
 // What lives here: `mendflow start`.
 // Invariant: it says what it did with the run before it waits for it; its exit code is how the run stands.
 // Apart as every command: arguments, one call, output.
-import { defaultDataDate, isComplete, readDataDate } from '../model/data-date.ts';
+import { defaultDataDate, hasBegun, isComplete, readDataDate } from '../model/data-date.ts';
 import { queues } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { shellWord } from '../model/shell.ts';
@@ -41,7 +41,7 @@ export const registerStart: Register = (program, act) => {
       'Starts the run of a pipeline for a data date. The same run is never started twice: if it is under way, this attaches to it; if it is done, this says so.',
     )
     .argument('<pipeline>', 'name of the pipeline; see `mendflow pipelines`')
-    .option('--date <date>', 'data date; default: the last complete period')
+    .option('--date <date>', 'data date; default: the last complete period. One in the future is taken, with a warning')
     .option('--set <name=value...>', 'an input of the pipeline', (pair: string, all: string[]) => [...all, pair], [])
     .option('--force', 'process the run again although it is done, as a new generation')
     .option('--wait', 'tell what happens, until the run is done, failed, aborted or asks')
@@ -64,6 +64,10 @@ async function start(session: Session, name: string, options: Options): Promise<
   });
   const ui = await session.link(launched.workflowId);
   const { terminal } = session;
+  if (launched.how === 'started' && !hasBegun(spec, dataDate, Date.now()))
+    terminal.note(
+      `Warning: data date ${dataDate} lies in the future. The run reads what is there now and files it under that date, and its real day will find the run done. If that is a slip: mendflow abort ${shellWord(launched.run)} --reason "wrong date"`,
+    );
   if (options.json !== true) await tell(session, spec, dataDate, launched, options, ui);
   if (launched.how === 'already-done') {
     if (options.json === true) terminal.json(await reportOf(connected.control, launched.row, 'already-done', { ui }));
@@ -141,7 +145,7 @@ async function tell(
   );
   if (launched.how === 'attached' && options.force === true)
     terminal.line('--force was not applied, because the run is not done yet.');
-  if (!isComplete(spec, dataDate, Date.now()))
+  if (!isComplete(spec, dataDate, Date.now()) && hasBegun(spec, dataDate, Date.now()))
     terminal.note(`Data date ${dataDate} is not over yet; the run covers what is there now.`);
   if (ui !== undefined) terminal.line(`  watch   ${ui}`);
   if (options.wait !== true) {

@@ -62,6 +62,17 @@ export function isComplete(spec: Dated, date: string, now: number): boolean {
   return start === undefined || start + HOUR_MS <= now;
 }
 
+/** Whether the period has begun at `now`: of one that has not, nothing can be there that belongs to it. */
+export function hasBegun(spec: Dated, date: string, now: number): boolean {
+  if (spec.every === 'none') return true;
+  if (spec.every === 'day') {
+    const { year, month, day } = localTime(spec, now);
+    return date <= isoDay(Date.UTC(year, month - 1, day));
+  }
+  const start = startOf(spec, date);
+  return start === undefined || start <= now;
+}
+
 const pad = (value: number): string => String(value).padStart(2, '0');
 const isoDay = (utcMs: number): string => new Date(utcMs).toISOString().slice(0, 10);
 

@@ -3,6 +3,7 @@
 // Apart from the stack's books, because what is half done stands in none of them.
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { readStack } from './state.ts';
 import { lockedBy } from './system/lock.ts';
 import { identify, isAlive, type ProcessId } from './system/process.ts';
 
@@ -80,6 +81,10 @@ export function underWay(dir: string): string | undefined {
   const holder = lockedBy(resolve(dir), 'stack');
   if (holder)
     return `The stack in ${dir} is just being ${holder.doing === 'down' ? 'ended' : 'brought up'} by process ${holder.pid}.`;
+  const { keeper, workers = [], workersWanted = 0 } = readStack(resolve(dir)) ?? {};
+  const living = workers.filter((one) => isAlive(one.process)).length;
+  if (keeper && isAlive(keeper.process) && living < workersWanted)
+    return `The stack in ${dir} is just starting again by itself what has ended.`;
   const dev = devsOf(dir).find(({ workers }) => !workers.some(({ isUp }) => isUp));
   return dev && `\`mendflow dev\` (process ${dev.process.pid}) is starting here, or says in its terminal why not.`;
 }

@@ -135,6 +135,13 @@ describe('start', () => {
     expect(again.out).not.toContain('It asks');
   });
 
+  it.each([[[]], [['--json']]])('warns of a data date in the future, and how to end such a run (%j)', async (more) => {
+    const ran = await client.mendflow('start', 'copy', '--date', `2999-01-0${more.length + 1}`, ...inputs, ...more);
+    expect(ran.code).toBe(0);
+    expect(ran.err).toMatch(/^Warning: data date 2999-01-0\d lies in the future\..* mendflow abort copy\/2999-/);
+    expect(ran.err).not.toContain('is not over yet');
+  });
+
   it('says that a finished run is finished, changes nothing, and processes it again with --force', async () => {
     const on = date();
     await client.mendflow('start', 'copy', '--date', on, ...inputs, '--wait');
@@ -177,7 +184,7 @@ describe('start', () => {
     }>();
     expect(state).toBe('asking');
     expect(asks).toMatchObject([{ stage: 'fetch', code: 'http_401' }]);
-    expect(asks[0]!.commands).toHaveLength(3);
+    expect(asks[0]!.commands).toHaveLength(2);
     expect(asks[0]!.commands[0]).toMatch(
       new RegExp(`^mendflow retry copy/${on}/\\S+ fetch --token ${asks[0]!.token} --reason`),
     );

@@ -5,7 +5,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { openDevBook, devsOf } from '../../src/stack/index.ts';
+import { openDevBook, devsOf, startOf } from '../../src/stack/index.ts';
+import { writeStack } from '../../src/stack/state.ts';
 import { withLock } from '../../src/stack/system/lock.ts';
 import { mendflow, projectFolder, type Ran } from '../support/client.ts';
 import { freshDatabase } from '../support/database.ts';
@@ -86,6 +87,17 @@ it('while it is being ended, that is said', async () => {
 it('and when nothing is under way, how to start it', async () => {
   expect((await ran(['runs'])).err).toContain('Start one with `mendflow stack up`');
   expect((await ran(['doctor'])).out).toContain('→ mendflow stack up');
+});
+
+it('while a worker that has ended is started again by the keeper, that is said', async () => {
+  const process_ = { pid: process.pid, startedAt: startOf(process.pid)! };
+  const gone = { name: 'worker-1', process: { pid: process.pid, startedAt: 'before' }, logFile: '', fingerprint: '' };
+  const books = { postgres: 'own', temporal: 'own', workersWanted: 1, workers: [gone] } as const;
+  writeStack(dir, { ...books, keeper: { process: process_, fingerprint: '' } });
+  expect((await ran(['runs'])).err).toContain('is just starting again by itself what has ended. Nothing was changed.');
+  writeStack(dir, books);
+  expect((await ran(['runs'])).err).toContain('stack up');
+  rmSync(join(dir, 'stack.json'));
 });
 
 describe('mendflow dev', () => {

@@ -10,6 +10,8 @@ import { document } from '../../src/model/policy.ts';
 import { collectDatasets } from '../../src/store/datasets.ts';
 import { armFailpoints } from '../../src/store/failpoint.ts';
 import { breakerEvents, readBreaker } from '../../src/store/breakers.ts';
+import { dailyReportActivities } from '../../src/activities/daily-report.ts';
+import { openUpstreams } from '../../src/connectors/upstream.ts';
 import { dailyReport } from '../../src/workflows/daily-report.ts';
 import { type DailyEngine, openDailyEngine } from '../daily-report/engine-scene.ts';
 import { metricsOf } from '../daily-report/scene.ts';
@@ -182,6 +184,21 @@ describe('000-13 one run with checkpoint, dead letters and circuits', () => {
     ]);
     expect(dailyReport.spec.stages.extract.upstream).toBe('http:main_api');
     expect(dailyReport.spec.stages.load.upstream).toBe('db:reporting_db');
+  });
+
+  it('calls nobody as long as nobody has said whom', async () => {
+    const upstreams = await openUpstreams(ownUpstreams({ mainApi: undefined }), {
+      control: at.engine.pool,
+      databaseUrl: String(at.engine.pool.options.connectionString),
+      worker: 'test',
+      readSecret: () => undefined,
+    });
+    const sink = { pool: at.engine.pool, seal: sealer };
+    const { extract } = dailyReportActivities({ sink, upstreams, reportsDir: at.reportsDir });
+    await expect(extract()).rejects.toMatchObject({
+      failure: { code: 'config_invalid', text: expect.stringContaining('Set MENDFLOW_MAIN_API') as string },
+    });
+    await upstreams.close();
   });
 
   it('an open circuit does not raise: the run waits for it, and goes on by itself when it closes', async () => {
