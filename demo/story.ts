@@ -10,7 +10,7 @@ import { askForTheFolder, countAsked, givenLog, type RealLog } from './story/ask
 import { countQuakes } from './story/count-quakes.ts';
 import { countKilled, killInTheMiddle } from './story/kill.ts';
 import { healBlip, openQuakes, type Quakes, renewCredential, seeOutage } from './story/quakes.ts';
-import { type At, chapter, happens, mendflow, say, table } from './story/tell.ts';
+import { type At, chapter, happens, interruptCommands, mendflow, say, table } from './story/tell.ts';
 
 const CHAPTERS = 6;
 const dir = resolve(process.env['MENDFLOW_DIR'] ?? '.mendflow');
@@ -109,9 +109,10 @@ async function tellStory(given: string | undefined): Promise<number> {
     const said = error instanceof Error ? error.message : String(error);
     process.stderr.write(
       said === 'Interrupted'
-        ? '\nInterrupted. The stack is ended; its data stays.\n'
+        ? '\nInterrupted. The stack is being ended; its data stays.\n'
         : `\nThe story broke off: ${said}\n`,
     );
+    interruptCommands();
     await end(story);
     return said === 'Interrupted' ? 130 : 1;
   } finally {

@@ -1,7 +1,7 @@
 // What lives here: how the story is told: chapters, what happens, commands as they would be typed and what they print.
 // Invariant: a line that begins with `$` was really run; its output is shown as it came.
 // Apart because scenes should read like a script, not like terminal code.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { shellWord } from '../../src/model/shell.ts';
 
@@ -31,6 +31,13 @@ export interface At {
 /** 0 done, 3 asks: with anything else a scene has not happened. */
 const expected = new Set([0, 3]);
 
+const running = new Set<ChildProcess>();
+
+/** Ends the commands that run, as Ctrl-C in a terminal does: not everybody who interrupts the story reaches them. */
+export function interruptCommands(): void {
+  for (const child of running) child.kill('SIGINT');
+}
+
 /** Runs the command line as a user would; shows the command and, indented, what it says. Throws if it did not do its work. */
 export function mendflow(args: readonly string[], at: At): Promise<Ran> {
   const { show = 'all' } = at;
@@ -42,6 +49,8 @@ export function mendflow(args: readonly string[], at: At): Promise<Ran> {
     env: { npm_command: 'start', ...process.env, ...at.env, MENDFLOW_DIR: at.dir, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  running.add(child);
+  child.once('close', () => running.delete(child));
   let out = '';
   const hear = (stream: NodeJS.ReadableStream): void => {
     let rest = '';
