@@ -17,6 +17,7 @@ import {
   type RunRow,
   type StageRow,
   stagesOf,
+  unreadOf,
 } from '../store/reads.ts';
 import { listStalled, type Stalled } from '../store/stalled.ts';
 import { nobodyWaits, waitsByUpstream } from '../store/waits.ts';
@@ -80,7 +81,13 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     notes,
     letters,
     stages,
-    waits: parks.map((park) => ({ ...park, commands: commandsOf(row.run, park, spec) })),
+    waits: await Promise.all(
+      parks.map(async (park) => ({
+        ...park,
+        unread: park.acceptsLoss ? await unreadOf(store, row.run, park.stage) : 0,
+        commands: commandsOf(row.run, park, spec),
+      })),
+    ),
     breakers: await breakersOf(store, parks),
     decisions,
     stalled: (await listStalled(store, 1, row.run))[0] ?? null,
@@ -121,7 +128,8 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly notes: readonly string[];
   readonly letters: Readonly<Record<string, number>>;
   readonly stages: readonly StageRow[];
-  readonly waits: readonly (ParkRow & { readonly commands: readonly string[] })[];
+  /** `unread`: bytes that accepting a loss would give up. */
+  readonly waits: readonly (ParkRow & { readonly commands: readonly string[]; readonly unread: number })[];
   /** Of the upstreams that this run waits for or asks about. */
   readonly breakers: readonly { readonly key: string; readonly says: string; readonly next: string }[];
   readonly decisions: readonly DecisionRow[];
@@ -178,6 +186,10 @@ function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined
     if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
     else terminal.line('  Nothing has to be done. To decide anyway:');
     for (const command of wait.commands) terminal.line(`    ${command}`);
+    if (wait.unread > 0)
+      terminal.line(
+        `  accept-loss would give up ${counted(wait.unread)} bytes that nobody has read, the good records in them included.`,
+      );
   }
   if (page.waits.length > WAITS_SHOWN_MAX) {
     terminal.line();

@@ -252,3 +252,16 @@ export async function parkedWorkflows(pool: Pool, limit: number): Promise<{ run:
   );
   return rows;
 }
+
+/** Bytes that the current generation has planned to read in this stage and has not accounted for: what an accepted loss would give up. */
+export async function unreadOf(pool: Pool, key: string, stage: string): Promise<number> {
+  const { rows } = await pool.query<{ unread: number }>(
+    `select coalesce(sum(upper(s.extent) - lower(s.extent) - coalesce(c.done, 0)), 0)::float8 as unread
+     from mendflow.run r join mendflow.slice s on s.run_key = r.key and s.generation = r.generation and not isempty(s.extent)
+     left join lateral (select sum(upper(extent) - lower(extent)) as done from mendflow.chunk
+       where run_key = s.run_key and generation = s.generation and stage = s.stage and source_id = s.source_id and extent && s.extent) c on true
+     where r.key = $1 and coalesce(s.call, s.stage) = $2`,
+    [key, stage],
+  );
+  return rows[0]?.unread ?? 0;
+}

@@ -129,6 +129,10 @@ describe('the rest of a file that was given up', () => {
   it('is told in bytes, its samples are closed with the reason, and it is no ordinary end', async () => {
     const { run, asks } = (await ingest({ 'big.log': bad(250) }, 'apache')).json<Report>();
     expect(asks).toMatchObject([{ stage: 'ingest[big.log]' }]);
+    const figure = bad(250).length.toLocaleString('en-US');
+    expect((await client.mendflow('show', run)).out).toContain(
+      `accept-loss would give up ${figure} bytes that nobody has read, the good records in them included.`,
+    );
     expect((await client.mendflow('accept-loss', run, '--reason', 'a debug log')).code).toBe(0);
     const rows = await engine.rows<{ id: string }>('select workflow_id as id from mendflow.run where key = $1', [run]);
     expect(await engine.result(engine.client.workflow.getHandle(rows[0]!.id))).toMatchObject({
