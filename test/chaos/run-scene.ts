@@ -41,8 +41,8 @@ export function makeTruth(lines: number): Truth {
 export interface Ingest {
   readonly run: string;
   readonly path: string;
-  /** Ends within two minutes, or the test fails with what is known: a database met while it starts up is left alone for up to 45 s. */
-  done(): Promise<RunSummary>;
+  /** Ends within this time, two minutes if it is not given, or the test fails with what is known: a database met while it starts up is left alone for up to 45 s. */
+  done(withinMs?: number): Promise<RunSummary>;
 }
 
 export interface Scene {
@@ -52,6 +52,10 @@ export interface Scene {
   openGate(name: string): void;
   /** Starts a run over a file of its own. `arm` makes one worker die or stop at a point of it. */
   ingest(name: string, arm?: { worker: WorkerProcess; failpoints: string }): Promise<Ingest>;
+  /** Starts a run over what is there already. */
+  start(path: string): Promise<Ingest>;
+  /** Events in the history of each execution of the run. */
+  events(run: string): Promise<number[]>;
   /** Chunks committed so far for the run. */
   chunks(run: string): Promise<number>;
   /** Everything that is not as promised, in sentences. */
@@ -61,8 +65,11 @@ export interface Scene {
   close(): Promise<void>;
 }
 
-/** A scene on a database that exists and is empty. Workers run what is built, with the project of run-project/ as their folder. */
-export async function openScene(truth: Truth, at: { databaseUrl: string; temporalAddress: string }): Promise<Scene> {
+/** A scene on a database that exists and is empty. Workers run what is built: the project of run-project/ with its short waits, or the package's own pipelines. */
+export async function openScene(
+  truth: Truth,
+  at: { databaseUrl: string; temporalAddress: string; project?: 'quick' | 'shipped' },
+): Promise<Scene> {
   const prefix = `c${randomBytes(4).toString('hex')}`;
   const dir = mkdtempSync(join(truth.dir, 'scene-'));
   await migrate(at.databaseUrl);
@@ -75,6 +82,19 @@ export async function openScene(truth: Truth, at: { databaseUrl: string; tempora
   await reconcileSearchAttributes(connection, 'default');
   const client = new Client({ connection });
   const workers: WorkerProcess[] = [];
+  const start = async (path: string): Promise<Ingest> => {
+    const input = { path, format: 'plain' };
+    const args: RunArgs = { dataDate, input, scope: scopeOf(logIngest.spec, input) };
+    const run = runKey('log-ingest', dataDate, args.scope);
+    const handle = await client.workflow.start('log-ingest', {
+      taskQueue: queues(prefix).work,
+      workflowId: workflowId(prefix, run),
+      args: [args],
+      // A worker that is stopped still holds its polls open, and what the server hands to it is lost until this has passed.
+      workflowTaskTimeout: '2 seconds',
+    });
+    return { run, path, done: (withinMs = 120_000) => ended(handle, withinMs) };
+  };
   return {
     pool,
     worker: async (name, { failpoints = '', gated = false } = {}) => {
@@ -83,7 +103,7 @@ export async function openScene(truth: Truth, at: { databaseUrl: string; tempora
         name,
         command: process.execPath,
         args: [join(repository, 'dist', 'worker.js')],
-        cwd: join(import.meta.dirname, 'run-project'),
+        cwd: at.project === 'shipped' ? dir : join(import.meta.dirname, 'run-project'),
         env: {
           PATH: process.env['PATH'] ?? '',
           HOME: dir,
@@ -104,17 +124,14 @@ export async function openScene(truth: Truth, at: { databaseUrl: string; tempora
       const path = join(dir, `${name}.log`);
       copyFileSync(truth.raw, path);
       if (arm) writeFileSync(`${path}.arm`, `${arm.worker.pid} ${arm.failpoints}`);
-      const input = { path, format: 'plain' };
-      const args: RunArgs = { dataDate, input, scope: scopeOf(logIngest.spec, input) };
-      const run = runKey('log-ingest', dataDate, args.scope);
-      const handle = await client.workflow.start('log-ingest', {
-        taskQueue: queues(prefix).work,
-        workflowId: workflowId(prefix, run),
-        args: [args],
-        // A worker that is stopped still holds its polls open, and what the server hands to it is lost until this has passed.
-        workflowTaskTimeout: '2 seconds',
-      });
-      return { run, path, done: () => ended(handle) };
+      return start(path);
+    },
+    start,
+    events: async (run) => {
+      const lengths: number[] = [];
+      for await (const one of client.workflow.list({ query: `WorkflowId = "${workflowId(prefix, run)}"` }))
+        lengths.push(one.historyLength ?? 0);
+      return lengths;
     },
     chunks: (run) => chunksOf(pool, run),
     violations: ({ run, path }) => violationsOf(pool, truth, run, path),
@@ -128,11 +145,11 @@ export async function openScene(truth: Truth, at: { databaseUrl: string; tempora
   };
 }
 
-async function ended(handle: WorkflowHandle): Promise<RunSummary> {
-  const patience = sleep(120_000, undefined, { ref: false }).then(async () => {
+async function ended(handle: WorkflowHandle, withinMs: number): Promise<RunSummary> {
+  const patience = sleep(withinMs, undefined, { ref: false }).then(async () => {
     const { raw } = await handle.describe();
     const pending = JSON.stringify(raw.pendingActivities ?? []);
-    throw new Error(`Run ${handle.workflowId} did not end within 2 minutes. Pending: ${pending}`);
+    throw new Error(`Run ${handle.workflowId} did not end within ${withinMs / 1000} s. Pending: ${pending}`);
   });
   return (await Promise.race([handle.result(), patience])) as RunSummary;
 }
