@@ -54,7 +54,7 @@ async function main({ quakes, files, at }: Story, given: RealLog | undefined): P
     say();
     await mendflow(['last-night', '--since', since.toISOString()], at);
     say();
-    happens(`Temporal Web UI  ${addresses.temporalUiUrl ?? 'of your own server'}`);
+    if (terminal) happens(`Temporal Web UI  ${addresses.temporalUiUrl ?? 'of your own server'}`);
     happens(`Report pages     ${join(dir, 'reports')}`);
     happens(`Dead letters     npx mendflow letters list --run ${killed.run}`);
     return rows.every(([, , verdict]) => !verdict.startsWith('✖'));
@@ -103,7 +103,13 @@ async function tellStory(given: string | undefined): Promise<number> {
   try {
     const good = await Promise.race([main(story, log), interruption]);
     if (terminal && good) await lookAround();
-    else await end(story);
+    else {
+      if (!terminal) {
+        say('\n  Nobody looks around without a terminal, so the stack is ended. Its data stays; bring it back with:');
+        say('  npx mendflow stack up');
+      }
+      await end(story);
+    }
     return good ? 0 : 1;
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
