@@ -164,7 +164,7 @@ describe('a worker whose surroundings fail', { timeout: 120_000 }, () => {
     expect(log()).toMatch(/This worker ended by itself\. Only \d+ more files can be opened/);
   });
 
-  it('ends when the code of a stage lets it do nothing else, and says where; the run asks when that has cost enough workers', async () => {
+  it('ends when the code of a stage lets it do nothing else, and says where; its run then waits, and others go on', async () => {
     let deaths = 0;
     const again = (): void => {
       worker = startWorker(openSync(logFile, 'a'));
@@ -178,7 +178,7 @@ describe('a worker whose surroundings fail', { timeout: 120_000 }, () => {
     const run = await start('stuck');
     await expect
       .poll(async () => (await parked()).get(run), { timeout: 100_000 })
-      .toMatchObject({ code: 'worker_lost', until: 'decision' });
+      .toMatchObject({ code: 'worker_lost', until: 'time' });
     expect(deaths).toBeGreaterThan(0);
     expect(log()).toMatch(/This worker ended by itself\. For 4 s it did nothing but run \S*strays\.ts:\d+:\d+: /);
     expect(log()).not.toContain(CANARY);

@@ -11,10 +11,10 @@ export default project({
   upstreams: upstreams({ 'http:hostile': { address: 'http://127.0.0.1:9' } }),
   serve: () => [
     serve(falls, {
+      hold: () => endless(),
       async fall(how: string) {
         if (how === 'calm') await sleep(4_000);
         else if (how === 'late') late();
-        else if (how === 'stuck') endless();
         else if (['fine', 'well', 'unread'].includes(how)) return how;
         else if (Object.hasOwn(thrown, how)) thrown[how]!();
         else {

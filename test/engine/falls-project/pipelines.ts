@@ -6,6 +6,7 @@ import { quick } from '../pipelines.ts';
 
 export interface Falls {
   fall(how: string): Promise<string>;
+  hold(): Promise<string>;
 }
 
 export const falls = pipeline({
@@ -15,9 +16,12 @@ export const falls = pipeline({
   logic: '1',
   input: { how: text('in which way') },
   scope: ['how'],
-  stages: stages<Falls>({ fall: { ...quick, upstream: 'http:hostile' } }),
-  async run({ fall }, { input: { how } }) {
-    return await fall(how);
+  stages: stages<Falls>({
+    fall: { ...quick, upstream: 'http:hostile' },
+    hold: { ...quick, budget: { ...quick.budget, attemptsMax: 1 }, slow: '2 minutes' },
+  }),
+  async run({ fall, hold }, { input: { how } }) {
+    return how === 'stuck' ? await hold() : await fall(how);
   },
 });
 
