@@ -43,9 +43,9 @@ export const runOf = (prefix: string, id: string): string =>
 /** `ingest`, `ingest[a.log]`: the key of journal, token, lease, ledger and incident. */
 export const stageKey = (name: string, key: string): string => (key === '' ? name : `${name}[${key}]`);
 
-/** Names one park of one stage in one execution: a decision made for an earlier park never fits a later one. */
-export const parkToken = (stage: string, no: number, runId: string): string =>
-  `${shortHash(`${stage} ${no} ${runId}`).slice(0, 8)}-${no}`;
+/** Names one park of one stage in one execution: a decision made for an earlier park never fits a later one. `of` tells executions apart. */
+export const parkToken = (stage: string, no: number, of: string): string =>
+  `${shortHash(`${stage} ${no} ${of}`).slice(0, 8)}-${no}`;
 
 export const queues = (prefix: string): { work: string; heal: string } => {
   const work = prefix === '' ? 'mendflow' : `${prefix}-mendflow`;

@@ -180,8 +180,17 @@ function waitOf(
 const mayLose = (...about: Parameters<typeof acceptsLoss>): boolean =>
   acceptsLoss(...about) && !(isMendedHere(about[2].failure) && patched('loss-is-of-data'));
 
+/**
+ * A reset gives an execution another run ID, under which a park that was written before would have another token than its row. What was written
+ * before the reset keeps its time and so its token, and what happens anew gets another.
+ */
+function executionNow(): string {
+  const { runId, originalExecutionRunId } = workflowInfo();
+  return patched('park-token-outlives-reset') ? `${originalExecutionRunId} ${Date.now()}` : runId;
+}
+
 function putPark(run: RunState, key: string, park: Omit<Park, 'token' | 'since'>): void {
-  run.parks[key] = { token: parkToken(key, ++run.parkNo, workflowInfo().runId), since: Date.now(), ...park };
+  run.parks[key] = { token: parkToken(key, ++run.parkNo, executionNow()), since: Date.now(), ...park };
   summarise(run, {
     stage: key,
     state: park.until === 'decision' ? 'asking' : 'parked',
