@@ -48,6 +48,9 @@ export const drainMs = 45_000;
 const saysReady = (logFile: string, from: number, text: string): boolean =>
   readFileSync(logFile).subarray(from).includes(text);
 
+const endedWhileStarting = (name: string, logFile: string): string =>
+  `${name} ended while starting. ${logFile} ends with:\n${lastLines(logFile)}`;
+
 /** Waits until the worker is up; throws with the end of its log when it ended or stayed silent for `waitMs`. */
 const waitUntilUp = async (
   name: string,
@@ -61,10 +64,7 @@ const waitUntilUp = async (
   for (;;) {
     const livedMs = Date.now() - startedMs;
     if (!isAlive(id)) {
-      throw new CodedError(
-        'command_failed',
-        `${name} ended while starting. ${logFile} ends with:\n${lastLines(logFile)}`,
-      );
+      throw new CodedError('command_failed', endedWhileStarting(name, logFile));
     }
     if (text === undefined ? livedMs > 1000 : saysReady(logFile, from, text)) return;
     if (livedMs > waitMs) {
@@ -94,6 +94,9 @@ export const startWorkerProcess = async (
   try {
     id = await startDetached(worker.command, worker.args, { cwd: worker.cwd ?? dir, env: worker.env, logFile });
   } catch (cause) {
+    // What the system itself refuses has a code; without one the program ran, and ended before anybody could look at it.
+    if ((cause as NodeJS.ErrnoException).code === undefined)
+      throw new CodedError('command_failed', endedWhileStarting(worker.name, logFile), { cause });
     throw new CodedError('command_missing', `${worker.name} could not be started: ${(cause as Error).message}`, {
       cause,
     });

@@ -29,8 +29,8 @@ beforeEach(() => {
 afterEach(() => life.end());
 
 const header = `# ${'Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port '.repeat(3)}\n`;
-const FILES = 120;
-const COUNTED = 20;
+const FILES = 50;
+const COUNTED = 15;
 
 it.each<[string, (nth: number) => (Buffer | string)[]]>([
   ['of different lines', () => [header, life.lines(5)]],
