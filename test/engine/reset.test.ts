@@ -46,7 +46,7 @@ const scenes = {
   'a run that asks while a stage works': {
     pipeline: 'fan',
     stage: 'each[a]',
-    set() {
+    set: () => {
       engine.script('list', outcomes(['a', 'b']));
       engine.script('each', async (_call, name) => {
         if (name === 'b') await new Promise<void>((resolve) => void held.push(resolve));
