@@ -16,8 +16,6 @@ import type { FileRef } from '../connectors/files.ts';
 
 /** So many files have a stage each; of more, so many stages share them. */
 export const STAGES_MAX = 200;
-/** Of a small file most of the time is waiting for the database. Each takes two connections, and a run may have six groups under way. */
-const FILES_AT_ONCE = 3;
 /** Files of a group that fail by themselves; if more do, it is not the files, and the group asks once. */
 const APART_MAX = 5;
 /** From this attempt on a file that fails in whatever way is left to a stage of its own. */
@@ -64,7 +62,10 @@ export async function handOn(
   return { list, files: files.length, groupSize: Math.ceil(files.length / stagesMax) };
 }
 
-/** A few files at once, begun in order. What an earlier attempt has loaded is seen by the ledger and costs a look. */
+/**
+ * One file after another: a run may have six groups under way, and several files at once in each took longer and made other runs wait twice as long.
+ * What an earlier attempt has loaded is seen by the ledger and costs a look.
+ */
 export async function ingestEach(
   { list, from, to }: GroupOf,
   sink: Sink,
@@ -74,42 +75,26 @@ export async function ingestEach(
   const endsAt = Date.now() + ctx.segmentMs;
   const sums = { read: 0, loaded: 0, duplicate: 0, quarantined: 0, skipped: 0 };
   const apart: FileRef[] = [];
-  const failed: unknown[] = [];
   let at = from;
-  let next: number | undefined;
-  const work = async (file: FileRef): Promise<void> => {
-    const end = await one(file, { ...ctx, stage: stageKey('ingest', file.name) }).catch((error: unknown) => {
+  for await (const file of within(readDataset<FileRef>(sink.pool, list, { schema: SCHEMA }), from)) {
+    if (at >= to) break;
+    if (at > from && ctx.signal.aborted) return { done: false, at: `file ${at} of ${to}` };
+    if (at > from && Date.now() >= endsAt) return { done: true, out: { ...sums, apart, next: at } };
+    at++;
+    try {
+      const end = await one(file, { ...ctx, stage: stageKey('ingest', file.name) });
+      // A large one goes on in a stage of its own, from where it is.
+      if (!end.done) apart.push(file);
+      else
+        for (const bin of ['read', 'loaded', 'duplicate', 'quarantined', 'skipped'] as const) sums[bin] += end.out[bin];
+    } catch (error) {
       const failure = classify(error);
       if (ctx.signal.aborted || !isOfTheFile(failure, ctx.attempt)) throw error;
       apart.push(file);
       if (apart.length > APART_MAX) throw allAlike(failure, apart.length, { from, to, at });
-      return undefined;
-    });
-    // A large one goes on in a stage of its own, from where it is.
-    if (end?.done === false) apart.push(file);
-    else if (end)
-      for (const bin of ['read', 'loaded', 'duplicate', 'quarantined', 'skipped'] as const) sums[bin] += end.out[bin];
-  };
-  const working = new Set<Promise<void>>();
-  // Whatever ends this, those that were begun end first: nobody may take their connections away.
-  const mayBegin = (): boolean => failed.length === 0 && !ctx.signal.aborted && (Date.now() < endsAt || at === from);
-  for await (const file of within(readDataset<FileRef>(sink.pool, list, { schema: SCHEMA }), from)) {
-    if (at >= to) break;
-    if (!mayBegin()) {
-      next = at;
-      break;
     }
-    at++;
-    const begun = work(file)
-      .catch((error: unknown) => void failed.push(error))
-      .finally(() => working.delete(begun));
-    working.add(begun);
-    if (working.size >= FILES_AT_ONCE) await Promise.race(working);
   }
-  await Promise.all(working);
-  if (failed.length > 0) throw failed[0];
-  if (next !== undefined && ctx.signal.aborted) return { done: false, at: `file ${next} of ${to}` };
-  return { done: true, out: { ...sums, apart, ...(next === undefined ? {} : { next }) } };
+  return { done: true, out: { ...sums, apart } };
 }
 
 /** The values from a position on. */
