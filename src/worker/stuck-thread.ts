@@ -11,8 +11,8 @@ import { workerData } from 'node:worker_threads';
 import type { Watched } from './stuck.ts';
 
 const STDERR = 2;
-/** Code that is not JavaScript cannot be asked where it is. */
-const ANSWER_MS = 2_000;
+/** Code that is not JavaScript cannot be asked where it is; of a worker with thousands of modules the answer takes seconds. */
+const ANSWER_MS = 10_000;
 
 const { turns, turnMs, turnsMax } = workerData as Watched;
 let seen = 0;
@@ -32,7 +32,7 @@ function end(place: string | undefined): void {
   try {
     writeSync(
       STDERR,
-      `This worker ended by itself. For ${Math.round((turnMs * turnsMax) / 1000)} s it did nothing but run ${where}: no stage went on and no heartbeat was sent. Its stages are tried again by other workers; let that code hand over in between, or run it in a thread or a process of its own.\n`,
+      `This worker ended by itself. For ${Math.round((turnMs * turnsMax) / 1000)} s it did nothing but run ${where}: no stage went on and no heartbeat was sent. Its stages are tried again by the next worker; let that code hand over in between, or run it in a thread or a process of its own.\n`,
     );
   } finally {
     process.kill(process.pid, 'SIGKILL');
