@@ -1,8 +1,7 @@
 // What lives here: what a call is told that is not admitted.
-// Invariant: state, why, and when it is tried again; no call was made, and the text says so.
+// Invariant: state, why, and when it is tried again; no call was made, and the text says so. It is kept and read later, so it names moments and no spans.
 // Apart because people read it in the Web UI for hours while an upstream is down.
 import type { Look } from '../../model/breaker.ts';
-import { inWords } from '../../model/duration.ts';
 import type { Cause } from '../../model/breaker-evidence.ts';
 import { CodedError } from '../../model/failure.ts';
 import type { Entry } from './cache.ts';
@@ -14,20 +13,20 @@ export function refusal(entry: Entry, look: Pick<Look, 'why' | 'retryMs'>): Code
 }
 
 function sentence({ key, b, about, cause }: Entry, { why, retryMs }: Pick<Look, 'why' | 'retryMs'>): string {
-  const next = inWords(retryMs);
+  const next = new Date(Date.now() + retryMs).toISOString();
   switch (why) {
     case 'forced_open':
-      return `${key} is forced open by ${about.modeBy ?? 'an operator'} (${about.modeWhy ?? 'no reason given'}); no call was made.${b.modeUntil === undefined ? '' : ` It ends in ${next}.`}`;
+      return `${key} is forced open by ${about.modeBy ?? 'an operator'} (${about.modeWhy ?? 'no reason given'}); no call was made.${b.modeUntil === undefined ? '' : ` It ends at ${next}.`}`;
     case 'throttled':
-      return `${key} asked everybody to wait; no call was made. The next may go out in ${next}.`;
+      return `${key} asked everybody to wait; no call was made. The next may go out at ${next}.`;
     case 'hold':
       return `${key} is held (${b.hold?.code ?? 'a fault that time does not heal'}); no call was made. It goes on when its credential is renewed or the run that asks is decided with retry.`;
     case 'half_open':
-      return `${key} is on trial with a single call${last(about.cause ?? cause, ' after ')}; no other was made. Looked at again in ${next}.`;
+      return `${key} is on trial with a single call${last(about.cause ?? cause, ' after ')}; no other was made. Looked at again at ${next}.`;
     case 'open':
     case 'closed':
     case 'ramping':
-      return `The breaker of ${key} is open${reason(about, cause)}; no call was made. The next trial is in ${next}.`;
+      return `The breaker of ${key} is open${reason(about, cause)}; no call was made. The next trial is at ${next}.`;
   }
 }
 

@@ -3,7 +3,6 @@
 // Apart from the workflow because all of it is reading and writing; the workflow only knows when to look again.
 import { Context, getClient } from '@temporalio/activity';
 import type { Pool } from 'pg';
-import { inWords } from '../../model/duration.ts';
 import { type BreakerRow, readBreaker, tickBreaker, wouldAdmit } from '../../store/breakers.ts';
 import { countParks, type ParkCounts, releaseCanary, releasedAgain } from '../../store/parks.ts';
 import { lostMsOf, type Pace } from '../pace.ts';
@@ -75,14 +74,14 @@ async function tellAgain(
 }
 
 /** Open, gated or forced open: time, the upstream or an operator ends it. */
-function refused({ pace }: RecoveryTools, breaker: BreakerRow, parks: ParkCounts): Ticked {
+function refused({ pace, now }: Round, breaker: BreakerRow, parks: ParkCounts): Ticked {
   return {
     memo: {},
     nextInMs: Math.min(Math.max(breaker.retryMs, 100), pace.tickMaxMs),
     over: false,
     probe: false,
     what: `${breaker.why.replace('_', ' ')} until then`,
-    text: `**${breaker.key}** is ${breaker.why} since ${since(breaker)}; next look in ${inWords(breaker.retryMs)}. ${waiting(parks)}`,
+    text: `**${breaker.key}** is ${breaker.why} since ${since(breaker)}; next look at ${new Date(now + breaker.retryMs).toISOString()}. ${waiting(parks)}`,
   };
 }
 
