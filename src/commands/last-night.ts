@@ -6,6 +6,7 @@ import { shellWord } from '../model/shell.ts';
 import { listBreakers } from '../store/breakers.ts';
 import {
   lettersAndDecisions,
+  lossesSince,
   movesSince,
   retryRatesSince,
   runStatesSince,
@@ -18,6 +19,7 @@ import type { Exit } from './support/exit-codes.ts';
 import { episodesOf, figuresOf, healedOf, type Healer, healerOf, outagesOf } from './support/night.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
+import { lossLine } from './support/report.ts';
 import type { Session } from './support/session.ts';
 import { readSince } from './support/since.ts';
 import { counted, escaped, moment, type Terminal } from './support/terminal.ts';
@@ -46,13 +48,14 @@ type Page = Awaited<ReturnType<typeof pageOf>>;
 async function pageOf(session: Session, since: Date) {
   const store = await session.store();
   const now = Date.now();
-  const [runs, troubled, rates, moves, waits, letters, breakers] = await Promise.all([
+  const [runs, troubled, rates, moves, waits, letters, losses, breakers] = await Promise.all([
     runStatesSince(store, since),
     troubledSince(store, since),
     retryRatesSince(store, since),
     movesSince(store, since),
     waitingNow(store),
     lettersAndDecisions(store, since),
+    lossesSince(store, since),
     listBreakers(store),
   ]);
   const episodes = episodesOf(troubled);
@@ -68,6 +71,8 @@ async function pageOf(session: Session, since: Date) {
     health: asking > 0 || notAdmitting.length > 0 || (runs['failed'] ?? 0) > 0 ? 'degraded' : 'healthy',
     runs,
     decisions: letters.decisions,
+    asking,
+    losses,
     failures: healedOf(troubled),
     stages: troubled.map((one) => ({
       ...one,
@@ -90,15 +95,17 @@ function write(terminal: Terminal, page: Page): void {
     `${bold(`Since ${moment(page.since)}`)} (${inWords(page.until.getTime() - page.since.getTime())}): ${terminal.style(page.health === 'healthy' ? 'green' : 'yellow', page.health)}`,
   );
   const states = Object.entries(runs).map(([state, count]) => `${counted(count)} ${state}`);
-  terminal.line(`  runs      ${states.length === 0 ? 'none' : states.join(', ')}; ${decisionsLine(page.decisions)}`);
+  terminal.line(`  runs      ${states.length === 0 ? 'none' : states.join(', ')}; ${decisionsLine(page)}`);
   terminal.line(
     healed + failures.open + failures.ended === 0
       ? '  failures  none'
-      : `  failures  ${numbered(failures.attemptsFailed, 'attempt')} failed${failures.attemptsLost === 0 ? '' : `, ${counted(failures.attemptsLost)} died with a worker`}`,
+      : `  failures  ${failures.attemptsFailed === 0 ? 'no attempt' : numbered(failures.attemptsFailed, 'attempt')} failed${failures.attemptsLost === 0 ? '' : `, ${counted(failures.attemptsLost)} died with a worker`}`,
   );
   if (healed > 0) terminal.line(`  healed    ${numbered(healed, 'stage')}: ${healersLine(failures.by)}`);
   if (failures.ended > 0)
     terminal.line(`  not done  ${numbered(failures.ended, 'stage')} skipped, failed, aborted or with accepted loss`);
+  if (page.losses.runs > 0)
+    terminal.line(`  given up  in ${numbered(page.losses.runs, 'run')}, ${lossLine(page.losses)}`);
   if (failures.oldest !== null)
     terminal.line(
       `  not over  ${numbered(failures.open, 'stage')}, the oldest since ${moment(failures.oldest)} (${inWords(page.until.getTime() - failures.oldest.getTime())})`,
@@ -133,8 +140,11 @@ function write(terminal: Terminal, page: Page): void {
 
 const numbered = (count: number, noun: string): string => `${counted(count)} ${noun}${count === 1 ? '' : 's'}`;
 
-const decisionsLine = (count: number): string =>
-  count === 0 ? 'nobody had to decide anything' : `${numbered(count, 'decision')} taken`;
+function decisionsLine({ decisions, asking }: Pick<Page, 'decisions' | 'asking'>): string {
+  const waiting = `${numbered(asking, 'question')} ${asking === 1 ? 'waits' : 'wait'}`;
+  if (decisions > 0) return `${numbered(decisions, 'decision')} taken${asking > 0 ? `, ${waiting}` : ''}`;
+  return asking > 0 ? `nobody has decided anything, and ${waiting}` : 'nobody had to decide anything';
+}
 
 const healers: Readonly<Record<Healer, string>> = {
   retry: 'by trying again',

@@ -19,9 +19,9 @@ export interface Troubled {
   readonly pipeline: string;
   readonly stage: string;
   readonly state: string;
-  /** Failed attempts. */
+  /** Attempts that failed since then: of what failed before, only that it is not over is told. */
   readonly failed: number;
-  /** Attempts that ended without a word, because their worker died or was taken for dead. */
+  /** Attempts since then that ended without a word, because their worker died or was taken for dead. */
   readonly lost: number;
   readonly firstAt: Date;
   /** Null while it is not over. */
@@ -37,19 +37,20 @@ export interface Troubled {
 /** Stages whose trouble ended since then, or has not ended. */
 export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]> {
   const { rows } = await pool.query<Troubled>(
-    `select s.run_key as run, coalesce(r.pipeline, '') as pipeline, s.stage, s.state, a.failed, l.lost, coalesce(a.first, s.first_at) as "firstAt",
+    `select s.run_key as run, coalesce(r.pipeline, '') as pipeline, s.stage, case when s.state = 'done' and d.loss then 'loss-accepted' else s.state end as state,
+       a.lately as failed, case when s.ended_at < $1 then 0 else l.lost end as lost, coalesce(a.first, s.first_at) as "firstAt",
        case when s.state in ('running', 'retrying', 'parked', 'asking') then null else s.ended_at end as "endedAt",
        case when a.failed = 0 and s.code is distinct from 'breaker_open' then 'worker_lost' else s.code end as code, a.spent, d.decisions
      from mendflow.stage_run s
      left join mendflow.run r on r.key = s.run_key
      cross join lateral (
-       select count(*) filter (where code <> 'worker_lost')::int as failed, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent
+       select count(*) filter (where code <> 'worker_lost')::int as failed, count(*) filter (where code <> 'worker_lost' and at >= $1)::int as lately, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent
        from mendflow.attempt where run_key = s.run_key and generation = s.generation and stage = s.stage) a
      -- An attempt that neither failed nor is the one that ended well, or is under way, has told nobody how it ended.
      cross join lateral (
        select greatest(0, s.attempts - a.failed - case when s.state in ('done', 'running', 'skipped', 'loss-accepted') then 1 else 0 end)::int as lost) l
      cross join lateral (
-       select count(*)::int as decisions from mendflow.decision
+       select count(*)::int as decisions, coalesce(bool_or(kind = 'accept-loss'), false) as loss from mendflow.decision
        where run_key = s.run_key and stage in (s.stage, '') and taken and at >= coalesce(a.first, s.first_at)
          and (s.state in ('running', 'retrying', 'parked', 'asking') or at <= s.ended_at)) d
      where (a.failed > 0 or l.lost > 0 or s.code = 'breaker_open') and (s.ended_at is null or s.ended_at >= $1 or s.state in ('running', 'retrying', 'parked', 'asking'))
@@ -57,6 +58,17 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
     [since],
   );
   return rows;
+}
+
+/** Runs that were closed since then although something is lost, and what it is as far as it can be counted. */
+export async function lossesSince(pool: Pool, since: Date): Promise<{ runs: number; records: number; bytes: number }> {
+  const { rows } = await pool.query<{ runs: number; records: number; bytes: number }>(
+    `select count(*)::float8 as runs, coalesce(sum((closed #>> '{balance,lost}')::float8), 0) as records,
+       coalesce(sum((closed #>> '{balance,uncountedBytes}')::float8), 0) as bytes
+     from mendflow.run where state = 'degraded' and closed_at >= $1`,
+    [since],
+  );
+  return rows[0]!;
 }
 
 /** How often a stage needed more than one attempt: what drifts here is an upstream that gets worse. */

@@ -214,7 +214,7 @@ describe('the morning after', () => {
     expect(page.episodes.pagesAvoided).toBe(3);
 
     const { out } = await mendflow('last-night');
-    expect(out).toMatch(/ {2}runs {6}.*8 done.*; 2 decisions taken/);
+    expect(out).toMatch(/ {2}runs {6}.*8 done.*; 2 decisions taken, 1 question waits\n/);
     expect(out).toMatch(
       /failures {2}\d+ attempts failed, 1 died with a worker\n {2}healed {4}9 stages: \d by trying again, \d when the upstream was back,.* 1 after a decision\n {2}not over {2}1 stage, the oldest since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(/,
     );
@@ -258,6 +258,14 @@ describe('the morning after', () => {
       decisions: 0,
       outages: [],
     });
+    expect(none).toMatchObject({
+      asking: 1,
+      failures: { attemptsFailed: 0 },
+      stages: [{ failed: 0, code: 'http_404' }],
+    });
+    const { out } = await mendflow('last-night', '--since', '1 ms');
+    expect(out).toMatch(/ {2}runs {6}1 asking; nobody has decided anything, and 1 question waits\n/);
+    expect(out).toMatch(/ {2}failures {2}no attempt failed\n {2}not over {2}1 stage, /);
     for (const since of ['tomorrow', '2999-01-01', '2026-02-31', '2026-02-31T10:00:00Z', '12', '2026-11-22T20:00:00'])
       expect((await mendflow('last-night', '--since', since)).code, since).toBe(2);
   });

@@ -89,6 +89,10 @@ describe('records of which too many are bad', () => {
     const shown = await client.mendflow('show', run);
     expect(shown.out).toContain('is degraded');
     expect(shown.out).toContain('lost: 12 records or rows');
+    const night = await client.mendflow('last-night');
+    expect(night.out).toMatch(/\n {2}not done {2}\d stages? skipped, failed, aborted or with accepted loss\n/);
+    expect(night.out).not.toContain('after a decision');
+    expect(night.out).toContain('\n  given up  in 1 run, lost: 12 records or rows\n');
   });
 });
 
