@@ -13,11 +13,25 @@ export interface NoteKey {
   readonly execution?: string | undefined;
 }
 
+const kept = (text: string): string => text.replaceAll('\0', '').toWellFormed().slice(0, 1_000);
+
 /** What an attempt says that nobody waits for any more is not kept. */
 export const addNote = (db: Db, { runKey, generation, stage, execution }: NoteKey, text: string): Promise<unknown> =>
   db.query(
     'insert into mendflow.run_note (run_key, generation, stage, text) select $1, $2, $3, $4 where mendflow.holds($1, $2, $5) on conflict do nothing',
-    [runKey, generation, stage, text.replaceAll('\0', '').toWellFormed().slice(0, 1_000), execution ?? null],
+    [runKey, generation, stage, kept(text), execution ?? null],
+  );
+
+/** What somebody decided is true of this generation, also when it has closed meanwhile. */
+export const addLateNote = (
+  db: Db,
+  { runKey, generation, stage, execution }: NoteKey,
+  text: string,
+): Promise<unknown> =>
+  db.query(
+    `insert into mendflow.run_note (run_key, generation, stage, text)
+     select key, generation, $3, $4 from mendflow.run where key = $1 and generation = $2 and workflow_run is not distinct from $5 on conflict do nothing`,
+    [runKey, generation, stage, kept(text), execution ?? null],
   );
 
 /** What the current generation of a run has said, oldest first. */

@@ -94,7 +94,12 @@ describe('a decision from the command line', () => {
     // The ledger may close a moment before the row of the decision is written.
     await expect
       .poll(async () => (await client.mendflow('show', run, '--json')).json())
-      .toMatchObject({ state: 'done', stages: [{ stage: 'fetch' }, { stage: 'load', state: 'skipped' }], waits: [] });
+      .toMatchObject({
+        state: 'done',
+        stages: [{ stage: 'fetch' }, { stage: 'load', state: 'skipped' }],
+        waits: [],
+        notes: [expect.stringMatching(/^anna skipped load, so what it would have loaded is not there/)],
+      });
   });
 
   it('needs a reason, and something to add to a budget, before anything is sent', async () => {

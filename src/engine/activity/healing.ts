@@ -5,6 +5,7 @@
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
 import { abortRun, closeRun } from '../../store/ledger.ts';
+import { addLateNote } from '../../store/notes.ts';
 import { removePark } from '../../store/parks.ts';
 import { openRun, writeDecisions, writeStageState } from '../../store/runs.ts';
 import type { Closed, Healing } from '../workflow/heal.ts';
@@ -50,10 +51,17 @@ export function recordIn(pool: Pool): Healing['record'] {
       notes.map(({ outcome, ...note }) => ({ ...note, taken: outcome.taken, text: outcome.text })),
     );
     // A skipped stage has no further attempt that would tell how it ended.
-    for (const { kind, stage: skipped, token, outcome, at } of notes) {
+    for (const { kind, stage: skipped, token, outcome, at, actor, reason } of notes) {
       if (kind !== 'skip' || !outcome.taken) continue;
-      if (generation !== undefined)
-        await writeStageState(pool, { runKey, generation, execution, stage: skipped, attemptAt: at }, 'skipped');
+      if (generation !== undefined) {
+        const stage = { runKey, generation, execution, stage: skipped };
+        await writeStageState(pool, { ...stage, attemptAt: at }, 'skipped');
+        await addLateNote(
+          pool,
+          stage,
+          `${actor} skipped ${skipped}, so what it would have loaded is not there ("${reason}"). To load it: mendflow start … --force, when it can be read.`,
+        );
+      }
       await removePark(pool, { runKey, generation, execution, stage: skipped }, token);
     }
   };
