@@ -1,19 +1,23 @@
 // What lives here: how `npm run test:long` runs the tests that take minutes: long outages, many runs, many kills.
-// Invariant: one file at a time: they count what an upstream sees in a second, and a busy neighbour would be in the figures.
+// Invariant: what counts by the second, or fills both cores, runs alone; only what mostly waits has neighbours.
 // Apart from vitest.config.ts because they take minutes.
 import { defineConfig } from 'vitest/config';
 import { longTests, shared } from './test/support/projects.ts';
 
-export default defineConfig({
+const long = {
+  ...shared.test,
+  globalSetup: ['test/support/stack.ts'],
+  testTimeout: 600_000,
+  hookTimeout: 120_000,
+};
+const project = (name: 'waiting' | 'alone', groupOrder: number, maxWorkers: number) => ({
   ...shared,
+  test: { ...long, name, include: longTests[name], maxWorkers, sequence: { groupOrder } },
+});
+
+export default defineConfig({
   test: {
-    ...shared.test,
-    name: 'long',
-    include: longTests,
-    globalSetup: ['test/support/stack.ts'],
     reporters: ['default', './test/support/closing-line.ts'],
-    maxWorkers: 1,
-    testTimeout: 600_000,
-    hookTimeout: 120_000,
+    projects: [project('waiting', 0, 3), project('alone', 1, 1)],
   },
 });

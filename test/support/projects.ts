@@ -22,12 +22,18 @@ export const shared = {
   test: { pool: 'forks' as const, testTimeout: 60_000, retry: 0 },
 };
 
-/** What takes minutes, or counts by the second; `npm run test:long` runs them one after another. */
-export const longTests = [
-  'test/chaos/breaker-race.test.ts',
-  'test/chaos/daily-kill.test.ts',
-  'test/chaos/parking-*.test.ts',
-  'test/chaos/recovery-*.test.ts',
-  'test/chaos/run-*.test.ts',
-  'test/chaos/data-plane-zombie.test.ts',
-];
+/** What takes minutes, or counts by the second: `npm run test:long` runs it, several files at once where a test mostly waits. */
+export const longTests = {
+  waiting: [
+    'test/chaos/daily-kill.test.ts',
+    'test/chaos/data-plane-zombie.test.ts',
+    'test/chaos/parking-{lost,store,week}.test.ts',
+    'test/chaos/run-{clock,kill,servers,stale,stalled,zombie}.test.ts',
+  ],
+  alone: [
+    'test/chaos/breaker-race.test.ts',
+    'test/chaos/parking-neighbours.test.ts',
+    'test/chaos/recovery-*.test.ts',
+    'test/chaos/run-folder.test.ts',
+  ],
+};
