@@ -95,7 +95,7 @@ function pageOf(row: BreakerRow, waits: WaitsFor, last: BreakerEventRow | undefi
   return {
     ...row,
     says: stateOf(row),
-    since: new Date(row.changedAt),
+    since: new Date(row.sinceAt),
     because: whyOf(row, last),
     next: nextOf(row, waits, Date.now()),
     waits,
@@ -155,11 +155,14 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     );
   terminal.line(`  next      ${page.next}`);
   terminal.line(`  waits     ${waitsLine(page.waits)}`);
+  const over = page.state === 'open' || page.state === 'half_open';
   terminal.line(
-    `  window    ${counted(calls)} calls by ${counted(callers)} workers, ${counted(fail)} failed, ${counted(slow)} slow; ${counted(page.consecutive)} failures in a row`,
+    over && calls === 0
+      ? '  window    emptied when it opened; calls count again once they are made'
+      : `  window    ${counted(calls)} calls by ${counted(callers)} workers, ${counted(fail)} failed, ${counted(slow)} slow; ${counted(page.consecutive)} failures in a row`,
   );
   terminal.line(
-    `  cooldown  ${inWords(cooldownOf(row))} if it opens now; grows with outages in a row, shrinks with calm (epoch ${page.epoch})`,
+    `  cooldown  ${inWords(cooldownOf(row))} ${over ? 'next, if its trial fails' : 'if it opens now'}; grows with outages in a row, shrinks with calm (epoch ${page.epoch})`,
   );
   terminal.line(`  settings  ${settingsLine(page.settings)}`);
   terminal.line(`  repeats   ${repeatsLine}`);
@@ -168,6 +171,10 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     terminal.line();
     terminal.line(page.admit ? 'To decide:' : 'To decide before that:');
     for (const command of page.commands) terminal.line(`    ${command}`);
+    if (page.commands.some((command) => command.startsWith('mendflow breakers force-close')))
+      terminal.line(
+        '  force-close makes every call, also each that fails: only for who knows that the upstream is back.',
+      );
   }
   if (events.length > 0) {
     terminal.line();

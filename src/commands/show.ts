@@ -7,7 +7,7 @@ import { workflowId } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { balance } from '../store/balance.ts';
 import { notesOf } from '../store/notes.ts';
-import { readBreaker } from '../store/breakers.ts';
+import { type BreakerMode, readBreaker } from '../store/breakers.ts';
 import {
   decisionsOf,
   type DecisionRow,
@@ -20,7 +20,7 @@ import {
   unreadOf,
 } from '../store/reads.ts';
 import { listStalled, type Stalled } from '../store/stalled.ts';
-import { nobodyWaits, waitsByUpstream } from '../store/waits.ts';
+import { nobodyWaits, type Wait, waitsByUpstream, waitsLike } from '../store/waits.ts';
 import { nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
@@ -37,6 +37,7 @@ const DECISIONS_MAX = 50;
 /** Of more than fit a page. */
 const STAGES_SHOWN_MAX = 60;
 const WAITS_SHOWN_MAX = 10;
+const ASKERS_SHOWN_MAX = 3;
 
 export const registerShow: Register = (program, act) => {
   program
@@ -86,6 +87,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
         ...park,
         unread: park.acceptsLoss ? await unreadOf(store, row.run, park.stage) : 0,
         commands: commandsOf(row.run, park, spec),
+        askers: await askersOf(store, park),
       })),
     ),
     breakers: await breakersOf(store, parks),
@@ -108,11 +110,24 @@ async function breakersOf(store: Pool, parks: readonly ParkRow[]): Promise<Page[
     waitsByUpstream(store),
   ]);
   return rows.flatMap((row) =>
-    row === undefined || (row.admit && row.state === 'closed')
+    row === undefined || (row.admit && row.state === 'closed' && row.mode === 'auto')
       ? []
-      : [{ key: row.key, says: stateOf(row), next: nextOf(row, waits.get(row.key) ?? nobodyWaits, Date.now()) }],
+      : [
+          {
+            key: row.key,
+            mode: row.mode,
+            says: stateOf(row),
+            next: nextOf(row, waits.get(row.key) ?? nobodyWaits, Date.now()),
+          },
+        ],
   );
 }
+
+/** One retry of theirs lets all go on. */
+const askersOf = async (pool: Pool, { held, upstream }: ParkRow): Promise<Wait[]> =>
+  held === null || upstream === null
+    ? []
+    : await waitsLike(pool, { upstream, code: held, alsoParked: false, limit: ASKERS_SHOWN_MAX });
 
 interface Page extends Omit<RunRow, 'closed'> {
   readonly read: number;
@@ -128,17 +143,27 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly notes: readonly string[];
   readonly letters: Readonly<Record<string, number>>;
   readonly stages: readonly StageRow[];
-  /** `unread`: bytes that accepting a loss would give up. */
-  readonly waits: readonly (ParkRow & { readonly commands: readonly string[]; readonly unread: number })[];
+  /** `askers`: who asks for all that wait for a held breaker; `unread`: bytes that accepting a loss would give up. */
+  readonly waits: readonly (ParkRow & {
+    readonly commands: readonly string[];
+    readonly askers: readonly Wait[];
+    readonly unread: number;
+  })[];
   /** Of the upstreams that this run waits for or asks about. */
-  readonly breakers: readonly { readonly key: string; readonly says: string; readonly next: string }[];
+  readonly breakers: readonly {
+    readonly key: string;
+    readonly mode: BreakerMode;
+    readonly says: string;
+    readonly next: string;
+  }[];
   readonly decisions: readonly DecisionRow[];
   /** Why Temporal cannot move it on, if it cannot. */
   readonly stalled: Stalled | null;
   readonly links: { readonly ui?: string };
 }
 
-function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined): void {
+function write(session: Session, page: Page, spec: AnySpec | undefined): void {
+  const { terminal, cwd } = session;
   const { bold, dim } = {
     bold: (text: string) => terminal.style('bold', text),
     dim: (text: string) => terminal.style('dim', text),
@@ -174,23 +199,12 @@ function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined
     );
   if (page.links.ui !== undefined) terminal.line(`  watch    ${page.links.ui}`);
   writeStages(terminal, page);
-  for (const wait of page.waits.slice(0, WAITS_SHOWN_MAX)) {
-    const breaker = page.breakers.find(({ key }) => key === wait.upstream);
-    terminal.line();
-    terminal.line(`${bold(escaped(wait.stage))} ${waitLine(wait, Date.now())}`);
-    terminal.line(`  ${escaped(wait.text)}`);
-    if (isCode(wait.code))
-      terminal.line(`  What to look at: ${runbookPath(cwd, `ops/runbooks/${rowOf(wait.code).runbook}.md`)}`);
-    if (breaker) terminal.line(`  ${escaped(breaker.key)} is ${breaker.says}. ${breaker.next}`);
-    if (breaker) terminal.line(`  See mendflow breakers show ${shellWord(breaker.key)}`);
-    if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
-    else terminal.line('  Nothing has to be done. To decide anyway:');
-    for (const command of wait.commands) terminal.line(`    ${command}`);
-    if (wait.unread > 0)
-      terminal.line(
-        `  accept-loss would give up ${counted(wait.unread)} bytes that nobody has read, the good records in them included.`,
-      );
-  }
+  for (const wait of page.waits.slice(0, WAITS_SHOWN_MAX))
+    writeWait(
+      session,
+      wait,
+      page.breakers.find(({ key }) => key === wait.upstream),
+    );
   if (page.waits.length > WAITS_SHOWN_MAX) {
     terminal.line();
     terminal.line(
@@ -202,6 +216,38 @@ function write({ terminal, cwd }: Session, page: Page, spec: AnySpec | undefined
     terminal.line(bold('Decisions'));
     for (const one of page.decisions) terminal.line(`  ${dim(moment(one.at))} ${decisionLine(one)}`);
   }
+}
+
+/** Why one stage waits, what comes next by itself, and what a person can do. */
+function writeWait(
+  { terminal, cwd }: Session,
+  wait: Page['waits'][number],
+  breaker: Page['breakers'][number] | undefined,
+): void {
+  terminal.line();
+  terminal.line(`${terminal.style('bold', escaped(wait.stage))} ${waitLine(wait, Date.now())}`);
+  // What a refused call was told is over once an operator has set something else.
+  if (wait.code !== 'breaker_open' || breaker === undefined || breaker.mode === 'auto')
+    terminal.line(`  ${escaped(wait.text)}`);
+  const code = wait.held ?? wait.code;
+  if (isCode(code)) terminal.line(`  What to look at: ${runbookPath(cwd, `ops/runbooks/${rowOf(code).runbook}.md`)}`);
+  if (breaker) terminal.line(`  ${escaped(breaker.key)} is ${breaker.says}. ${breaker.next}`);
+  if (breaker) terminal.line(`  See mendflow breakers show ${shellWord(breaker.key)}`);
+  if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
+  else if (wait.held === null) terminal.line('  Nothing has to be done. To decide anyway:');
+  else {
+    if (wait.askers.length > 0) terminal.line('  After that, to let all go on:');
+    for (const one of wait.askers)
+      terminal.line(
+        `    mendflow retry ${shellWord(one.run)} ${shellWord(one.stage)} --token ${one.token} --reason "…"`,
+      );
+    terminal.line('  Or to decide for this run alone:');
+  }
+  for (const command of wait.commands) terminal.line(`    ${command}`);
+  if (wait.unread > 0)
+    terminal.line(
+      `  accept-loss would give up ${counted(wait.unread)} bytes that nobody has read, the good records in them included.`,
+    );
 }
 
 /** Of very many stages those come first that are not finished. */

@@ -256,6 +256,7 @@ const readSent = (code: Code, sent: Partial<Failure>): Failure =>
     ...(commits.includes(sent.commit) ? { commit: sent.commit! } : {}),
     ...(typeof sent.nextDelayMs === 'number' ? { nextDelayMs: sent.nextDelayMs } : {}),
     ...(typeof sent.upstream === 'string' ? { upstream: sent.upstream } : {}),
+    ...(isCode(sent.held) ? { held: sent.held } : {}),
     ...(typeof sent.redo === 'string' ? { redo: sent.redo } : {}),
     ...(typeof sent.rule === 'string' ? { rule: sent.rule } : {}),
   });

@@ -351,6 +351,8 @@ export interface Failure {
   /** Asked by the upstream (Retry-After) or computed by the guard, in milliseconds. */
   readonly nextDelayMs?: number;
   readonly upstream?: string;
+  /** Code of the fault that holds its breaker (`breaker_open`), such as `http_401`: people heal it, time does not. */
+  readonly held?: string;
   /** The finished stage whose output is lost (`dataset_gone`): it has to be done again before this one can go on. */
   readonly redo?: string;
   /** Hides which rule named the code from nobody: `code:42P01`, `name:TypeError`, `raised`. */
@@ -377,7 +379,14 @@ export class CodedError extends Error {
   constructor(
     code: Code,
     text?: string,
-    options: { cause?: unknown; nextDelayMs?: number; upstream?: string; redo?: string; commit?: Commit } = {},
+    options: {
+      cause?: unknown;
+      nextDelayMs?: number;
+      upstream?: string;
+      held?: string;
+      redo?: string;
+      commit?: Commit;
+    } = {},
   ) {
     const { cause, ...more } = options;
     super(text ?? codes[code].says, cause === undefined ? {} : { cause });

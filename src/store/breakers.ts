@@ -38,6 +38,8 @@ export interface BreakerRow extends Admission {
   readonly streak: number;
   readonly consecutive: number;
   readonly changedAt: number;
+  /** Since when it is as people read it: of a mode that somebody set, when that was. */
+  readonly sinceAt: number;
   /** How long ago, by the clock of the database. */
   readonly changedMs: number;
   /** Left of the cooldown, in ms. */
@@ -83,6 +85,8 @@ const shown = `
   select b.key, mendflow.breaker_mode(b, t.now) as mode, b.mode_by, b.mode_why, b.hold, b.streak, b.consec, b.cfg,
     b.cause, extract(epoch from b.cause_at)::float8 * 1000 as cause_at,
     extract(epoch from b.changed_at)::float8 * 1000 as changed_at, extract(epoch from t.now - b.changed_at)::float8 * 1000 as changed_ms,
+    case when mendflow.breaker_mode(b, t.now) <> 'auto' then (select extract(epoch from e.at)::float8 * 1000
+      from mendflow.breaker_event e where e.key = b.key and e.kind = 'mode' order by e.id desc limit 1) end as mode_at,
     mendflow.ms_of(b.mode_until - t.now)::float8 as mode_left, mendflow.ms_of(b.open_until - t.now)::float8 as open_left,
     mendflow.ms_of(b.gate_until - t.now)::float8 as gate_left,
     look.admit, look.trial, look.st as why, look.retry_ms::float8 as retry_ms, b.state, b.epoch::float8 as epoch,
@@ -192,6 +196,7 @@ interface ShownRow extends AdmissionRow {
   cause_at: number | null;
   changed_at: number;
   changed_ms: number;
+  mode_at: number | null;
   mode_left: number | null;
   open_left: number | null;
   gate_left: number | null;
@@ -224,6 +229,7 @@ function breakerRow(row: ShownRow): BreakerRow {
     streak: row.streak,
     consecutive: row.consec,
     changedAt: row.changed_at,
+    sinceAt: row.mode_at ?? row.changed_at,
     changedMs: row.changed_ms,
     ...(row.open_left === null ? {} : { openLeftMs: Math.max(0, row.open_left) }),
     ...(row.gate_left === null || row.gate_left <= 0 ? {} : { gateLeftMs: row.gate_left }),

@@ -126,6 +126,8 @@ export interface ParkRow {
   readonly deadlineAt: Date | null;
   /** Until upstream: when recovery let it go on. */
   readonly releasedAt: Date | null;
+  /** Until upstream: code of the fault that holds its breaker, such as `http_401`. Time does not heal it. */
+  readonly held: string | null;
   /** Whether `accept-loss` would do what it says. */
   readonly acceptsLoss: boolean;
 }
@@ -134,8 +136,9 @@ export interface ParkRow {
 export async function parksOf(pool: Pool, key: string): Promise<ParkRow[]> {
   const { rows } = await pool.query<ParkRow>(
     `select stage, token, until, code, class, text, attempts, elapsed_ms::float8 as "elapsedMs", since, wake_at as "wakeAt", checked_at as "checkedAt",
-       upstream, deadline_at as "deadlineAt", released_at as "releasedAt", accepts_loss as "acceptsLoss"
-     from mendflow.parked_run p where run_key = $1
+       upstream, deadline_at as "deadlineAt", released_at as "releasedAt", accepts_loss as "acceptsLoss",
+       case when p.until = 'upstream' and mendflow.breaker_mode(b, mendflow.clk()) = 'auto' then b.hold end as held
+     from mendflow.parked_run p left join mendflow.breaker b on b.key = p.upstream where run_key = $1
        and not exists (select from mendflow.decision d where d.run_key = p.run_key and d.token = p.token and d.taken)
      order by since, stage`,
     [key],

@@ -46,6 +46,14 @@ describe('an upstream that is away', () => {
       (await mendflow('runs', '--state', 'parked', '--json')).json<object[]>().length;
     await expect.poll(parked, { timeout: 20_000 }).toBe(4);
     const listed = await mendflow('breakers', 'list');
+    // Since it was forced, not since the state before.
+    const [{ ms } = { ms: 0 }] = await at.engine.rows<{ ms: number }>(
+      `select extract(epoch from at)::float8 * 1000 as ms from mendflow.breaker_event where key = 'http:api' and kind = 'mode'`,
+    );
+    const [first] = (await mendflow('breakers', 'list', '--json'))
+      .json<{ key: string; since: string }[]>()
+      .filter(({ key }) => key === 'http:api');
+    expect(first!.since).toBe(new Date(ms).toISOString());
     expect(listed.out).toMatch(/http:api is forced open since .*Z: forced open by anna, because "they move house"/);
     expect(listed.out).toMatch(/4 parked.*, the oldest since \S+ \S+Z\. No call is made/);
 
@@ -90,6 +98,8 @@ describe('an upstream that is away', () => {
       /ask waits for http:api since .*; (goes on by itself when its breaker admits it|was let go)/,
     );
     expect(show.out).toMatch(/http:api is forced open\. No call is made/);
+    // What an operator set wins over what the call was told before.
+    expect(show.out.slice(show.out.indexOf('ask waits for'))).not.toContain('The next trial is');
     expect(show.out).toMatch(/See mendflow breakers show http:api/);
     expect(show.out).toMatch(/Nothing has to be done/);
     expect((await mendflow('show', 'away-1', '--json')).json()).toMatchObject({
@@ -161,7 +171,7 @@ describe('an operator', () => {
       'its probe lies',
     );
     expect(closed.out).toMatch(
-      /db:other is forced closed\. Every call is made, whatever it meets; it goes back to auto by itself at [-\d]+ [:\d]+Z \(in 1\d min/,
+      /db:other is forced closed\. Every call is made, whatever it meets; it goes back to auto by itself at [-\d]+ [:\d]+Z \(in 1\d min.*\)\. Nothing protects the upstream until then/,
     );
     expect((await mendflow('breakers', 'observe', 'other', '--json')).json()).toMatchObject({
       mode: 'observe',
@@ -197,6 +207,21 @@ describe('check', () => {
   });
 });
 
+/** What the Web UI shows of these. */
+const pagesOf = async (ids: readonly string[]): Promise<string> =>
+  (
+    await Promise.all(
+      ids.map(
+        async (id) =>
+          (
+            await at.engine.client.workflow
+              .getHandle(id)
+              .query<{ currentDetails?: string }>('__temporal_workflow_metadata')
+          ).currentDetails ?? '',
+      ),
+    )
+  ).join('\n');
+
 describe('a hold', () => {
   it('says that time does not heal it, and which command does', async () => {
     at.api.answer(401);
@@ -208,6 +233,18 @@ describe('a hold', () => {
     expect(out).toMatch(/next {6}Nothing by itself, because time does not heal http_401/);
     expect(out).toMatch(/waits {5}2 parked.*; 1 asks/);
     expect(out).toContain('mendflow retry --all --upstream http:api --code http_401 --reason "…"');
+    expect(out).toMatch(/window {4}emptied when it opened/);
+    expect(out).toMatch(/cooldown {2}\S+ \S+ next, if its trial fails/);
+    const parks = await at.parks();
+    const asks = parks.find(({ until }) => until === 'decision')!;
+    const waits = parks.find(({ until }) => until === 'upstream')!;
+    const show = (await mendflow('show', waits.run_key)).out;
+    expect(show).toMatch(/; does not go on by itself, because time does not heal http_401\n/);
+    expect(show).toContain(`mendflow retry ${asks.run_key} ask --token ${asks.token} --reason "…"`);
+    expect(show).toMatch(/What to look at: .*credentials\.md/);
+    expect(show).not.toContain('Nothing has to be done');
+    const told = await pagesOf(parks.flatMap(({ until, workflow_id: id }) => (until === 'upstream' ? [id] : [])));
+    expect(told).toMatch(/nothing happens by itself: time does not heal http_401\. .*ops\/runbooks\/credentials\.md/);
     expect(await mendflow('retry', '--all', '--upstream', 'http:apy', '--reason', 'x', '--yes')).toMatchObject({
       code: 6,
       err: expect.stringMatching(/no upstream "http:apy"; there is db:other, http:api\. Nothing was changed/) as string,

@@ -70,7 +70,7 @@ export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
       ? `No call is made until somebody says \`mendflow breakers auto ${shellWord(row.key)}\`.`
       : `No call is made; it goes back to auto by itself ${at(row.modeLeftMs)}.`;
   if (row.mode === 'forced_closed')
-    return `Every call is made, whatever it meets; it goes back to auto by itself ${at(row.modeLeftMs ?? 0)}.`;
+    return `Every call is made, whatever it meets; it goes back to auto by itself ${at(row.modeLeftMs ?? 0)}. Nothing protects the upstream until then: parked runs go on, and call again when they fail.`;
   if (row.gateLeftMs !== undefined)
     return `The upstream asked for fewer calls; they go on by themselves ${at(row.gateLeftMs)}.`;
   if (row.mode === 'observe') return 'It counts, and lets every call through.';

@@ -152,7 +152,11 @@ export function waitLine(park: ParkRow, now: number): string {
     return `waits for a time ${since}, after ${tried}: ${park.code}${park.wakeAt === null ? '' : `; next try by itself at ${at(park.wakeAt)}`}`;
   const name = park.upstream === null ? 'its upstream' : escaped(park.upstream);
   const next =
-    park.releasedAt === null ? `goes on by itself when its breaker admits it` : 'was let go, and goes on now';
+    park.held !== null
+      ? `does not go on by itself, because time does not heal ${escaped(park.held)}`
+      : park.releasedAt === null
+        ? 'goes on by itself when its breaker admits it'
+        : 'was let go, and goes on now';
   const end = park.deadlineAt === null ? '' : `; asks at ${at(park.deadlineAt)}, the deadline of the run`;
   return `waits for ${name} ${since}, after ${tried}: ${park.code}; ${next}${end}`;
 }

@@ -9,7 +9,11 @@ import type { Entry } from './cache.ts';
 /** The refusal, to be thrown. */
 export function refusal(entry: Entry, look: Pick<Look, 'why' | 'retryMs'>): CodedError {
   const text = `${sentence(entry, look)} See: npx mendflow breakers show ${entry.key}`;
-  return new CodedError('breaker_open', text, { upstream: entry.key, nextDelayMs: look.retryMs });
+  return new CodedError('breaker_open', text, {
+    upstream: entry.key,
+    nextDelayMs: look.retryMs,
+    ...(look.why === 'hold' && entry.b.hold ? { held: entry.b.hold.code } : {}),
+  });
 }
 
 function sentence({ key, b, about, cause }: Entry, { why, retryMs }: Pick<Look, 'why' | 'retryMs'>): string {

@@ -192,6 +192,6 @@ function nobodyWaits({ pace }: RecoveryTools, upstream: string, breaker: Breaker
   };
 }
 
-const since = ({ changedAt }: BreakerRow): string => new Date(changedAt).toISOString();
+const since = ({ sinceAt }: BreakerRow): string => new Date(sinceAt).toISOString();
 const waiters = ({ waiting, going, lost }: ParkCounts): number => waiting + going + lost;
 const waiting = (parks: ParkCounts): string => `${waiters(parks)} stages wait for it.`;

@@ -4,7 +4,7 @@
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { spent } from '../../model/attempts.ts';
-import { rowOf } from '../../model/failure.ts';
+import { isCode, rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
 import { isMendedHere } from '../../model/verdict.ts';
@@ -115,12 +115,14 @@ const exactly = (text: string): string =>
 /** What happens next by itself, or what a person has to do. */
 function waitOf({ until, upstream, wakeAt, since, failure }: Park): string {
   const at = (moment: number): string => new Date(moment).toISOString();
-  const runbook = `Runbook: ops/runbooks/${rowOf(failure.code).runbook}.md.`;
+  const { held } = failure;
+  const runbook = `Runbook: ops/runbooks/${rowOf(isCode(held) ? held : failure.code).runbook}.md.`;
   if (until === 'time' && wakeAt !== undefined) return `Next try by itself at ${at(wakeAt)}. Nothing has to be done.`;
+  const end = wakeAt === undefined ? '' : ` before ${at(wakeAt)}, the deadline of the run; then it asks`;
+  if (until === 'upstream' && upstream !== undefined && held !== undefined)
+    return `Waits for ${upstream} since ${at(since)}, and nothing happens by itself${end}: time does not heal ${held}. Put it right, then let all go on with \`npx mendflow retry --all --upstream ${shellWord(upstream)} --code ${held} --reason "…"\`, or this run alone. Who asks: \`npx mendflow runs --state asking\`. A renewed credential is tried by itself. ${runbook}`;
   if (until === 'upstream')
-    return `Waits for ${upstream} since ${at(since)}: its breaker lets nobody through, and wakes this run when it does. Nothing has to be done${
-      wakeAt === undefined ? '' : ` before ${at(wakeAt)}, the deadline of the run; then it asks`
-    }. ${runbook}`;
+    return `Waits for ${upstream} since ${at(since)}: its breaker let nobody through then, and wakes this run when it does, or when an operator says so. Nothing has to be done${end}. ${runbook}`;
   return `Waits for a decision since ${at(since)}. ${runbook}`;
 }
 
