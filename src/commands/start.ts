@@ -14,6 +14,7 @@ import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import {
   balanceLine,
+  doneAlready,
   lossLine,
   type Question,
   questionsOf,
@@ -136,8 +137,9 @@ async function tell(
   if (launched.how === 'already-done') {
     const totals = await reportOf((await session.connected()).control, launched.row, 'done');
     terminal.line(
-      `${run} is done already: ${counted(totals.loaded)} loaded, ${counted(totals.quarantined)} quarantined (generation ${launched.row.generation}). Nothing was changed. --force processes it again.`,
+      `${run} is ${doneAlready(launched.row)}: ${counted(totals.loaded)} loaded, ${counted(totals.quarantined)} quarantined (generation ${launched.row.generation}). Nothing was changed. --force processes it again:`,
     );
+    terminal.line(`  ${againCommand(spec.name, dataDate, options)}`);
     return;
   }
   terminal.line(
@@ -153,6 +155,13 @@ async function tell(
     if (launched.how === 'attached') await tellStanding(session, spec, launched);
   }
   await warnWithoutWorker(session);
+}
+
+/** The same start, to paste. */
+function againCommand(name: string, dataDate: string, { set, wait }: Options): string {
+  const inputs = set.length === 0 ? [] : ['--set', ...set];
+  const words = ['start', name, '--date', dataDate, ...inputs, '--force', ...(wait === true ? ['--wait'] : [])];
+  return `mendflow ${words.map(shellWord).join(' ')}`;
 }
 
 /** Whoever only starts it would not hear that it waits, and for whom. */

@@ -93,7 +93,21 @@ describe('records of which too many are bad', () => {
     expect(night.out).toMatch(/\n {2}not done {2}\d stages? skipped, failed, aborted or with accepted loss\n/);
     expect(night.out).not.toContain('after a decision');
     expect(night.out).toContain('\n  given up  in 1 run, lost: 12 records or rows\n');
+    await says(run, join(folder, String(day)));
   });
+
+  /** Whoever starts it again reads the loss, too, and what loads it again. */
+  async function says(run: string, path: string): Promise<void> {
+    const date = run.split('/')[1]!;
+    const again = ['start', 'log-ingest', '--date', date, '--set', `path=${path}`, '--set'];
+    const ran = await client.mendflow(...again, 'format=apache', '--wait');
+    expect(ran.code).toBe(0);
+    expect(ran.out).toContain('is done already, but degraded (lost: 12 records or rows): 0 loaded, 12 quarantined');
+    expect(ran.out).toContain(`mendflow ${again.slice(0, -1).join(' ')} format=apache --force --wait\n`);
+    const other = await client.mendflow(...again, 'format=syslog');
+    expect(other.code).toBe(4);
+    expect(other.err).toContain('is done already, but degraded (lost: 12 records or rows), with other inputs: ');
+  }
 });
 
 describe('a small file in another format', () => {

@@ -16,6 +16,7 @@ import { shellWord } from '../../model/shell.ts';
 import { findRun, type RunRow } from '../../store/reads.ts';
 import { CommandError } from './exit-codes.ts';
 import { differences, inputHash, type Inputs } from './inputs.ts';
+import { doneAlready } from './report.ts';
 
 export interface Wanted {
   readonly spec: AnySpec;
@@ -56,7 +57,7 @@ export async function launch({ client, connection, control }: Connected, wanted:
       run,
       row.input,
       input,
-      'is done already',
+      `is ${doneAlready(row)}${row.state === 'degraded' ? ',' : ''}`,
       '`--force` processes it again, with the inputs you gave',
     );
     return { how: 'already-done', run, workflowId: id, row };

@@ -85,6 +85,10 @@ export function lossLine({ records, bytes }: { readonly records: number; readonl
   return parts.length === 0 ? 'a loss was accepted that nobody can count' : `lost: ${parts.join(' and ')}`;
 }
 
+/** Of a run that is over: green means loaded, so whoever starts it again reads what was given up, too. */
+export const doneAlready = (row: Pick<RunRow, 'state' | 'closed'>): string =>
+  row.state === 'degraded' ? `done already, but degraded (${lossLine(lossOf(row))})` : 'done already';
+
 /** What the run asks now, oldest first. */
 export async function questionsOf(pool: Pool, run: string, spec: AnySpec | undefined): Promise<Question[]> {
   const parks = await parksOf(pool, run);
