@@ -51,7 +51,8 @@ async function shapeOf({ reader, slice: { from, to }, format, formats, dataDate 
 export async function withShape(error: unknown, read: Read): Promise<unknown> {
   if (!(error instanceof CodedError) || error.failure.code !== 'quarantine_limit') return error;
   const shape = await shapeOf(read);
-  return shape === '' ? error : new CodedError('quarantine_limit', `${error.message} ${shape}`, { cause: error });
+  // In front, because the sentence of the limit ends with a command.
+  return shape === '' ? error : new CodedError('quarantine_limit', `${shape} ${error.message}`, { cause: error });
 }
 
 /** A small file never stops at the limit; it is the run that asks, when it closes. So what such a file looks like is told beside its figures. */

@@ -5,8 +5,17 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { workflowId } from '../model/ids.ts';
 import { nth, spent } from '../model/attempts.ts';
 import { inWords } from '../model/duration.ts';
+import { shellWord } from '../model/shell.ts';
 import { stackStatus } from '../stack/index.ts';
-import { type AttemptRow, attemptsOf, decisionsOf, parksOf, type RunRow } from '../store/reads.ts';
+import {
+  type AttemptRow,
+  attemptsOf,
+  decisionsOf,
+  type LostAttempts,
+  lostAttemptsOf,
+  parksOf,
+  type RunRow,
+} from '../store/reads.ts';
 import { decisionLine } from './show.ts';
 import type { Exit } from './support/exit-codes.ts';
 import { theRun } from './support/find-run.ts';
@@ -60,14 +69,16 @@ async function logs(session: Session, written: string, options: Options): Promis
 
 async function entriesOf(session: Session, row: RunRow, limit: number): Promise<Entry[]> {
   const store = await session.store();
-  const [attempts, parks, decisions] = await Promise.all([
+  const [attempts, lost, parks, decisions] = await Promise.all([
     attemptsOf(store, row.run, limit),
+    lostAttemptsOf(store, row.run),
     parksOf(store, row.run),
     decisionsOf(store, row.run, limit),
   ]);
   const entries: Entry[] = [
     { at: row.openedAt, what: 'opened', stage: '', text: `generation ${row.generation}` },
     ...attempts.map((one, index) => attemptEntry(one, attempts.slice(0, index).findLast(isBefore(one)))),
+    ...lost.map((one) => lostEntry(one, row.run)),
     ...parks.map(({ since, stage, until, upstream, code, attempts: tried, elapsedMs, wakeAt, token }): Entry => {
       const next =
         until === 'decision'
@@ -88,6 +99,28 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
     ...(row.closedAt === null ? [] : [{ at: row.closedAt, what: 'closed', stage: '', text: row.state } as const]),
   ];
   return entries.toSorted((a, b) => a.at.getTime() - b.at.getTime());
+}
+
+/** A worker that dies tells nobody; what it said last is in its log. */
+function lostEntry({ stage, attempts, at }: LostAttempts, run: string): Entry {
+  const [word, whose] = attempts.length === 1 ? ['attempt', 'its'] : ['attempts', 'their'];
+  return {
+    at,
+    what: 'attempt',
+    stage,
+    text: `${word} ${inRanges(attempts)} ended with ${whose} worker (worker_lost); its log says why: mendflow logs ${shellWord(run)} --worker`,
+  };
+}
+
+/** `1 to 4, 6`, of numbers in order. */
+function inRanges(numbers: readonly number[]): string {
+  const ranges: [from: number, to: number][] = [];
+  for (const one of numbers) {
+    const last = ranges.at(-1);
+    if (last?.[1] === one - 1) last[1] = one;
+    else ranges.push([one, one]);
+  }
+  return ranges.map(([from, to]) => (from === to ? `${from}` : `${from} to ${to}`)).join(', ');
 }
 
 const isBefore = (one: AttemptRow) => (other: AttemptRow) =>

@@ -265,12 +265,12 @@ async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]
   if (work.limit.stopFirst()) await keepSample(work, lane, sample);
   const run = shellWord(work.key.runKey);
   const anew = work.limit.sealed
-    ? `To try again reads the same records; if whoever sent them has put them right: mendflow abort ${run} --reason "…", then start it again. `
+    ? `To try again reads the same records; if whoever sent them has put them right: \`mendflow abort ${run} --reason "…"\`, then start it again. `
     : '';
   throw new CodedError(
     'quarantine_limit',
     `${work.limit.words(recordsOf(chunk), bad.length)} are bad, so ${work.key.stage} stopped at offset ${chunk.from}. What was committed before stays; of this chunk ${sample.length} letters were kept as a sample and nothing was loaded. ` +
-      `${anew}See what is wrong: mendflow letters list --run ${run}`,
+      `${anew}See what is wrong: \`mendflow letters list --run ${run}\``,
   );
 }
 

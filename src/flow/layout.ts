@@ -48,9 +48,12 @@ export function layoutSentence(
     .filter(({ good, records }) => good > 0 && good >= records * LOOKS_SHARE_MIN)
     .toSorted((one, other) => other.good / other.records - one.good / one.records || other.good - one.good);
   const best = others[0];
-  const looks = best === undefined ? 'it looks like none of the formats there are' : `it looks like ${best.name}`;
+  const looks =
+    best === undefined
+      ? 'it looks like none of the formats there are.'
+      : `it looks like ${best.name}. To load it as such: abort this run, then start it with \`--set format=${best.name}\`.`;
   const of = `of the first ${own.records}`;
   const few =
     own.good === 0 ? `No record ${of} has` : own.good === 1 ? `One record ${of} has` : `${own.good} records ${of} have`;
-  return `${own.records === 1 ? 'The only record does not have' : few} the shape of ${chosen.name}; ${looks}.`;
+  return `${own.records === 1 ? 'The only record does not have' : few} the shape of ${chosen.name}; ${looks}`;
 }

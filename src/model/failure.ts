@@ -379,14 +379,7 @@ export class CodedError extends Error {
   constructor(
     code: Code,
     text?: string,
-    options: {
-      cause?: unknown;
-      nextDelayMs?: number;
-      upstream?: string;
-      held?: string;
-      redo?: string;
-      commit?: Commit;
-    } = {},
+    options: { cause?: unknown; commit?: Commit } & Pick<Failure, 'nextDelayMs' | 'upstream' | 'held' | 'redo'> = {},
   ) {
     const { cause, ...more } = options;
     super(text ?? codes[code].says, cause === undefined ? {} : { cause });

@@ -170,6 +170,28 @@ export async function attemptsOf(pool: Pool, key: string, limit: number): Promis
   return rows;
 }
 
+/** Attempts of a stage that told nobody how they ended, because their worker died or was taken for dead. */
+export interface LostAttempts {
+  readonly stage: string;
+  readonly attempts: readonly number[];
+  /** By when they had ended. */
+  readonly at: Date;
+}
+
+/** Of the current generation: numbers up to the one that is under way or ended, of which no row tells a failure. */
+export async function lostAttemptsOf(pool: Pool, key: string): Promise<LostAttempts[]> {
+  const { rows } = await pool.query<LostAttempts>(
+    `select s.stage, array_agg(n order by n) as attempts, greatest(s.first_at, s.attempt_at) as at
+     from mendflow.run r join mendflow.stage_run s on s.run_key = r.key and s.generation = r.generation
+     cross join lateral generate_series(1, s.attempts - case when s.state in ('done', 'running', 'skipped', 'loss-accepted', 'aborted') then 1 else 0 end) n
+     where r.key = $1 and not exists (select from mendflow.attempt a
+       where a.run_key = s.run_key and a.generation = s.generation and a.stage = s.stage and a.attempt = n)
+     group by s.stage, s.first_at, s.attempt_at order by 3, 1`,
+    [key],
+  );
+  return rows;
+}
+
 export interface DecisionRow {
   readonly stage: string;
   readonly token: string;

@@ -65,6 +65,7 @@ describe('records of which too many are bad', () => {
     const report = ran.json<Report>();
     expect(report).toMatchObject({ state: 'asking', loaded: 0, asks: [{ code: 'quarantine_limit' }] });
     expect(report.asks).toHaveLength(1);
+    expect(report.asks![0]!.text).toContain(`See what is wrong: \`mendflow letters list --run ${report.run}\`. If`);
     expect(report.asks![0]!.text).toMatch(/100\.0 %, allowed are 5\.0 %/);
     expect(report.asks![0]!.commands.join('\n')).toContain('mendflow accept-loss');
     expect((await client.mendflow('abort', report.run, '--reason', 'wrong format')).code).toBe(0);
@@ -136,7 +137,9 @@ describe('a small file in another format', () => {
     const { run, state, notes } = ran.json<Report & { notes: readonly string[] }>();
     expect(state).toBe('asking');
     const none = count === 1 ? 'The only record does not have' : `No record of the first ${count} has`;
-    expect(notes).toContain(`a.log: ${none} the shape of ${chosen}; it looks like ${is}.`);
+    expect(notes).toContain(
+      `a.log: ${none} the shape of ${chosen}; it looks like ${is}. To load it as such: abort this run, then start it with \`--set format=${is}\`.`,
+    );
     expect(notes.join(' ')).not.toContain('good.log: ');
     expect((await client.mendflow('show', run)).out).toContain(`it looks like ${is}.`);
     expect((await client.mendflow('abort', run, '--reason', 'wrong format')).code).toBe(0);
@@ -147,6 +150,9 @@ describe('the rest of a file that was given up', () => {
   it('is told in bytes, its samples are closed with the reason, and it is no ordinary end', async () => {
     const { run, asks } = (await ingest({ 'big.log': bad(250) }, 'apache')).json<Report>();
     expect(asks).toMatchObject([{ stage: 'ingest[big.log]' }]);
+    expect(asks![0]!.text).toMatch(
+      /^No record of the first 200 has .*See what is wrong: `mendflow letters list --run \S+`$/,
+    );
     const figure = bad(250).length.toLocaleString('en-US');
     expect((await client.mendflow('show', run)).out).toContain(
       `accept-loss would give up ${figure} bytes that nobody has read, the good records in them included.`,

@@ -169,6 +169,26 @@ describe('logs', () => {
     });
     expect((await client.mendflow('logs', 'copy/2026-05-01', '--worker')).err).toMatch(/has no workers/);
   });
+
+  it('tells attempts that ended with their worker, of which no row says how', async () => {
+    const { run } = (await client.mendflow('runs', '--date', '2026-05-02', '--json')).json<{ run: string }[]>()[0]!;
+    const told = async (): Promise<string> => (await client.mendflow('logs', run)).out;
+    expect(await told()).not.toContain('worker_lost');
+    // As killed workers leave it: the ninth attempt ended well, the fifth failed, and of the others nobody has heard.
+    await client.engine.rows(
+      `with s as (insert into mendflow.stage_run (run_key, generation, stage, state, attempts, ended_at) values ($1, 1, 'killed', 'done', 9, clock_timestamp()))
+       insert into mendflow.attempt (run_key, generation, stage, attempt, attempts_max, code, class, text, worker) values ($1, 1, 'killed', 5, 9, 'http_503', 'transient', 'away.', 'here:1')`,
+      [run],
+    );
+    const worker = `mendflow logs ${run} --worker`;
+    expect(await told()).toContain(
+      `attempt   killed  attempts 1 to 4, 6 to 8 ended with their worker (worker_lost); its log says why: ${worker}\n`,
+    );
+    await client.engine.rows("update mendflow.stage_run set attempts = 2 where stage = 'killed'");
+    expect(await told()).toContain('killed  attempt 1 ended with its worker (worker_lost); its log says why: ');
+    await client.engine.rows("delete from mendflow.stage_run where stage = 'killed'");
+    await client.engine.rows("delete from mendflow.attempt where stage = 'killed'");
+  });
 });
 
 describe('letters', () => {

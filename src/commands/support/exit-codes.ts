@@ -16,7 +16,10 @@ export const exitCodes = {
     number: 1,
     says: 'The run failed, or the command could not do what was asked. The message says what became of the data.',
   },
-  usage: { number: 2, says: 'The command line, an input or the configuration is wrong. Nothing was changed.' },
+  usage: {
+    number: 2,
+    says: 'The command line, an input or the configuration is wrong, or no stack runs here. Nothing was changed.',
+  },
   asks: {
     number: 3,
     says: 'The run asks an operator and waits. `mendflow show <run>` has the question and the ready commands.',

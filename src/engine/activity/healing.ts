@@ -4,6 +4,7 @@
 // Apart because they run on a queue of their own, so that no upstream can keep them from running.
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
+import { shellWord } from '../../model/shell.ts';
 import { abortRun, closeRun } from '../../store/ledger.ts';
 import { addLateNote } from '../../store/notes.ts';
 import { removePark } from '../../store/parks.ts';
@@ -29,11 +30,12 @@ export function closeIn(pool: Pool): Healing['close'] {
       runKey,
       execution === undefined ? closing : { ...closing, by: { generation, execution, isWanted } },
     );
+    const run = shellWord(runKey);
     if (closed.notGreen.length > 0)
       throw new CodedError(
         'quarantine_limit',
-        `${closed.notGreen.join(' ')} The run stays open; what was loaded stays, and each bad record is a letter. See what is wrong: mendflow letters list --run ${runKey}. ` +
-          `If the format or the input was wrong: mendflow abort ${runKey} --reason "…", then start it with the right one. To close it with them all the same: mendflow accept-loss ${runKey} --reason "…"`,
+        `${closed.notGreen.join(' ')} The run stays open; what was loaded stays, and each bad record is a letter. See what is wrong: \`mendflow letters list --run ${run}\`. ` +
+          `If the format or the input was wrong: \`mendflow abort ${run} --reason "…"\`, then start it with the right one. To close it with them all the same: \`mendflow accept-loss ${run} --reason "…"\``,
       );
     if (closed.balanced) return closed;
     throw new CodedError(

@@ -11,7 +11,7 @@ export function lastWordsOf(logFile: string): string {
     .split('\n')
     .map((line) => messageOf(line.trim()))
     .filter((line) => line !== '');
-  const last = lines.at(-1) ?? 'none; it was killed, or ended in silence';
+  const last = lines.at(-1) ?? 'it was killed, or ended in silence';
   return last.length > LENGTH_MAX ? `${last.slice(0, LENGTH_MAX)}…` : last;
 }
 

@@ -22,7 +22,7 @@ test.each(Object.keys(samples))('a file of %s read as any other is told to be th
     if (chosen === real || (chosen === 'log4j' && real === 'plain')) continue;
     expect([chosen, say(chosen, samples[real]!.repeat(300))]).toEqual([
       chosen,
-      `No record of the first 200 has the shape of ${chosen}; it looks like ${real}.`,
+      `No record of the first 200 has the shape of ${chosen}; it looks like ${real}. To load it as such: abort this run, then start it with \`--set format=${real}\`.`,
     ]);
   }
 });

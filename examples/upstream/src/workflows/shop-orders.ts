@@ -14,7 +14,7 @@ export const shopOrders = pipeline({
     prepare: local,
     // Tried again as flakyApi says; while the breaker of its upstream is open, the run waits and holds nothing.
     fetch: { ...flakyApi, upstream: 'http:shop-orders' },
-    // More than one record in a hundred bad: stop and ask, instead of filling the dead letters.
+    // More than one record in a hundred bad, and more than ten: stop and ask, instead of filling the dead letters.
     load: { ...warehouse, quarantineShareMax: 0.01 },
   }),
   async run({ prepare, fetch, load }) {
