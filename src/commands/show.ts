@@ -63,6 +63,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   // Only a question needs what the project declares; to load it costs more than all the rest of this page.
   const declared = parks.length === 0 ? undefined : await session.declared().catch(() => undefined);
   const spec = declared?.registry.specs.find((one) => one.name === row.pipeline);
+  const askers = await askersOf(store, parks);
   const { closed: _closed, workflowId: id, ...shown } = row;
   const { read, loaded, duplicate, quarantined, skipped, uncountedBytes } = sums;
   const lost = row.closed?.balance?.lost ?? sums.lost;
@@ -87,7 +88,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
         ...park,
         unread: park.acceptsLoss ? await unreadOf(store, row.run, park.stage) : 0,
         commands: commandsOf(row.run, park, spec),
-        askers: await askersOf(store, park),
+        askers: park.held === null ? [] : (askers.get(park.upstream ?? '') ?? []),
       })),
     ),
     breakers: await breakersOf(store, parks),
@@ -123,11 +124,15 @@ async function breakersOf(store: Pool, parks: readonly ParkRow[]): Promise<Page[
   );
 }
 
-/** One retry of theirs lets all go on. */
-const askersOf = async (pool: Pool, { held, upstream }: ParkRow): Promise<Wait[]> =>
-  held === null || upstream === null
-    ? []
-    : await waitsLike(pool, { upstream, code: held, alsoParked: false, limit: ASKERS_SHOWN_MAX });
+/** By upstream: who asks for all that wait for it. One retry of theirs lets all go on. */
+async function askersOf(pool: Pool, parks: readonly ParkRow[]): Promise<ReadonlyMap<string, Wait[]>> {
+  const held = new Map(parks.flatMap((one) => (one.held === null ? [] : [[one.upstream ?? '', one.held] as const])));
+  const found = [...held].map(
+    async ([upstream, code]) =>
+      [upstream, await waitsLike(pool, { upstream, code, alsoParked: false, limit: ASKERS_SHOWN_MAX })] as const,
+  );
+  return new Map(await Promise.all(found));
+}
 
 interface Page extends Omit<RunRow, 'closed'> {
   readonly read: number;

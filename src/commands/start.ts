@@ -76,8 +76,8 @@ async function start(session: Session, name: string, options: Options): Promise<
   }
   if (options.wait !== true) {
     const { run, workflowId, how } = launched;
-    const asks = how === 'attached' ? await questionsOf(connected.control, run, spec) : [];
-    if (options.json === true)
+    if (options.json === true) {
+      const asks = how === 'attached' ? await questionsOf(connected.control, run, spec) : [];
       terminal.json({
         run,
         how,
@@ -86,6 +86,7 @@ async function start(session: Session, name: string, options: Options): Promise<
         links: ui === undefined ? {} : { ui },
         ...(asks.length > 0 ? { asks } : {}),
       });
+    }
     return 'ok';
   }
   const store = connected.control;
