@@ -4,10 +4,11 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { type Debugger, Session } from 'node:inspector';
 import { SourceMap, type SourceMapPayload } from 'node:module';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setInterval as every } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 import { workerData } from 'node:worker_threads';
+import { placeAt } from '../engine/activity/places.ts';
 import type { Watched } from './stuck.ts';
 
 const STDERR = 2;
@@ -61,10 +62,9 @@ function placeOf({ lineNumber: line, columnNumber: column = 0 }: Debugger.Locati
   const entry = mapOf(file, script.sourceMapURL)?.findEntry(line, column);
   const [path, row, col] =
     entry && 'originalSource' in entry
-      ? [join(dirname(file), pathOf(entry.originalSource)), entry.originalLine, entry.originalColumn]
+      ? [join(dirname(file), basename(entry.originalSource)), entry.originalLine, entry.originalColumn]
       : [file, line, column];
-  const near = relative(process.cwd(), path);
-  return [`${near.startsWith('..') ? path : near}:${row + 1}:${col + 1}`];
+  return [placeAt(path, row + 1, col + 1)];
 }
 
 function mapOf(file: string, told: string | undefined): SourceMap | undefined {
@@ -77,5 +77,3 @@ function mapOf(file: string, told: string | undefined): SourceMap | undefined {
     return undefined; // Then the place in what was compiled is said.
   }
 }
-
-const pathOf = (source: string): string => source.split('/').at(-1)!;

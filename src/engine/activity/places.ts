@@ -7,14 +7,18 @@ import { framesOf } from '../../model/frame.ts';
 
 /** `src/activities/orders.ts:31:9`, the place of the throw first. */
 export function placesOf(error: unknown): string[] {
-  const folder = process.cwd();
   return framesOf(error).flatMap(({ file, line, column }) => {
     if (file.startsWith('node:')) return [];
     const path = decoded(file);
     if (!existsSync(path)) return [];
-    const near = relative(folder, path);
-    return [`${near.startsWith('..') ? path : near}:${line}:${column}`];
+    return [placeAt(path, line, column)];
   });
+}
+
+/** One place: a path below the folder that this process runs in is short, another one whole. */
+export function placeAt(path: string, line: number, column: number): string {
+  const near = relative(process.cwd(), path);
+  return `${near.startsWith('..') ? path : near}:${line}:${column}`;
 }
 
 /** Frames of ES modules are URLs, whose blanks are written as `%20`. */
