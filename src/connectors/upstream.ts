@@ -1,6 +1,7 @@
 // What lives here: the runtime of a project's upstreams: one client per upstream, all behind the breakers that all workers share.
 // Invariant: a call never waits for the control store longer than a named moment, and never goes out where the breaker does not admit it.
 // Apart because connectors use it, the guard asks it, and neither has to know how breakers are kept.
+import { type Mode, modeAt } from '../model/breaker.ts';
 import { othersAnswered } from '../model/breaker-evidence.ts';
 import { CodedError } from '../model/failure.ts';
 import { spend } from '../model/retry-budget.ts';
@@ -13,6 +14,8 @@ import { flushing } from './upstream/report.ts';
 import type { OpenUpstreams, UpstreamOptions } from './upstream/types.ts';
 
 export type { CallOptions, OpenUpstreams, UpstreamClient, UpstreamOptions } from './upstream/types.ts';
+
+const letsAllThrough: ReadonlySet<Mode> = new Set<Mode>(['forced_closed', 'observe']);
 
 /**
  * Opens the upstreams of a project: writes their settings, reads their breakers, and listens until `close`.
@@ -44,8 +47,10 @@ export async function openUpstreams(declared: Upstreams, options: UpstreamOption
       return allowed;
     },
     isOpen(key) {
-      const state = cache.entries.get(key)?.b.state;
-      return state === 'open' || state === 'half_open';
+      const b = cache.entries.get(key)?.b;
+      // Where an operator lets every call through nobody is held back, so who would wait for the breaker would be called again at once, over and over.
+      if (!b || (b.mode !== 'auto' && letsAllThrough.has(modeAt(b, cache.now())))) return false;
+      return b.state === 'open' || b.state === 'half_open';
     },
     answersOthers(key, caller, spanMs) {
       const entry = cache.entries.get(key);

@@ -56,3 +56,21 @@ it('parks the runs of an upstream whose retries are spent, for a while and with 
   );
   for (const handle of handles) expect(await at.engine.result(handle)).toMatchObject({ state: 'done', balanced: true });
 });
+
+it('tries an upstream that fails behind a breaker forced closed no faster than without the breaker', async () => {
+  const { pool } = at.engine;
+  await setMode(pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
+  at.api.answer(503);
+  const [handle] = await at.runs(1, 'forced-');
+  await at.parked(1);
+  const before = at.api.seen.length;
+  await setMode(pool, 'http:api', { mode: 'forced_closed', untilMs: 60_000, by: 'ann', why: 'test' });
+  for (let tries = 0; tries < 300 && at.api.seen.length === before; tries++) await sleep(50);
+  await sleep(5_000);
+  const calls = at.api.seen.length - before;
+  expect(calls).toBeGreaterThan(0);
+  expect(calls).toBeLessThanOrEqual(RETRIES_MAX);
+  at.api.answer(200);
+  await at.engine.decide(handle!, { kind: 'retry', actor: 'ann', reason: 'no time' });
+  expect(await at.engine.result(handle!)).toMatchObject({ state: 'done' });
+});

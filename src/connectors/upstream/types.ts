@@ -28,7 +28,7 @@ export interface OpenUpstreams<K extends string = string> {
   at(key: K): UpstreamClient;
   /** The guard asks before each retry; false: the retry budget of this upstream is spent. A key that is not declared has no budget and is never refused. */
   spendRetry(key: string): boolean;
-  /** Whether its breaker is open or half-open, as far as this process knows: who would have to wait anyway waits for it. False for a key that is not declared. */
+  /** Whether its breaker is open or half-open and no operator lets every call through, as far as this process knows: who would have to wait anyway waits for it. False for a key that is not declared. */
   isOpen(key: string): boolean;
   /** Whether anybody but this caller was answered in so many ms before now, as far as this process knows: then its failures may be its own. */
   answersOthers(key: string, caller: string, spanMs: number): boolean;
