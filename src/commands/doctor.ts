@@ -54,6 +54,7 @@ const withoutHaste = (one: Check, now: string): Check =>
 
 async function serverChecks(session: Session): Promise<Check[]> {
   const { strayChecks } = await import('./support/stack-checks.ts');
+  const { useChecks } = await import('./support/use-checks.ts');
   const { config } = session;
   const [{ Connection }, looks] = await Promise.all([import('@temporalio/client'), import('./support/checks.ts')]);
   const { breakerChecks, goneWorkers, postgresChecks, runChecks, temporalChecks, unknown, workerChecks } = looks;
@@ -89,6 +90,7 @@ async function serverChecks(session: Session): Promise<Check[]> {
     const schema = checks.some(({ name, state }) => name === 'Schema' && state === 'ok');
     if (pool && schema) await add('Clock of a worker', 'mendflow stack status', () => looks.clockChecks(pool));
     if (pool && schema) await add('Breakers', 'mendflow stack status', () => breakerChecks(pool));
+    if (pool && schema) await add('Settings differ', 'mendflow upstreams', () => useChecks(pool, config.dir));
     if (connection && pool && schema)
       await add('Runs', 'mendflow stack status', () => runChecks(pool, { connection, namespace, gone }, config.prefix));
   } finally {

@@ -5,7 +5,7 @@
 import { inWords } from '../model/duration.ts';
 import type { AnySpec } from '../model/spec.ts';
 import type { Upstream } from '../model/upstream.ts';
-import { differencesOf, inUse, type UpstreamInUse } from '../model/upstream-in-use.ts';
+import { differenceIn, differencesOf, differing, inUse, type UpstreamInUse } from '../model/upstream-in-use.ts';
 import { isSet, secretsFrom } from '../connectors/secret.ts';
 import { type BreakerRow, listBreakers } from '../store/breakers.ts';
 import { listUses, type UpstreamUse } from '../store/upstream-use.ts';
@@ -94,9 +94,7 @@ function shownOf(
   const used = first?.declared ?? project.here;
   const differs = (who: string, since: Date | null, other: UpstreamInUse): Difference[] => {
     const names = differencesOf(used, other);
-    return names.length === 0
-      ? []
-      : [{ who, since, in: Object.fromEntries(names.map((name) => [name, differing(used[name], other[name])])) }];
+    return names.length === 0 ? [] : [{ who, since, in: differing(names, used, other) }];
   };
   return {
     ...used,
@@ -148,17 +146,3 @@ function usersOf({ workers: [first, ...more], since }: Shown): string {
   const others = more.length === 0 ? '' : ` and ${more.length} other${more.length === 1 ? '' : 's'}`;
   return `by ${escaped(first)}${others}, since ${moment(since)}`;
 }
-
-/** Of settings only those that are others. */
-const differing = (used: unknown, other: unknown): unknown =>
-  typeof used !== 'object' || typeof other !== 'object' || used === null || other === null || Array.isArray(other)
-    ? other
-    : Object.fromEntries(
-        Object.entries(other).filter(([name, value]) => value !== (used as Record<string, unknown>)[name]),
-      );
-
-/** `address http://localhost:1, timeoutMs 2000` */
-const differenceIn = (of: Partial<UpstreamInUse>): string =>
-  Object.entries(of)
-    .map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
-    .join(', ');

@@ -57,3 +57,23 @@ const plain = (value: unknown): string =>
       ? Object.fromEntries(Object.entries(one).toSorted(([a], [b]) => (a < b ? -1 : 1)))
       : one,
   );
+
+/** What `other` has in these names; of settings within one only those that are others. */
+export const differing = (
+  names: readonly (keyof UpstreamInUse)[],
+  used: UpstreamInUse,
+  other: UpstreamInUse,
+): Partial<UpstreamInUse> => Object.fromEntries(names.map((name) => [name, partsOf(used[name], other[name])]));
+
+const partsOf = (used: unknown, other: unknown): unknown =>
+  typeof used !== 'object' || typeof other !== 'object' || used === null || other === null || Array.isArray(other)
+    ? other
+    : Object.fromEntries(
+        Object.entries(other).filter(([name, value]) => value !== (used as Record<string, unknown>)[name]),
+      );
+
+/** `address http://localhost:1, timeoutMs 2000` */
+export const differenceIn = (of: Partial<UpstreamInUse>): string =>
+  Object.entries(of)
+    .map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join(', ');

@@ -319,9 +319,15 @@ describe('upstreams', () => {
     expect(out).toMatch(
       /differs {3}worker-9, since \S+ \S+Z, has address http:\/\/…@127\.0\.0\.1:9\/moved, .*judges true, secrets .*"set":false,"name":"OTHER_TOKEN"/,
     );
-    expect(out).not.toContain('canary');
+    // Runs go to either of them, so that all is not well.
+    const ill = await mendflow('doctor');
+    expect(ill.out).toMatch(
+      /✖ Settings differ +workers use http:api in 2 ways, .*worker-1, since \S+ \S+Z: address http:\/\/127\.0\.0\.1:\d+, .*worker-9, since \S+ \S+Z: address http:\/\/…@127\.0\.0\.1:9\/moved, .*\n +→ End those whose settings are wrong: worker worker-1, or worker worker-9\./,
+    );
+    expect(out + ill.out).not.toContain('canary');
     await other.close();
     expect((await mendflow('upstreams')).out).not.toContain('worker-9');
+    expect((await mendflow('doctor')).out).not.toContain('Settings differ');
   });
 
   it('answers while the database is away, and says so', async () => {
