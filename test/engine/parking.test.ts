@@ -104,6 +104,24 @@ describe('an outage', () => {
     expect(await at.engine.result(handle!)).toMatchObject({ state: 'done' });
   });
 
+  it('answers a decision by what comes of it: behind an open breaker another wait, and no call', async () => {
+    await setMode(at.engine.pool, 'http:api', { mode: 'forced_open', untilMs: 60_000, by: 'ann', why: 'test' });
+    const [handle] = await at.runs(1, 'told-');
+    await at.parked(1);
+    const [before] = await at.parks();
+    const calls = at.api.seen.length;
+    const { text } = await at.engine.decide(handle!, { kind: 'retry', actor: 'ann', reason: 'now' });
+    expect(text).toMatch(
+      /^ask is tried again now, with its whole budget if the breaker of http:api lets a call through\. If not it makes none, and waits for it again .*`mendflow breakers show http:api`/,
+    );
+    await expect.poll(async () => (await at.parks())[0]?.token ?? before!.token).not.toBe(before!.token);
+    expect(at.api.seen).toHaveLength(calls);
+    const added = await at.engine.decide(handle!, { kind: 'extend-budget', attempts: 2, actor: 'ann', reason: 'more' });
+    expect(added.text).toMatch(/if the breaker of http:api lets a call through\. .* what you added is then gone/);
+    await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
+    expect(await at.engine.result(handle!)).toMatchObject({ state: 'done', decisions: 2 });
+  });
+
   it('becomes a question at the deadline, and a person may still say to go on', async () => {
     await setMode(at.engine.pool, 'http:api', { mode: 'forced_open', untilMs: 60_000, by: 'ann', why: 'test' });
     const [handle] = await at.runs(1, 'late-', 'due');

@@ -6,10 +6,12 @@ import {
   type Decision,
   type DecisionKind,
   type Outcome,
+  type Park,
   readDecision,
   readTrouble,
   readWake,
 } from '../../model/messages.ts';
+import { shellWord } from '../../model/shell.ts';
 import { acceptsLoss, CLOSE_STAGE, isMendedHere } from '../../model/verdict.ts';
 import { refreshDetails } from './details.ts';
 import { record } from './heal.ts';
@@ -205,22 +207,30 @@ function apply(run: RunState, target: Target, decision: Decision): { stage: stri
   }
   const text = isGoneFrom(run.spec, target.stage)
     ? `${target.stage} is not in the code that is deployed now; the run goes on without it.`
-    : effects[decision.kind as Exclude<DecisionKind, 'abort'>](target.stage);
+    : effects[decision.kind as Exclude<DecisionKind, 'abort'>](target.stage, target.waiting.park);
   run.decided[target.waiting.park.token] = { kind: decision.kind, actor, text };
   run.waiting.delete(target.stage);
   target.waiting.take(decision);
   return { stage: target.stage, text };
 }
 
-const effects: Record<Exclude<DecisionKind, 'abort'>, (stage: string) => string> = {
-  retry: (stage) => `${stage} is tried again now, with its whole budget.`,
+const effects: Record<Exclude<DecisionKind, 'abort'>, (stage: string, park: Park) => string> = {
+  retry: (stage, park) =>
+    `${stage} is tried again now, with its whole budget${ifAdmitted(park, 'and waits for it again with its budget whole')}.`,
   skip: (stage) => `The run goes on without ${stage}.`,
-  'extend-budget': (stage) => `${stage} goes on now with the budget you added.`,
+  'extend-budget': (stage, park) =>
+    `${stage} goes on now with the budget you added${ifAdmitted(park, 'and waits for it again; what you added is then gone, and it wakes with its whole budget')}.`,
   'accept-loss': (stage) =>
     stage === CLOSE_STAGE
       ? 'The run is closed as degraded, with its bad records as letters.'
       : `What ${stage} has not read is accounted as skipped; the run goes on and ends degraded.`,
 };
+
+/** A breaker that is held lets through who was told to try; one that is open refuses him like everybody. */
+const ifAdmitted = ({ until, upstream, failure }: Park, then: string): string =>
+  until !== 'upstream' || upstream === undefined || failure.held !== undefined
+    ? ''
+    : ` if the breaker of ${upstream} lets a call through. If not it makes none, ${then}; \`mendflow breakers show ${shellWord(upstream)}\` says until when`;
 
 function note(run: RunState, decision: Decision | string, target: Target | Refusal, outcome: Outcome): void {
   const known: Partial<Decision> = typeof decision === 'string' ? {} : decision;
