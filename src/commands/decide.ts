@@ -10,7 +10,7 @@ import { findRun, parksOf } from '../store/reads.ts';
 import { listStalled } from '../store/stalled.ts';
 import type { FilterOptions } from './support/decide-all.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
-import { theRun, withoutPrefix } from './support/find-run.ts';
+import { runOrAccepted, withoutPrefix } from './support/find-run.ts';
 import { wholeOf } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
@@ -117,12 +117,14 @@ async function decideOne(
   const connected = await session.connected();
   const { control } = connected;
   const { prefix, actor } = session.config;
-  // A run that no worker has opened yet is unknown to the ledger and can still be aborted by its whole key.
-  const row = await theRun(control, prefix, written).catch((error: unknown) => {
+  // A run that is unknown to the ledger can still be aborted.
+  const found = await runOrAccepted(session, control, written).catch((error: unknown) => {
     if (error instanceof CommandError && error.exit === 'notFound') return undefined;
     throw error;
   });
-  const run = row?.run ?? withoutPrefix(prefix, written);
+  const accepted = found !== undefined && 'accepted' in found ? found.accepted : undefined;
+  const row = found !== undefined && 'accepted' in found ? undefined : found;
+  const run = row?.run ?? accepted?.run ?? withoutPrefix(prefix, written);
   const [stalled] = await listStalled(control, 1, run);
   if (stalled) {
     const { decideStalled } = await import('./support/stalled.ts');
@@ -131,8 +133,12 @@ async function decideOne(
       reason: options.reason,
       actor,
       stalled,
-      isOpened: row !== undefined,
     });
+  }
+  if (accepted?.begun === false) {
+    const { decideAccepted } = await import('./support/accepted.ts');
+    const { reason } = options;
+    return await decideAccepted(session, connected, accepted, { kind, reason, actor, json: options.json === true });
   }
   const target = kind === 'abort' ? {} : await questionOf(session, run, stage, options.token);
   const decision: Decision = { kind, ...target, reason: options.reason, actor, ...extension };

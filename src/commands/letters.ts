@@ -49,7 +49,7 @@ async function list(session: Session, { run, pipeline, state, limit, json }: Lis
   if (state !== undefined && !states.includes(state))
     throw new CommandError('usage', `There is no state "${state}" of letters; there is ${states.join(', ')}.`);
   const store = await session.store();
-  const runKey = run === undefined ? undefined : (await theRun(store, session.config.prefix, run)).run;
+  const runKey = run === undefined ? undefined : (await theRun(session, store, run)).run;
   const limitMax = readLimit(limit);
   const found = await listLetters(store, {
     ...(runKey === undefined ? {} : { runKey }),

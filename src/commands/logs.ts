@@ -18,7 +18,7 @@ import {
 } from '../store/reads.ts';
 import { decisionLine } from './show.ts';
 import type { Exit } from './support/exit-codes.ts';
-import { theRun } from './support/find-run.ts';
+import { runOrAccepted } from './support/find-run.ts';
 import { readLimit } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
@@ -50,7 +50,11 @@ interface Entry {
 
 async function logs(session: Session, written: string, options: Options): Promise<Exit> {
   const store = await session.store();
-  const row = await theRun(store, session.config.prefix, written);
+  const row = await runOrAccepted(session, store, written);
+  if ('accepted' in row) {
+    const { tellAccepted } = await import('./support/accepted.ts');
+    return await tellAccepted(session, row.accepted, options.json === true);
+  }
   const limit = readLimit(options.limit);
   const entries = await entriesOf(session, row, limit);
   const lines = options.worker === true ? await workerLines(session, row, limit) : undefined;

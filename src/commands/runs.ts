@@ -2,7 +2,8 @@
 // Invariant: reads the control store only, so it answers while nothing else does.
 // Apart as every command: arguments, one call, output.
 import { couldBeDataDate } from '../model/data-date.ts';
-import { listRuns, type RunListRow } from '../store/reads.ts';
+import { devsOf, stackWorkers } from '../stack/index.ts';
+import { listRuns, openOf, type RunListRow, someWorkerLives } from '../store/reads.ts';
 import { listStalled } from '../store/stalled.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readLimit } from './support/numbers.ts';
@@ -51,13 +52,25 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
     return 'ok';
   }
   // Also of runs that no worker could open, which the list cannot have.
-  const stalled = await listStalled(store, STALLED_SHOWN_MAX);
-  if (rows.length === 0 && stalled.length === 0) {
+  const stalled = await listStalled(store, NAMED_MAX);
+  const waiting = state === undefined ? await notBegun(session, { pipeline, date }) : [];
+  if (rows.length === 0 && stalled.length === 0 && waiting.length === 0) {
     terminal.note(
       `No run${pipeline === undefined && state === undefined && date === undefined ? ' yet. Start one with `mendflow start`; `mendflow pipelines` lists what there is.' : ' fits.'}`,
     );
     return 'ok';
   }
+  if (rows.length > 0) writeTable(terminal, rows);
+  for (const one of stalled) {
+    terminal.line(`${terminal.style('red', 'Stalled')} ${escaped(one.run)}: ${escaped(one.text)}`);
+    terminal.line(`  ${escaped(one.mend)}`);
+  }
+  if (waiting.length > 0) await tellNotBegun(session, waiting);
+  if (found.length > limitMax) terminal.note(`Only the latest ${rows.length} are shown; --limit shows more.`);
+  return 'ok';
+}
+
+function writeTable(terminal: Session['terminal'], rows: readonly RunListRow[]): void {
   terminal.table(
     // The four after READ add up to it.
     ['RUN', 'STATE', 'READ', 'LOADED', 'DUPLICATE', 'QUARANTINED', 'SKIPPED', 'OPENED', 'WAITS OR NOTES'],
@@ -73,12 +86,36 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
       escaped(row.stalled ?? row.waiting ?? noteOf(row)),
     ]),
   );
-  for (const one of stalled) {
-    terminal.line(`${terminal.style('red', 'Stalled')} ${escaped(one.run)}: ${escaped(one.text)}`);
-    terminal.line(`  ${escaped(one.mend)}`);
-  }
-  if (found.length > limitMax) terminal.note(`Only the latest ${rows.length} are shown; --limit shows more.`);
-  return 'ok';
+}
+
+/** The store does not know them. While a worker lives there are none for long, and Temporal's client costs more than all the rest of this command. */
+async function notBegun(
+  session: Session,
+  { pipeline, date }: { readonly pipeline: string | undefined; readonly date: string | undefined },
+): Promise<readonly string[]> {
+  const { temporal, dir } = session.config;
+  const store = await session.store();
+  const lives =
+    temporal === undefined
+      ? stackWorkers(dir).some(({ alive }) => alive) || devsOf(dir).length > 0
+      : await someWorkerLives(store);
+  if (lives) return [];
+  const { openInTemporal } = await import('./support/accepted.ts');
+  const open = await openInTemporal(session);
+  const known = await openOf(store, open);
+  return open.filter((run) => {
+    const [of, on] = run.split('/');
+    return !known.has(run) && (pipeline === undefined || of === pipeline) && (date === undefined || on === date);
+  });
+}
+
+async function tellNotBegun({ terminal, config }: Session, waiting: readonly string[]): Promise<void> {
+  const { workerBy } = await import('./support/accepted.ts');
+  const named = waiting.slice(0, NAMED_MAX).map(escaped).join(', ');
+  const more = waiting.length > NAMED_MAX ? ` and ${counted(waiting.length - NAMED_MAX)} more` : '';
+  terminal.line(
+    `${terminal.style('yellow', waiting.length === 1 ? '1 run is accepted by Temporal and waits for a worker' : `${counted(waiting.length)} runs are accepted by Temporal and wait for a worker`)}: ${named}${more}. ${workerBy(config.dir)}`,
+  );
 }
 
 /** Of a run that read nothing why, in a few words; of any other how much `show` has to say. */
@@ -88,7 +125,8 @@ function noteOf({ note, notes, read }: RunListRow): string {
   return `${note.split(/[.:;](?= |$)/)[0]!}${notes === 1 ? '' : ` (and ${notes - 1} more in \`show\`)`}`;
 }
 
-const STALLED_SHOWN_MAX = 10;
+/** Of each kind of run below the table. */
+const NAMED_MAX = 10;
 
 const styles: Record<RunListRow['state'], Style> = {
   running: 'cyan',

@@ -23,7 +23,7 @@ import { listStalled, type Stalled } from '../store/stalled.ts';
 import { nobodyWaits, type Wait, waitsByUpstream, waitsLike } from '../store/waits.ts';
 import { nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
-import { theRun } from './support/find-run.ts';
+import { runOrAccepted } from './support/find-run.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import { balanceLine, commandsOf, lossLine, waitLine } from './support/report.ts';
@@ -50,7 +50,11 @@ export const registerShow: Register = (program, act) => {
 
 async function show(session: Session, written: string, json: boolean): Promise<Exit> {
   const store = await session.store();
-  const row = await theRun(store, session.config.prefix, written);
+  const row = await runOrAccepted(session, store, written);
+  if ('accepted' in row) {
+    const { tellAccepted } = await import('./support/accepted.ts');
+    return await tellAccepted(session, row.accepted, json);
+  }
   const [stages, parks, decisions, sums, letters, notes, ui] = await Promise.all([
     stagesOf(store, row.run, row.generation),
     parksOf(store, row.run),

@@ -269,6 +269,23 @@ export async function runsByState(pool: Pool): Promise<Readonly<Record<string, n
   return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
 }
 
+/** Of these runs those that the ledger has open. */
+export async function openOf(pool: Pool, keys: readonly string[]): Promise<ReadonlySet<string>> {
+  const { rows } = await pool.query<{ key: string }>(
+    'select key from mendflow.run where key = any ($1) and closed_at is null',
+    [keys],
+  );
+  return new Set(rows.map(({ key }) => key));
+}
+
+/** Whether any worker has measured its clock of late, as each does once a minute. One that was killed counts for some minutes more. */
+export async function someWorkerLives(pool: Pool): Promise<boolean> {
+  const { rows } = await pool.query<{ lives: boolean }>(
+    `select exists (select from mendflow.worker_clock where measured_at > clock_timestamp() - interval '3 minutes') as lives`,
+  );
+  return rows[0]!.lives;
+}
+
 /** Runs that wait, longest first. */
 export async function parkedWorkflows(pool: Pool, limit: number): Promise<{ run: string; workflowId: string }[]> {
   const { rows } = await pool.query<{ run: string; workflowId: string }>(

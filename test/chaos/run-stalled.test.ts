@@ -59,7 +59,7 @@ describe('a run that Temporal cannot move on', () => {
       terminal: { line: () => undefined, style: (_: string, text: string) => text },
     } as unknown as Session;
     const connected = { client: engine.client, control: engine.pool };
-    const by = { reason: 'a test', actor: 'ann', stalled: bug, isOpened: true };
+    const by = { reason: 'a test', actor: 'ann', stalled: bug };
     await expect(decideStalled(session, connected, { ...by, kind: 'retry' })).rejects.toThrow(
       /takes no decision but abort/,
     );

@@ -193,4 +193,57 @@ describe('a decision from the command line', () => {
       expect((await decisions(run)).filter(({ taken }) => taken)).toHaveLength(1);
     },
   );
+
+  it(
+    'is told that Temporal has the run and waits for a worker; abort takes it back at once',
+    { timeout: 60_000 },
+    async () => {
+      await worker.stop();
+      // It measured its clock a moment ago; nobody waits here until that is too long ago.
+      await client.engine.rows('delete from mendflow.worker_clock');
+      const start = (path: string) =>
+        client.mendflow('start', 'copy', '--date', '2026-04-30', '--set', `path=${path}`, '--set', 'format=plain');
+      for (const path of ['early', 'wrong']) expect((await start(path)).code).toBe(0);
+      const early = 'copy/2026-04-30/early';
+      const wrong = 'copy/2026-04-30/wrong';
+      const says = `${early} was accepted by Temporal at .* ago\\) and waits for a worker; none has begun it, and nothing of it is loaded\\. Start a worker by \`mendflow stack up\``;
+      for (const argv of [
+        ['show', early],
+        ['show', '30/early'],
+        ['logs', early],
+      ])
+        expect(await client.mendflow(...argv)).toMatchObject({
+          code: 0,
+          out: expect.stringMatching(new RegExp(says)) as string,
+        });
+      expect((await client.mendflow('show', early, '--json')).json()).toMatchObject({
+        run: early,
+        state: 'accepted',
+        begun: false,
+      });
+      expect((await client.mendflow('runs')).out).toMatch(
+        /2 runs are accepted by Temporal and wait for a worker: copy\S*, copy\S*\. Start a worker by `mendflow stack up`/,
+      );
+      expect((await client.mendflow('runs', '--date', '2026-04-29')).out).not.toContain('accepted');
+      expect(await client.mendflow('letters', 'list', '--run', early)).toMatchObject({
+        code: 6,
+        err: expect.stringMatching(/waits for a worker.* Nothing was done\./) as string,
+      });
+      expect(await client.mendflow('retry', early, '--reason', 'x')).toMatchObject({
+        code: 4,
+        err: expect.stringMatching(
+          /It asks nothing yet, so it takes no decision but abort\. Nothing was decided\./,
+        ) as string,
+      });
+      expect(await client.mendflow('abort', wrong, '--reason', 'wrong day')).toMatchObject({
+        code: 0,
+        out: expect.stringMatching(/^Ended: .*wrong was terminated before a worker had begun it/) as string,
+      });
+      expect((await client.mendflow('show', wrong)).code).toBe(6);
+      await startWorker();
+      await expect
+        .poll(async () => (await client.mendflow('show', early, '--json')).json(), { timeout: 30_000 })
+        .toMatchObject({ state: 'done' });
+    },
+  );
 });

@@ -4,6 +4,7 @@
 import type { Connected } from '../../connect.ts';
 import type { DecisionKind } from '../../model/messages.ts';
 import { abortRun } from '../../store/ledger.ts';
+import { findRun } from '../../store/reads.ts';
 import { writeDecisions } from '../../store/runs.ts';
 import { removeStalled, type Stalled } from '../../store/stalled.ts';
 import { CommandError, type Exit } from './exit-codes.ts';
@@ -14,14 +15,12 @@ export interface DecideStalled {
   readonly reason: string;
   readonly actor: string;
   readonly stalled: Stalled;
-  /** The ledger knows the run. */
-  readonly isOpened: boolean;
 }
 
 export async function decideStalled(
   session: Session,
   { client, control }: Pick<Connected, 'client' | 'control'>,
-  { kind, reason, actor, stalled, isOpened }: DecideStalled,
+  { kind, reason, actor, stalled }: DecideStalled,
 ): Promise<Exit> {
   const { run, workflowId, text, mend } = stalled;
   if (kind !== 'abort')
@@ -29,17 +28,26 @@ export async function decideStalled(
       'refused',
       `${run} stalls, so it takes no decision but abort. ${text} Nothing was changed. ${mend}`,
     );
-  await client.workflow.getHandle(workflowId).terminate(`aborted by ${actor}: ${reason}`.slice(0, 500));
-  if (isOpened) {
-    await abortRun(control, run, { state: 'aborted', actor, reason });
-    const says =
-      'The run could not end by itself, so it was terminated; committed data stays, the rest is accounted as skipped.';
-    const row = { stage: '', token: '', kind, actor, reason, taken: true, text: says, at: Date.now() };
-    await writeDecisions(control, run, [row]);
-  }
+  await terminateRun({ client, control }, { run, workflowId, reason, actor });
   await removeStalled(control, workflowId);
   session.terminal.line(
     `${session.terminal.style('green', 'Ended')}: ${run} was terminated; committed data stays, the rest is accounted as skipped.`,
   );
   return 'ok';
+}
+
+/** Ends it in Temporal, and in the ledger if that knows it: it is asked afterwards, because a worker may have begun the run meanwhile. */
+export async function terminateRun(
+  { client, control }: Pick<Connected, 'client' | 'control'>,
+  { run, workflowId, reason, actor }: { run: string; workflowId: string; reason: string; actor: string },
+): Promise<void> {
+  await client.workflow.getHandle(workflowId).terminate(`aborted by ${actor}: ${reason}`.slice(0, 500));
+  if (!(await findRun(control, run))) return;
+  await abortRun(control, run, { state: 'aborted', actor, reason });
+  const text =
+    'The run could not end by itself, so it was terminated; committed data stays, the rest is accounted as skipped.';
+  const kind = 'abort' as const;
+  await writeDecisions(control, run, [
+    { stage: '', token: '', kind, actor, reason, taken: true, text, at: Date.now() },
+  ]);
 }
