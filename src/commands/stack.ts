@@ -159,8 +159,8 @@ async function write({ terminal }: Session, found: StackStatus): Promise<void> {
       `  ${worker.name}  ${worker.alive ? 'up' : 'gone'}  process ${worker.pid}, log ${escaped(worker.logFile)}`,
     );
   writeKeeper(terminal, found);
-  if (found.state === 'partly' && now === undefined)
-    terminal.line('  Something is missing; `mendflow stack up` repairs it.');
+  if (now !== undefined) return;
+  if (found.state === 'partly') terminal.line('  Something is missing; `mendflow stack up` repairs it.');
   // The password belongs into a variable, never on a page; this says where the variable can be read.
   else if (postgres.state === 'up' && temporal.state === 'up') terminal.line('  Next      mendflow pipelines');
 }
@@ -172,7 +172,7 @@ function writeKeeper(terminal: Session['terminal'], { keeper }: StackStatus): vo
   const last = keeper.repairs.at(-1);
   if (last !== undefined)
     terminal.line(
-      `            started ${keeper.repairs.length} again, last ${last.what} at ${moment(new Date(last.at))}: ${escaped(last.lastWords)}`,
+      `            started ${keeper.repairs.length} again, last ${last.what} at ${moment(new Date(last.at))}. ${escaped(last.lastWords)}`,
     );
   if (keeper.stuck !== undefined)
     terminal.line(

@@ -1,5 +1,5 @@
 // What lives here: what `doctor` looks at beside the state of a stack: what had to be started again, and workers that nobody here started.
-// Invariant: a check changes nothing; what ended by itself is told with its last words, and a stray worker by its process.
+// Invariant: a check changes nothing; what ended by itself is told with its last message, and a stray worker by its process.
 // Apart from checks.ts because these ask processes of this machine, not servers.
 import { hostname } from 'node:os';
 import type { Config } from '../../config.ts';
@@ -27,7 +27,7 @@ export async function keeperChecks(dir: string): Promise<Check[]> {
     {
       name,
       state: 'note',
-      says: `${late.length} ended by themselves in the last day and were started again, last ${last.what} at ${moment(new Date(last.at))}. Its last words: ${last.lastWords}`,
+      says: `${late.length} ended by themselves in the last day and were started again, last ${last.what} at ${moment(new Date(last.at))}. ${last.lastWords}`,
       mend,
     },
   ];

@@ -1,4 +1,4 @@
-// What lives here: the last thing that a process said before it ended, for a person who asks why.
+// What lives here: the last thing that a process said before it ended, as a sentence for a person who asks why.
 // Invariant: one line of bounded length; of a worker's JSON lines only the message of an error, because one that is killed says nothing any more.
 // Apart because both the keeper and its readers show it.
 import { lastLines } from '../system/process.ts';
@@ -11,8 +11,9 @@ export function lastWordsOf(logFile: string): string {
     .split('\n')
     .map((line) => messageOf(line.trim()))
     .filter((line) => line !== '');
-  const last = lines.at(-1) ?? 'it was killed, or ended in silence';
-  return last.length > LENGTH_MAX ? `${last.slice(0, LENGTH_MAX)}…` : last;
+  const last = lines.at(-1);
+  if (last === undefined) return 'It left no message: it was killed, or ended without one.';
+  return `Its last message: ${last.length > LENGTH_MAX ? `${last.slice(0, LENGTH_MAX)}…` : last}`;
 }
 
 function messageOf(line: string): string {

@@ -45,8 +45,7 @@ async function keep(order: KeeperOrder): Promise<void> {
       what,
       lastWords: lastWordsOf(logFile),
     }));
-    for (const { what, lastWords } of repairs)
-      say(`${what} has ended and is started again. Its last words: ${lastWords}`);
+    for (const { what, lastWords } of repairs) say(`${what} has ended and is started again. ${lastWords}`);
     noted = [...noted, ...repairs].slice(-REPAIRS_KEPT);
     writeNotes(dir, { repairs: noted });
     tries += 1;

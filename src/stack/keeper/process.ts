@@ -39,6 +39,7 @@ export interface Repair {
   readonly at: string;
   /** `worker-1`, `Postgres`, `Temporal`. */
   readonly what: string;
+  /** A sentence. */
   readonly lastWords: string;
 }
 
