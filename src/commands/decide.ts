@@ -14,7 +14,7 @@ import { runOrAccepted, withoutPrefix } from './support/find-run.ts';
 import { wholeOf } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
-import { escaped } from './support/terminal.ts';
+import { escaped, moment } from './support/terminal.ts';
 
 interface Options extends FilterOptions {
   readonly reason: string;
@@ -152,9 +152,12 @@ async function decideOne(
     if (error instanceof CommandError && error.exit === 'notFound') throw await gone(session, run);
     throw error;
   });
-  if (options.json === true) session.terminal.json({ run, kind, ...answer });
+  const { at, ...said } = answer;
+  const when = at === undefined ? undefined : new Date(at);
+  if (options.json === true) session.terminal.json({ run, kind, ...said, ...(when ? { at: when } : {}) });
   else if (answer.taken) {
-    session.terminal.line(`${session.terminal.style('green', 'Taken')}: ${escaped(answer.text)}`);
+    const taken = answer.already === true ? `Already taken${when ? ` at ${moment(when)}` : ''}` : 'Taken';
+    session.terminal.line(`${session.terminal.style('green', taken)}: ${escaped(answer.text)}`);
     session.terminal.line(`  follow  mendflow show ${shellWord(run)}`);
   } else
     session.terminal.note(

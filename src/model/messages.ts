@@ -19,6 +19,8 @@ export interface Decision {
   readonly attempts?: number;
   /** extend-budget: time to add, in ms. */
   readonly timeMs?: number;
+  /** Tells one sending from the next of the same decision, whose answer may be that of the first. */
+  readonly sending?: string;
 }
 
 /** The answer: taken once, or refused with a reason. */
@@ -27,10 +29,13 @@ export interface Outcome {
   readonly stage: string;
   /** For people: what happens now, or why not and what to do instead. */
   readonly text: string;
+  /** Where it was taken: when, in ms, and by which sending. Another than one's own: it had been taken before. */
+  readonly at?: number;
+  readonly sending?: string;
 }
 
 /** A stage key holds a file name, whose bytes may each be escaped. */
-const textLengthsMax = { stage: 2_000, token: 500, reason: 500, actor: 500 } as const;
+const textLengthsMax = { stage: 2_000, token: 500, reason: 500, actor: 500, sending: 100 } as const;
 /** Temporal counts attempts in whole numbers of 32 bits, and refuses anything else with a failed workflow task, again and again. */
 const numbersMax = { attempts: 10_000, timeMs: 366 * 86_400_000 } as const;
 
@@ -263,8 +268,10 @@ export type Wake =
   | { readonly by: 'decision'; readonly decision: Decision };
 
 /** A decision that was taken, by the token it was taken for. */
-export interface Decided {
+export interface Decided extends Pick<Decision, 'attempts' | 'timeMs' | 'sending'> {
   readonly kind: DecisionKind;
   readonly actor: string;
   readonly text: string;
+  /** In ms. What an earlier release took does not say. */
+  readonly at?: number;
 }

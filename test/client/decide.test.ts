@@ -52,12 +52,19 @@ describe('a decision from the command line', () => {
     ]);
   });
 
-  it('is answered the same when it is repeated with its token, and applied once', async () => {
+  it('is answered as taken already, and when, when it is repeated with its token, and applied once', async () => {
     const { run, token, end } = await asking('load');
-    client.engine.script('load', () => sleep(500).then(() => 'fine'));
+    let loads = (): void => undefined;
+    client.engine.script('load', () => new Promise((resolve) => (loads = () => resolve('fine'))));
     const first = await client.mendflow('retry', run, 'load', '--token', token, '--reason', 'again');
     const second = await client.mendflow('retry', run, 'load', '--token', token, '--reason', 'again');
-    expect(second).toMatchObject({ code: 0, out: first.out });
+    expect(second.code).toBe(0);
+    expect(second.out).toMatch(/^Already taken at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d.*: load is tried again now/);
+    expect(second.out.split(': ').slice(-1)).toEqual(first.out.split(': ').slice(-1));
+    const other = await client.mendflow('extend-budget', run, '--token', token, '--attempts', '2', '--reason', 'more');
+    expect(other.code).toBe(4);
+    expect(other.err).toMatch(/^Refused: This question was decided already: retry by anna at \d{4}-[^ ]+Z\. load is/);
+    loads();
     await end();
     expect((await decisions(run)).filter(({ taken }) => taken)).toHaveLength(1);
   });
@@ -188,7 +195,7 @@ describe('a decision from the command line', () => {
       expect(Date.now() - startedAt).toBeLessThan(15_000);
       await startWorker();
       const again = await client.mendflow('retry', run, '--token', token, '--reason', 'no worker');
-      expect(again).toMatchObject({ code: 0, out: expect.stringMatching(/^Taken/) as string });
+      expect(again).toMatchObject({ code: 0, out: expect.stringMatching(/^Already taken at/) as string });
       await end();
       expect((await decisions(run)).filter(({ taken }) => taken)).toHaveLength(1);
     },

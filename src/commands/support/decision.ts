@@ -2,7 +2,7 @@
 // Invariant: the same decision of the same person on the same question has one update ID, so repeating it asks for the answer and changes nothing;
 // what a run refuses is written down here, because a refused Update leaves nothing in its history.
 // Apart from the command because this half is Temporal's vocabulary, that half is the operator's.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   isGrpcServiceError,
   WorkflowNotFoundError,
@@ -26,16 +26,26 @@ export interface Sending {
   readonly signal?: AbortSignal;
 }
 
+/** What a run answered; `already`: it had been taken before, at that time. */
+export interface DecisionAnswer extends Outcome {
+  readonly already?: boolean;
+}
+
 /** Throws `unconfirmed`, `refused` for a paused run, or `notFound` if no open workflow has this ID. */
-export async function sendDecision({ client, control }: Connected, sending: Sending): Promise<Outcome> {
+export async function sendDecision({ client, control }: Connected, sending: Sending): Promise<DecisionAnswer> {
   const { run, decision } = sending;
   const deadlineMs = sending.deadlineMs ?? DEADLINE_MS;
   try {
     const handle = client.workflow.getHandle(sending.workflowId);
-    const outcome = await client.withDeadline(Date.now() + deadlineMs, () =>
-      handle.executeUpdate<Outcome, [Decision]>('decide', { args: [decision], updateId: updateIdOf(decision) }),
+    const mine = randomUUID();
+    const { sending: taken, ...outcome } = await client.withDeadline(Date.now() + deadlineMs, () =>
+      handle.executeUpdate<Outcome, [Decision]>('decide', {
+        args: [{ ...decision, sending: mine }],
+        updateId: updateIdOf(decision),
+      }),
     );
-    return outcome;
+    // The server answers for a repeated update with what was answered to the first.
+    return taken !== undefined && taken !== mine ? { ...outcome, already: true } : outcome;
   } catch (error) {
     if (error instanceof WorkflowUpdateFailedError) return await refusedBy(control, sending, error);
     if (error instanceof WorkflowNotFoundError)
@@ -56,12 +66,14 @@ export async function sendDecision({ client, control }: Connected, sending: Send
   }
 }
 
-/** The same for the same question, kind and person. Without a token (abort, a stage that still tries) the rest of the decision stands in for it. */
+/** The same for the same question, kind, person and budget. Without a token (abort, a stage that still tries) the rest of the decision stands in for it. */
 const updateIdOf = ({ token, kind, actor, stage, attempts, timeMs }: Decision): string =>
   createHash('sha256')
     .update(
       JSON.stringify(
-        token === undefined ? [stage ?? '', attempts ?? 0, timeMs ?? 0, kind, actor ?? ''] : [token, kind, actor ?? ''],
+        token === undefined
+          ? [stage ?? '', attempts ?? 0, timeMs ?? 0, kind, actor ?? '']
+          : [token, kind, actor ?? '', ...(kind === 'extend-budget' ? [attempts ?? 0, timeMs ?? 0] : [])],
       ),
     )
     .digest('hex')

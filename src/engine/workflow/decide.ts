@@ -3,6 +3,7 @@
 // Apart because races between people are won or lost in these few lines.
 import { ApplicationFailure, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
 import {
+  type Decided,
   type Decision,
   type DecisionKind,
   type Outcome,
@@ -83,21 +84,31 @@ function take(run: RunState, raw: unknown, kind?: DecisionKind): Outcome {
   const outcome: Outcome =
     'refused' in target
       ? { taken: false, stage: target.stage, text: target.refused }
-      : { taken: true, ...apply(run, target, decision as Decision) };
+      : {
+          taken: true,
+          ...apply(run, target, decision as Decision),
+          ...whenOf({ ...(decision as Decision), at: Date.now() }),
+        };
   note(run, decision, target, outcome);
   refreshDetails(run);
   void record(run);
   return outcome;
 }
 
-/** Repeating the same command for the same park is answered as the first time. */
+/** Repeating the same decision for the same park is answered as the first time, with the time of that. */
 function repeatedAnswer(run: RunState, raw: unknown): Outcome | undefined {
   const decision = readDecision(raw);
   if (typeof decision === 'string' || decision.token === undefined) return undefined;
   const before = Object.hasOwn(run.decided, decision.token) ? run.decided[decision.token] : undefined;
   if (!before || before.kind !== decision.kind || before.actor !== (decision.actor ?? 'unknown')) return undefined;
-  return { taken: true, stage: decision.stage ?? '', text: before.text };
+  if (before.attempts !== decision.attempts || before.timeMs !== decision.timeMs) return undefined;
+  return { taken: true, stage: decision.stage ?? '', text: before.text, ...whenOf(before) };
 }
+
+const whenOf = ({ at, sending }: Pick<Decided, 'at' | 'sending'>): Pick<Outcome, 'at' | 'sending'> => ({
+  ...(at === undefined ? {} : { at }),
+  ...(sending === undefined ? {} : { sending }),
+});
 
 /** Finds what the decision is about, or the sentence that refuses it. Changes nothing, so a validator may call it. */
 function resolve(run: RunState, decision: Decision | string): Target | Refusal {
@@ -148,7 +159,7 @@ function staleToken(run: RunState, decision: Decision): string | undefined {
   }
   const before = Object.hasOwn(run.decided, decision.token) ? run.decided[decision.token] : undefined;
   return before
-    ? `This question was decided already: ${before.kind} by ${before.actor}.`
+    ? `This question was decided already: ${before.kind} by ${before.actor}${before.at === undefined ? '' : ` at ${new Date(before.at).toISOString()}`}. ${before.text}`
     : `Token ${decision.token} is of no question that is open now, perhaps of an earlier question; look at the run again.`;
 }
 
@@ -208,7 +219,16 @@ function apply(run: RunState, target: Target, decision: Decision): { stage: stri
   const text = isGoneFrom(run.spec, target.stage)
     ? `${target.stage} is not in the code that is deployed now; the run goes on without it.`
     : effects[decision.kind as Exclude<DecisionKind, 'abort'>](target.stage, target.waiting.park);
-  run.decided[target.waiting.park.token] = { kind: decision.kind, actor, text };
+  const { kind, attempts, timeMs, sending } = decision;
+  run.decided[target.waiting.park.token] = {
+    kind,
+    actor,
+    text,
+    at: Date.now(),
+    ...(attempts === undefined ? {} : { attempts }),
+    ...(timeMs === undefined ? {} : { timeMs }),
+    ...(sending === undefined ? {} : { sending }),
+  };
   run.waiting.delete(target.stage);
   target.waiting.take(decision);
   return { stage: target.stage, text };
