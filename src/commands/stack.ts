@@ -11,6 +11,7 @@ import {
   type StackOwner,
   stackStatus,
   stackUp,
+  toldBefore,
   underWay,
   type StackStatus,
   type WorkerCommand,
@@ -22,7 +23,7 @@ import type { Session } from './support/session.ts';
 import { escaped, moment } from './support/terminal.ts';
 
 interface Options {
-  readonly workers: string;
+  readonly workers?: string;
   readonly restart: boolean;
   readonly json?: boolean;
 }
@@ -35,7 +36,7 @@ export const registerStack: Register = (program, act) => {
   stack
     .command('up')
     .summary('bring up what is missing, and leave it running')
-    .option('--workers <number>', 'how many workers', '1')
+    .option('--workers <number>', 'how many workers; default: as many as it was told last, else 1')
     .option('--no-restart', 'do not start again what ends by itself')
     .option('--json', 'print JSON')
     .action(act((session, options: Options) => up(session, options)));
@@ -60,8 +61,10 @@ export const registerStack: Register = (program, act) => {
 const READY = 'Worker is up.';
 
 async function up(session: Session, options: Options): Promise<Exit> {
-  const workers = readWhole('--workers', options.workers, [0, 64]);
   const { config, terminal } = session;
+  const before = toldBefore(config.dir);
+  const workers =
+    options.workers === undefined ? (before.workers ?? 1) : readWhole('--workers', options.workers, [0, 64]);
   await stackUp({
     dir: config.dir,
     cacheDir: config.cacheDir,
@@ -69,7 +72,7 @@ async function up(session: Session, options: Options): Promise<Exit> {
     databaseUrl: config.databaseUrl,
     temporalAddress: config.temporal?.connectionOptions.address,
     workers,
-    worker: workerCommand(session),
+    worker: { ...workerCommand(session), settings: workers === 0 ? undefined : await settingsOf(session) },
     owner: ownerOf(session),
     keeper: options.restart ? keeperCommand() : undefined,
     beforeWorkers: async ({ databaseUrl }) => {
@@ -78,7 +81,29 @@ async function up(session: Session, options: Options): Promise<Exit> {
     },
     onProgress: (line) => terminal.note(line),
   });
+  if (before.workers !== undefined && (before.workers !== workers || workers > 1))
+    terminal.note(
+      before.workers === workers ? `${workers} workers, as before.` : `Workers: ${workers}, before ${before.workers}.`,
+    );
   return await status(session, options.json === true);
+}
+
+/** How workers from this shell would use the upstreams. Where the project cannot be read its workers tell why, and those that run stay. */
+async function settingsOf(session: Session): Promise<WorkerCommand['settings']> {
+  const [{ flat, inUse }, { isSet, secretsFrom }] = await Promise.all([
+    import('../model/upstream-in-use.ts'),
+    import('../connectors/secret.ts'),
+  ]);
+  const readSecret = secretsFrom(session.environment());
+  return await session.declared().then(
+    ({ upstreams }) =>
+      flat(
+        Object.fromEntries(
+          Object.entries(upstreams).map(([key, one]) => [key, inUse(one, (name) => isSet(readSecret, name))]),
+        ),
+      ),
+    () => toldBefore(session.config.dir).project,
+  );
 }
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

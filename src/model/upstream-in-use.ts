@@ -72,6 +72,14 @@ const partsOf = (used: unknown, other: unknown): unknown =>
         Object.entries(other).filter(([name, value]) => value !== (used as Record<string, unknown>)[name]),
       );
 
+/** All of them, flat: `http:api address` → `http://localhost:1`. */
+export const flat = (uses: Readonly<Record<string, UpstreamInUse>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(uses).flatMap(([key, one]) =>
+      names.map((name) => [`${key} ${name}`, typeof one[name] === 'string' ? one[name] : plain(one[name])]),
+    ),
+  );
+
 /** `address http://localhost:1, timeoutMs 2000` */
 export const differenceIn = (of: Partial<UpstreamInUse>): string =>
   Object.entries(of)

@@ -10,6 +10,7 @@ export {
   stackStatus,
   stackUp,
   stackWorkers,
+  toldBefore,
   type StackAddresses,
   type StackStatus,
 } from './stack.ts';

@@ -1,7 +1,6 @@
 // What lives here: a whole stack in the background of one folder: up, down, status.
 // Invariant: `up` twice is `up` once; `down` ends only processes that this folder's stack started; a kill -9 of anything is repaired by `up`.
 // Apart from the servers and workers themselves, which also tests and stories use one by one.
-import { createHash } from 'node:crypto';
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
@@ -16,6 +15,7 @@ import {
   type KeeperNotes,
   startKeeper,
 } from './keeper/process.ts';
+import { fingerprintOf, settingsChanged, settingsOf } from './settings.ts';
 import { readStack, writeStack, type StackOwner, type StackState, type WorkerEntry } from './state.ts';
 import { ensureTemporalCli } from './temporal-cli.ts';
 import { runningTemporal, startTemporal, stopTemporal, temporalAnswers } from './temporal.ts';
@@ -140,19 +140,6 @@ const refuseOtherOwner = (dir: string, { owner }: StackOptions): void => {
   );
 };
 
-/** What makes a worker another worker. Of its environment only our own words: a terminal's PWD or TERM must not replace workers. */
-const fingerprintOf = (worker: WorkerCommand | undefined, version: string | undefined): string => {
-  const ours = Object.entries(worker?.env ?? {}).filter(([name]) => /^(MENDFLOW_|TEMPORAL_|DATABASE_URL$)/.test(name));
-  const parts = [
-    version,
-    worker?.command,
-    worker?.args,
-    worker?.cwd,
-    ours.toSorted(([a], [b]) => a.localeCompare(b, 'en')),
-  ];
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
-};
-
 const stopWorkers = (workers: readonly WorkerEntry[]): Promise<unknown> =>
   Promise.all(workers.map((worker) => end(worker.process, 'SIGTERM', drainMs)));
 
@@ -164,6 +151,11 @@ const workersUp = async (options: StackOptions, dir: string, addresses: StackAdd
   const alive = (before?.workers ?? []).filter((worker) => isAlive(worker.process));
   const fitting = alive.filter((worker) => worker.fingerprint === fingerprint);
   const kept = fitting.slice(0, options.workers);
+  const told = options.workers > 0 ? options.workers : before?.workersTold;
+  const settings = options.worker && options.workers > 0 ? settingsOf(options.worker) : before?.settings;
+  const changed = settings === undefined ? [] : settingsChanged(before?.settings, settings);
+  if (changed.length > 0)
+    options.onProgress?.(`Workers get other settings than those started last: ${changed.join(', ')}.`);
   const base: StackState = {
     ...(options.owner === undefined ? {} : { owner: options.owner }),
     ...(before?.keeper === undefined ? {} : { keeper: before.keeper }),
@@ -171,6 +163,8 @@ const workersUp = async (options: StackOptions, dir: string, addresses: StackAdd
     temporal: options.temporalAddress === undefined ? 'own' : 'given',
     ...(options.temporalAddress === undefined ? {} : { temporalAddress: options.temporalAddress }),
     workersWanted: options.workers,
+    ...(told === undefined ? {} : { workersTold: told }),
+    ...(settings === undefined ? {} : { settings }),
     workers: alive,
   };
   writeStack(dir, base);
@@ -261,6 +255,12 @@ export const missingParts = async (
       : []),
     ...gone.map((name) => ({ what: name, logFile: log(name) })),
   ];
+};
+
+/** What `up` was told last, and what the workers of then had as settings of the project; whatever has become of them. */
+export const toldBefore = (dir: string): { workers: number | undefined; project: WorkerCommand['settings'] } => {
+  const { workersTold, settings } = readStack(resolve(dir)) ?? {};
+  return { workers: workersTold, project: settings?.project };
 };
 
 /** Whether the stack knows this process as one of its workers. */

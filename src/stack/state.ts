@@ -32,6 +32,13 @@ export interface StackState {
   /** Of a given server; that of an own one is read from its own file. */
   readonly temporalAddress?: string;
   readonly workersWanted: number;
+  /** How many `up` was told last, if any: `down`, `dev` and a crash do not change it. */
+  readonly workersTold?: number;
+  /** Of the workers that were started last: hashes of the environment, and words of the project. */
+  readonly settings?: {
+    readonly environment: Readonly<Record<string, string>>;
+    readonly project: Readonly<Record<string, string>>;
+  };
   readonly workers: readonly WorkerEntry[];
 }
 

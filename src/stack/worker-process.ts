@@ -13,6 +13,8 @@ export interface WorkerCommand {
   readonly args: readonly string[];
   /** The whole environment of the process; nothing is inherited beside it. */
   readonly env: Readonly<Record<string, string>>;
+  /** What else makes it another worker, such as the address of an upstream, by name and in words that may be shown. */
+  readonly settings?: Readonly<Record<string, string>> | undefined;
   /** Default: the folder of the stack. */
   readonly cwd?: string | undefined;
   /** Text that its log shows once it polls; without it a worker that lives for a second counts as up. */

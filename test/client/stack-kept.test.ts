@@ -14,15 +14,26 @@ const home = mkdtempSync(join(tmpdir(), 'mendflow kept '));
 const dir = join(home, '.mendflow');
 chmodSync(home, 0o755); // As root Postgres runs as another user, who has to get in.
 
-const begin = (argv: readonly string[], at: { cwd?: string; root?: string } = {}): ChildProcess => {
+interface At {
+  readonly cwd?: string;
+  readonly root?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+const begin = (argv: readonly string[], at: At = {}): ChildProcess => {
   const { MENDFLOW_CACHE = join(repository, '.mendflow', 'cache'), TEMPORAL_CLI, PATH } = process.env;
   return spawn(process.execPath, [join(at.root ?? repository, 'dist', 'client.js'), ...argv], {
     cwd: at.cwd ?? home,
-    env: { PATH, MENDFLOW_DIR: dir, MENDFLOW_CACHE, ...(TEMPORAL_CLI === undefined ? {} : { TEMPORAL_CLI }) },
+    env: {
+      PATH,
+      MENDFLOW_DIR: dir,
+      MENDFLOW_CACHE,
+      ...(TEMPORAL_CLI === undefined ? {} : { TEMPORAL_CLI }),
+      ...at.env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 };
-const mendflow = async (argv: readonly string[], at: { cwd?: string; root?: string } = {}) => {
+const mendflow = async (argv: readonly string[], at: At = {}) => {
   const child = begin(argv, at);
   let [out, err] = ['', ''];
   child.stdout!.on('data', (part: Buffer) => (out += part.toString()));
@@ -138,6 +149,25 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
     expect(await mendflow(['stack', 'up'])).toMatchObject({ code: 0 });
     expect((await status()).keeper).toMatchObject({ alive: true });
     expect(programs('keeper/main.js')).toHaveLength(1);
+  });
+
+  it('is as large again after all of it was lost, and says which settings are others than before', async () => {
+    expect(await mendflow(['stack', 'up', '--workers', '2'])).toMatchObject({ code: 0 });
+    const { keeper, postgres, temporal, workers: two } = await status();
+    // The keeper first, as all at once when a machine stops: or it would have time to bring something back.
+    for (const pid of [keeper!.pid, ...two.map((one) => one.pid), postgres.pid!, temporal.pid!])
+      process.kill(pid, 'SIGKILL');
+    await expect.poll(async () => (await status()).state, { timeout: 20_000 }).toBe('down');
+    const up = await mendflow(['stack', 'up'], { env: { MENDFLOW_MAIN_API: 'http://anna:canary@127.0.0.1:9/moved' } });
+    expect(up, up.err).toMatchObject({ code: 0 });
+    expect(up.err).toMatch(
+      /^Workers get other settings than those started last: MENDFLOW_MAIN_API \(not set before\), http:main_api address \(http:\/\/…@127\.0\.0\.1:9\/moved, before .*\)/m,
+    );
+    expect(up.err).toContain('2 workers, as before.');
+    expect(readFileSync(join(dir, 'stack.json'), 'utf8') + up.err).not.toContain('canary');
+    expect((await status()).workers.map(({ alive }) => alive)).toEqual([true, true]);
+    // Told otherwise, it does so and says what was before.
+    expect((await mendflow(['stack', 'up', '--workers', '1'])).err).toContain('Workers: 1, before 2.');
   });
 
   const ways: readonly (readonly [string, number, (up: ChildProcess) => void])[] = [

@@ -135,7 +135,24 @@ describe('a stack in a folder', () => {
     expect(pids).toContain(before.workers[1]?.pid);
     expect(pids).not.toContain(before.workers[0]?.pid);
     await up(dir, 1);
-    expect((await stackStatus({ dir })).workers).toHaveLength(1);
+    const [left] = (await stackStatus({ dir })).workers;
+    // Another address of an upstream makes it another worker, wherever the project has it from.
+    const said: string[] = [];
+    const settings = { 'http:api address': 'http://127.0.0.1:9' };
+    await stackUp({
+      dir,
+      cacheDir,
+      temporalCli,
+      workers: 1,
+      worker: { ...worker, settings },
+      onProgress: (line) => said.push(line),
+    });
+    const [replaced, ...more] = (await stackStatus({ dir })).workers;
+    expect(more).toEqual([]);
+    expect(replaced!.pid).not.toBe(left!.pid);
+    expect(said).toContain(
+      'Workers get other settings than those started last: http:api address (http://127.0.0.1:9, before none).',
+    );
   });
 
   test('a worker that does not come up is told with the end of its log, and the servers stay', async () => {

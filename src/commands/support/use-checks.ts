@@ -74,7 +74,7 @@ function nameOf(worker: string, dir: string): { name: string; end: string } {
   if (own)
     return {
       name: `${own.name} (process ${pid})`,
-      end: '`mendflow stack down`, and `mendflow stack up` from the shell with the right ones',
+      end: '`mendflow stack up` from the shell with the right ones',
     };
   return { name: `worker ${pid}`, end: `\`kill ${pid}\`` };
 }
