@@ -26,11 +26,10 @@ import { type Exit } from './support/exit-codes.ts';
 import { runOrAccepted } from './support/find-run.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
-import { balanceLine, commandsOf, lossLine, waitLine } from './support/report.ts';
+import { balanceLine, commandsOf, lossLine, timeLine, waitLine } from './support/report.ts';
 import { runbookPath } from './support/runbooks.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped, moment } from './support/terminal.ts';
-import { inWords } from '../model/duration.ts';
 import { shellWord } from '../model/shell.ts';
 
 const DECISIONS_MAX = 50;
@@ -273,7 +272,7 @@ function writeStages(terminal: Session['terminal'], page: Page): void {
       escaped(one.stage),
       one.state,
       String(one.attempts),
-      inWords(one.seconds * 1_000),
+      timeLine(one),
       one.code === null ? '' : `${one.code}: ${escaped(one.text ?? '')}`,
     ]),
   );

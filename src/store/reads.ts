@@ -88,8 +88,12 @@ export interface StageRow {
   readonly stage: string;
   readonly state: string;
   readonly attempts: number;
-  /** From the first attempt to the end of the last one, or until now. */
+  /** From the first attempt to the end of the last one, or until now, without what it waited. */
   readonly seconds: number;
+  /** In parks, for an upstream or a time, also in the one that goes on now. */
+  readonly parkedSeconds: number;
+  /** For a decision, also for the one that is asked for now. */
+  readonly askedSeconds: number;
   readonly code: string | null;
   readonly class: string | null;
   readonly text: string | null;
@@ -99,9 +103,14 @@ export interface StageRow {
 /** In the order in which they began; the engine's own stages are left out unless they are in trouble. */
 export async function stagesOf(pool: Pool, key: string, generation: number): Promise<StageRow[]> {
   const { rows } = await pool.query<StageRow>(
-    `select stage, state, attempts, extract(epoch from coalesce(ended_at, clock_timestamp()) - first_at)::float8 as seconds, code, class, text, worker
-     from mendflow.stage_run where run_key = $1 and generation = $2 and (stage not like 'mendflow:%' or state in ('retrying', 'parked', 'asking', 'failed'))
-     order by first_at, stage`,
+    `select s.stage, s.state, s.attempts, greatest(0, extract(epoch from coalesce(s.ended_at, clock_timestamp()) - s.first_at - s.parked - s.asked))::float8 as seconds,
+       extract(epoch from s.parked + case when p.until <> 'decision' then p.lasts else '0' end)::float8 as "parkedSeconds",
+       extract(epoch from s.asked + case when p.until = 'decision' then p.lasts else '0' end)::float8 as "askedSeconds", s.code, s.class, s.text, s.worker
+     from mendflow.stage_run s left join lateral (
+       select until, greatest(clock_timestamp() - since, '0') as lasts from mendflow.parked_run
+       where run_key = s.run_key and stage = s.stage and s.state in ('parked', 'asking')) p on true
+     where s.run_key = $1 and s.generation = $2 and (s.stage not like 'mendflow:%' or s.state in ('retrying', 'parked', 'asking', 'failed'))
+     order by s.first_at, s.stage`,
     [key, generation],
   );
   return rows;

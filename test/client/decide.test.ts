@@ -52,6 +52,28 @@ describe('a decision from the command line', () => {
     ]);
   });
 
+  it('takes what a stage waited for it as no work of that stage', async () => {
+    const { run, token, end } = await asking();
+    // In the order in which the run itself takes these locks; a look of it in between sets right since when it waits.
+    const longAgo = `select from mendflow.run where key = '${run}' for update;
+      update mendflow.parked_run set since = now() - interval '9 hours 10 minutes' where run_key = '${run}';
+      update mendflow.stage_run set first_at = now() - interval '9 hours 10 minutes', ended_at = now() - interval '9 hours 10 minutes' where run_key = '${run}' and stage = 'fetch'`;
+    const time = /fetch +\w+ +\d +\d+(\.\d)? m?s, waited 9 h 10 min for a decision /;
+    const shown = async (): Promise<string> => (await client.mendflow('show', run)).out;
+    await expect
+      .poll(async () => (await client.engine.rows(longAgo), await shown()), { timeout: 20_000 })
+      .toMatch(time);
+    // As the next attempt does.
+    await client.engine.rows(
+      `${longAgo}; select mendflow.end_park(key, generation, workflow_run, 'fetch', '${token}') from mendflow.run where key = '${run}'`,
+    );
+    await client.mendflow('retry', run, 'fetch', '--token', token, '--reason', 'in the morning');
+    const [fetch] = (await end()).json<{ stages: Record<string, number>[] }>().stages;
+    expect(fetch!['seconds']).toBeLessThan(600);
+    expect(fetch!['askedSeconds']).toBeGreaterThan(32_000);
+    expect(await shown()).toMatch(time);
+  });
+
   it('is answered as taken already, and when, when it is repeated with its token, and applied once', async () => {
     const { run, token, end } = await asking('load');
     let loads = (): void => undefined;

@@ -9,14 +9,22 @@ import { isMendedHere } from '../../model/verdict.ts';
 import { spent } from '../../model/attempts.ts';
 import { inWords } from '../../model/duration.ts';
 import { shellWord } from '../../model/shell.ts';
-import { type ParkRow, type Progress, parksOf, type RunRow, stagesOf, totalsOf } from '../../store/reads.ts';
+import {
+  type ParkRow,
+  type Progress,
+  parksOf,
+  type RunRow,
+  type StageRow,
+  stagesOf,
+  totalsOf,
+} from '../../store/reads.ts';
 import { notesOf } from '../../store/notes.ts';
 import { counted, escaped, moment } from './terminal.ts';
 
 export interface RunReport extends Totals {
   readonly run: string;
   readonly state: string;
-  readonly stages: readonly { stage: string; state: string; attempts: number; seconds: number; code?: string }[];
+  readonly stages: readonly StageReport[];
   readonly links: { readonly ui?: string };
   readonly generation: number;
   /** Where a loss was accepted: records and rows, as far as they can be counted, and bytes that nobody read. */
@@ -25,6 +33,17 @@ export interface RunReport extends Totals {
   readonly notes: readonly string[];
   /** Only where the run asks. */
   readonly asks?: readonly Question[];
+}
+
+/** `seconds` without what it waited; what it waited only where it did. */
+interface StageReport {
+  readonly stage: string;
+  readonly state: string;
+  readonly attempts: number;
+  readonly seconds: number;
+  readonly parkedSeconds?: number;
+  readonly askedSeconds?: number;
+  readonly code?: string;
 }
 
 export interface Question {
@@ -59,7 +78,9 @@ export async function reportOf(
       stage: one.stage,
       state: one.state,
       attempts: one.attempts,
-      seconds: Math.round(one.seconds * 1_000) / 1_000,
+      seconds: toMs(one.seconds),
+      ...(one.parkedSeconds > 0 ? { parkedSeconds: toMs(one.parkedSeconds) } : {}),
+      ...(one.askedSeconds > 0 ? { askedSeconds: toMs(one.askedSeconds) } : {}),
       ...(one.code === null ? {} : { code: one.code }),
     })),
     links: more.ui === undefined ? {} : { ui: more.ui },
@@ -68,6 +89,21 @@ export async function reportOf(
     notes,
     ...(more.asks === undefined ? {} : { asks: more.asks }),
   };
+}
+
+const toMs = (seconds: number): number => Math.round(seconds * 1_000) / 1_000;
+
+/** `2 min, waited 9 h for a decision`: what a stage worked, its retries included, and what it waited. */
+export function timeLine({
+  seconds,
+  parkedSeconds,
+  askedSeconds,
+}: Pick<StageRow, 'seconds' | 'parkedSeconds' | 'askedSeconds'>): string {
+  return [
+    inWords(seconds * 1_000),
+    ...(parkedSeconds > 0 ? [`waited ${inWords(parkedSeconds * 1_000)} by itself`] : []),
+    ...(askedSeconds > 0 ? [`waited ${inWords(askedSeconds * 1_000)} for a decision`] : []),
+  ].join(', ');
 }
 
 /** What was lost of a run that is degraded. */

@@ -6,7 +6,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common';
 import type { Pool } from 'pg';
-import { inWords } from '../../model/duration.ts';
 import type { RunSummary } from '../../model/messages.ts';
 import { shellWord } from '../../model/shell.ts';
 import {
@@ -19,7 +18,7 @@ import {
   stagesOf,
 } from '../../store/reads.ts';
 import { CommandError } from './exit-codes.ts';
-import { balanceLine, progressLine } from './report.ts';
+import { balanceLine, progressLine, timeLine } from './report.ts';
 import { escaped, moment, type Terminal } from './terminal.ts';
 
 export interface Ended {
@@ -179,7 +178,7 @@ function stageLine(stage: StageRow, park: ParkRow | undefined): string {
       : `, until ${escaped(upstream)} is back`;
   const tail =
     stage.state === 'done'
-      ? `${attempts}, ${inWords(stage.seconds * 1_000)}`
+      ? `${attempts}, ${timeLine(stage)}`
       : stage.code === null
         ? attempts
         : `${attempts}, ${stage.code}${next}`;
