@@ -1,7 +1,7 @@
 // What lives here: `mendflow doctor`.
 // Invariant: it looks at everything it can reach, whatever else is broken; each wrong line names what mends it; it changes nothing.
 // Apart as every command: arguments, one call, output.
-import { underWay } from '../stack/index.ts';
+import { devsOf, hasLostItsWorker, underWay } from '../stack/index.ts';
 import { openPool } from '../store/db.ts';
 import type { Check } from './support/checks.ts';
 import type { Exit } from './support/exit-codes.ts';
@@ -21,7 +21,7 @@ export const registerDoctor: Register = (program, act) => {
 
 async function doctor(session: Session, json: boolean): Promise<Exit> {
   const { nodeCheck, stackCheck, unknown } = await import('./support/checks.ts');
-  const { keeperChecks } = await import('./support/stack-checks.ts');
+  const { devMend, keeperChecks } = await import('./support/stack-checks.ts');
   const before = underWay(session.config.dir);
   const looked: Check[] = [
     nodeCheck(),
@@ -39,7 +39,13 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
     looked.push(unknown('Project', error, 'Correct mendflow.config.ts; `mendflow check` says more.'));
   }
   looked.push(...(await serverChecks(session)));
-  const checks = before === undefined ? looked : looked.map((one) => withoutHaste(one, before));
+  const mended =
+    before !== undefined
+      ? withoutHaste(before)
+      : devsOf(session.config.dir).some(hasLostItsWorker)
+        ? byDev(devMend)
+        : undefined;
+  const checks = mended === undefined ? looked : looked.map(mended);
   const wrong = checks.filter(({ state }) => state === 'wrong');
   if (json) session.terminal.json({ healthy: wrong.length === 0, checks });
   else write(session, checks);
@@ -47,10 +53,18 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
 }
 
 /** What is missing while somebody brings it up needs no command. */
-const withoutHaste = (one: Check, now: string): Check =>
-  one.mend !== undefined && ['mendflow stack up', 'mendflow migrate'].includes(one.mend)
-    ? { ...one, mend: `Try again in a moment: ${now}` }
-    : one;
+const withoutHaste =
+  (now: string) =>
+  (one: Check): Check =>
+    one.mend !== undefined && ['mendflow stack up', 'mendflow migrate'].includes(one.mend)
+      ? { ...one, mend: `Try again in a moment: ${now}` }
+      : one;
+
+/** A worker in the background beside that of `dev` would go on with the code of now. */
+const byDev =
+  (mend: string) =>
+  (one: Check): Check =>
+    one.name.startsWith('Queue ') && one.mend !== undefined ? { ...one, mend } : one;
 
 async function serverChecks(session: Session): Promise<Check[]> {
   const { strayChecks } = await import('./support/stack-checks.ts');

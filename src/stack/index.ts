@@ -14,7 +14,7 @@ export {
   type StackAddresses,
   type StackStatus,
 } from './stack.ts';
-export { type DevBook, devsOf, openDevBook, underWay } from './under-way.ts';
+export { type DevBook, devsOf, hasLostItsWorker, openDevBook, underWay } from './under-way.ts';
 export { findTemporalCli } from './temporal-cli.ts';
 export { startTemporal } from './temporal.ts';
 export { leanNode, startWorkerProcess, type WorkerCommand, type WorkerProcess } from './worker-process.ts';

@@ -15,6 +15,8 @@ interface DevWorkerEntry {
 /** One `mendflow dev` that lives, and its workers that live. */
 export interface Dev {
   readonly process: ProcessId;
+  /** Whether one of its workers was up, be it dead by now. */
+  readonly wasUp: boolean;
   readonly workers: readonly DevWorkerEntry[];
 }
 
@@ -32,9 +34,9 @@ export function openDevBook(dir: string): DevBook {
   const me = identify(process.pid)!;
   const file = join(folderOf(dir), `${me.pid}.json`);
   const workers = new Map<number, DevWorkerEntry>();
+  let wasUp = false;
   const write = (): void => {
-    const dev: Dev = { process: me, workers: [...workers.values()].filter((one) => isAlive(one.process)) };
-
+    const dev: Dev = { process: me, wasUp, workers: [...workers.values()].filter((one) => isAlive(one.process)) };
     try {
       mkdirSync(folderOf(dir), { recursive: true });
       writeFileSync(`${file}.draft`, JSON.stringify(dev), { mode: 0o600 });
@@ -46,6 +48,7 @@ export function openDevBook(dir: string): DevBook {
   write();
   return {
     worker: (pid, isUp) => {
+      wasUp ||= isUp;
       const id = identify(pid);
       if (id === undefined) return;
       workers.set(pid, { process: id, isUp });
@@ -68,6 +71,9 @@ export function devsOf(dir: string): Dev[] {
   });
 }
 
+/** Whether this one had a worker and has none: nothing starts it but a person. */
+export const hasLostItsWorker = ({ wasUp, workers }: Dev): boolean => wasUp && workers.length === 0;
+
 const filesIn = (folder: string): string[] => {
   try {
     return readdirSync(folder);
@@ -85,6 +91,6 @@ export function underWay(dir: string): string | undefined {
   const living = workers.filter((one) => isAlive(one.process)).length;
   if (keeper && isAlive(keeper.process) && living < workersWanted)
     return `The stack in ${dir} is just starting again by itself what has ended.`;
-  const dev = devsOf(dir).find(({ workers }) => !workers.some(({ isUp }) => isUp));
+  const dev = devsOf(dir).find((one) => !hasLostItsWorker(one) && !one.workers.some(({ isUp }) => isUp));
   return dev && `\`mendflow dev\` (process ${dev.process.pid}) is starting here, or says in its terminal why not.`;
 }

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { openDevBook, devsOf, startOf } from '../../src/stack/index.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import { devsOf, openDevBook, startOf } from '../../src/stack/index.ts';
 import { writeStack } from '../../src/stack/state.ts';
 import { withLock } from '../../src/stack/system/lock.ts';
 import { mendflow, projectFolder, type Ran } from '../support/client.ts';
@@ -113,6 +113,19 @@ describe('mendflow dev', () => {
     worker.kill('SIGKILL');
     await once(worker, 'close');
     expect(devsOf(dir)).toMatchObject([{ workers: [] }]);
+    // It is not starting: nothing happens before a file changes.
+    expect((await ran(['runs'])).err).not.toContain('is starting here');
+    process.env['TEMPORAL_ADDRESS'] = inject('temporalAddress');
+    try {
+      const { out } = await ran(['doctor']);
+      expect(out).toMatch(
+        /✖ Development +`mendflow dev` \(process \d+\) runs no worker: .*\n +→ Save a file of the project/,
+      );
+      expect(out).toMatch(/✖ Queue mendflow +no worker polls it.*\n +→ Save a file of the project/);
+      expect(out).not.toMatch(/is starting here/);
+    } finally {
+      delete process.env['TEMPORAL_ADDRESS'];
+    }
     book.close();
     expect(devsOf(dir)).toEqual([]);
     expect(readdirSync(join(dir, 'dev'))).toEqual([]);

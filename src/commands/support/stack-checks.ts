@@ -4,7 +4,7 @@
 import { hostname } from 'node:os';
 import type { Config } from '../../config.ts';
 import { queues } from '../../model/ids.ts';
-import { devsOf, stackStatus, stackWorkers } from '../../stack/index.ts';
+import { devsOf, hasLostItsWorker, stackStatus, stackWorkers } from '../../stack/index.ts';
 import { ACTIVITY, type Check, type Polled, pollersOf } from './checks.ts';
 import { moment } from './terminal.ts';
 
@@ -33,21 +33,34 @@ export async function keeperChecks(dir: string): Promise<Check[]> {
   ];
 }
 
+/** What starts the worker of a `dev` again. */
+export const devMend = 'Save a file of the project, and `dev` starts a worker; or end `dev` and start it again.';
+
 /** Who runs `mendflow dev` here, and workers of this machine that poll the stack's own server and are in no book: started by hand. */
 export async function strayChecks({ dir, temporal: given, prefix }: Config, polled: Polled): Promise<Check[]> {
-  if (given) return [];
   const devs = devsOf(dir);
+  const checks = devs.map((dev): Check => {
+    const { process, workers } = dev;
+    const who = { name: 'Development', state: 'ok' } as const;
+    const what = `\`mendflow dev\` (process ${process.pid})`;
+    if (hasLostItsWorker(dev))
+      return {
+        ...who,
+        state: 'wrong',
+        says: `${what} runs no worker: the one that was up has ended; the terminal of \`dev\` says why, if it said so`,
+        mend: devMend,
+      };
+    if (workers.length === 0) return { ...who, says: `${what} has no worker yet; its terminal says why` };
+    const pids = workers.map((one) => one.process.pid).join(', ');
+    return { ...who, says: `${what} runs ${workers.length === 1 ? 'the worker' : 'the workers'} ${pids}` };
+  });
+  if (given) return checks;
   const ofDevs = devs.flatMap(({ workers }) => workers.map((one) => one.process.pid));
   const known = new Set([...stackWorkers(dir).map(({ pid }) => pid), ...ofDevs].map((pid) => `${pid}@${hostname()}`));
   const pollers = await pollersOf(polled, queues(prefix).heal, ACTIVITY);
   const strays = [...new Set(pollers.map(({ identity }) => identity))].filter(
     (one) => one.endsWith(`@${hostname()}`) && !known.has(one),
   );
-  const checks = devs.map(({ process, workers }): Check => ({
-    name: 'Development',
-    state: 'ok',
-    says: `\`mendflow dev\` (process ${process.pid}) runs ${workers.length === 1 ? 'the worker' : 'the workers'} ${workers.map((one) => one.process.pid).join(', ')}`,
-  }));
   if (strays.length === 0) return checks;
   const pids = strays.map((one) => one.split('@')[0]);
   return [
