@@ -2,16 +2,18 @@
 // Invariant: a decision is sent once per question and person, and its answer is told as it was given; nothing is sent without a reason.
 // With --all it goes to every stage that a filter means (support/decide-all.ts).
 // Apart as every command: arguments, one call, output.
+import type { Pool } from 'pg';
 import { parseDuration } from '../model/duration.ts';
 import { workflowId } from '../model/ids.ts';
 import type { Decision, DecisionKind } from '../model/messages.ts';
 import { shellWord } from '../model/shell.ts';
-import { findRun, parksOf } from '../store/reads.ts';
+import { findRun, parksOf, totalsOf, unreadOf } from '../store/reads.ts';
 import { listStalled } from '../store/stalled.ts';
 import type { FilterOptions } from './support/decide-all.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { runOrAccepted, withoutPrefix } from './support/find-run.ts';
 import { wholeOf } from './support/numbers.ts';
+import { lossLine } from './support/report.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
 import { escaped, moment } from './support/terminal.ts';
@@ -142,6 +144,7 @@ async function decideOne(
   }
   const target = kind === 'abort' ? {} : await questionOf(session, run, stage, options.token);
   const decision: Decision = { kind, ...target, reason: options.reason, actor, ...extension };
+  const loses = kind === 'accept-loss' ? await lossAt(control, run, target.stage) : undefined;
   const { sendDecision } = await import('./support/decision.ts');
   const answer = await sendDecision(connected, {
     run,
@@ -154,10 +157,12 @@ async function decideOne(
   });
   const { at, ...said } = answer;
   const when = at === undefined ? undefined : new Date(at);
-  if (options.json === true) session.terminal.json({ run, kind, ...said, ...(when ? { at: when } : {}) });
+  if (options.json === true)
+    session.terminal.json({ run, kind, ...said, ...(when ? { at: when } : {}), ...(loses ? { givenUp: loses } : {}) });
   else if (answer.taken) {
     const taken = answer.already === true ? `Already taken${when ? ` at ${moment(when)}` : ''}` : 'Taken';
     session.terminal.line(`${session.terminal.style('green', taken)}: ${escaped(answer.text)}`);
+    if (loses && answer.already !== true) session.terminal.line(`  ${givenUp(loses)}`);
     session.terminal.line(`  follow  mendflow show ${shellWord(run)}`);
   } else
     session.terminal.note(
@@ -165,6 +170,22 @@ async function decideOne(
     );
   return answer.taken ? 'ok' : 'refused';
 }
+
+/** What accepting the loss of this stage gives up, as far as it is known before; at the end of a run all that is bad in it. */
+async function lossAt(
+  store: Pool,
+  run: string,
+  stage: string | undefined,
+): Promise<{ records: number; bytes: number } | undefined> {
+  if (stage === undefined) return undefined;
+  if (stage.startsWith('mendflow:')) return { records: (await totalsOf(store, run)).quarantined, bytes: 0 };
+  return { records: 0, bytes: (await unreadOf(store, [run])).get(run)?.get(stage) ?? 0 };
+}
+
+const givenUp = (loss: { records: number; bytes: number }): string =>
+  loss.records + loss.bytes === 0
+    ? 'given up  nothing that is unread; what else is lost is counted when the run ends, and `show` says it then'
+    : `given up  ${lossLine(loss)}`;
 
 /** Fills in stage and token where the store knows exactly one that can be meant; otherwise the run itself says what is missing. */
 async function questionOf(

@@ -26,7 +26,7 @@ import { type Exit } from './support/exit-codes.ts';
 import { runOrAccepted } from './support/find-run.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
-import { balanceLine, commandsOf, lossLine, timeLine, waitLine } from './support/report.ts';
+import { balanceLine, commandsOf, lossLine, timeLine, waitLine, wouldGiveUp } from './support/report.ts';
 import { runbookPath } from './support/runbooks.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped, moment } from './support/terminal.ts';
@@ -67,6 +67,9 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   const declared = parks.length === 0 ? undefined : await session.declared().catch(() => undefined);
   const spec = declared?.registry.specs.find((one) => one.name === row.pipeline);
   const askers = await askersOf(store, parks);
+  const unread = parks.some(({ acceptsLoss }) => acceptsLoss)
+    ? (await unreadOf(store, [row.run])).get(row.run)
+    : undefined;
   const { closed: _closed, workflowId: id, ...shown } = row;
   const { read, loaded, duplicate, quarantined, skipped, uncountedBytes } = sums;
   const lost = row.closed?.balance?.lost ?? sums.lost;
@@ -86,14 +89,12 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     notes,
     letters,
     stages,
-    waits: await Promise.all(
-      parks.map(async (park) => ({
-        ...park,
-        unread: park.acceptsLoss ? await unreadOf(store, row.run, park.stage) : 0,
-        commands: commandsOf(row.run, park, spec),
-        askers: park.held === null ? [] : (askers.get(park.upstream ?? '') ?? []),
-      })),
-    ),
+    waits: parks.map((park) => ({
+      ...park,
+      unread: park.acceptsLoss ? (unread?.get(park.stage) ?? 0) : 0,
+      commands: commandsOf(row.run, park, spec),
+      askers: park.held === null ? [] : (askers.get(park.upstream ?? '') ?? []),
+    })),
     breakers: await breakersOf(store, parks),
     decisions,
     stalled: (await listStalled(store, 1, row.run))[0] ?? null,
@@ -252,10 +253,7 @@ function writeWait(
     terminal.line('  Or to decide for this run alone:');
   }
   for (const command of wait.commands) terminal.line(`    ${command}`);
-  if (wait.unread > 0)
-    terminal.line(
-      `  accept-loss would give up ${counted(wait.unread)} bytes that nobody has read, the good records in them included.`,
-    );
+  if (wait.unread > 0) terminal.line(`  ${wouldGiveUp(wait.unread)}`);
 }
 
 /** Of very many stages those come first that are not finished. */

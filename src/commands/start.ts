@@ -21,6 +21,7 @@ import {
   reportOf,
   type RunReport,
   waitLine,
+  wouldGiveUp,
 } from './support/report.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped } from './support/terminal.ts';
@@ -226,5 +227,6 @@ function tellQuestions(terminal: Session['terminal'], questions: readonly Questi
     terminal.line();
     terminal.line(`${terminal.style('bold', escaped(question.stage))}: ${escaped(question.text)} (${question.code})`);
     for (const command of question.commands) terminal.line(`  ${command}`);
+    if (question.unread !== undefined) terminal.line(`  ${wouldGiveUp(question.unread)}`);
   }
 }

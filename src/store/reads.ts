@@ -304,15 +304,20 @@ export async function parkedWorkflows(pool: Pool, limit: number): Promise<{ run:
   return rows;
 }
 
-/** Bytes that the current generation has planned to read in this stage and has not accounted for: what an accepted loss would give up. */
-export async function unreadOf(pool: Pool, key: string, stage: string): Promise<number> {
-  const { rows } = await pool.query<{ unread: number }>(
-    `select coalesce(sum(upper(s.extent) - lower(s.extent) - coalesce(c.done, 0)), 0)::float8 as unread
+/** By run and stage: bytes that the current generation has planned to read and has not accounted for, which an accepted loss would give up. */
+export async function unreadOf(
+  pool: Pool,
+  runs: readonly string[],
+): Promise<ReadonlyMap<string, ReadonlyMap<string, number>>> {
+  const { rows } = await pool.query<{ run: string; stage: string; unread: number }>(
+    `select r.key as run, coalesce(s.call, s.stage) as stage, sum(upper(s.extent) - lower(s.extent) - coalesce(c.done, 0))::float8 as unread
      from mendflow.run r join mendflow.slice s on s.run_key = r.key and s.generation = r.generation and not isempty(s.extent)
      left join lateral (select sum(upper(extent) - lower(extent)) as done from mendflow.chunk
        where run_key = s.run_key and generation = s.generation and stage = s.stage and source_id = s.source_id and extent && s.extent) c on true
-     where r.key = $1 and coalesce(s.call, s.stage) = $2`,
-    [key, stage],
+     where r.key = any ($1) group by 1, 2`,
+    [runs],
   );
-  return rows[0]?.unread ?? 0;
+  const byRun = new Map<string, Map<string, number>>();
+  for (const { run, stage, unread } of rows) byRun.set(run, (byRun.get(run) ?? new Map()).set(stage, unread));
+  return byRun;
 }

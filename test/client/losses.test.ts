@@ -73,7 +73,9 @@ describe('records of which too many are bad', () => {
 
   it('end degraded where somebody accepts them, in every place where one looks', async () => {
     const { run } = (await ingest(many(3, bad(4)), 'apache')).json<Report>();
-    expect((await client.mendflow('accept-loss', run, '--reason', 'test data')).code).toBe(0);
+    expect((await client.mendflow('accept-loss', run, '--reason', 'test data')).out).toContain(
+      '\n  given up  lost: 12 records or rows\n',
+    );
     const handle = engine.client.workflow.getHandle(
       (await engine.rows<{ id: string }>('select workflow_id as id from mendflow.run where key = $1', [run]))[0]!.id,
     );
@@ -157,7 +159,14 @@ describe('the rest of a file that was given up', () => {
     expect((await client.mendflow('show', run)).out).toContain(
       `accept-loss would give up ${figure} bytes that nobody has read, the good records in them included.`,
     );
-    expect((await client.mendflow('accept-loss', run, '--reason', 'a debug log')).code).toBe(0);
+    const all = ['accept-loss', '--all', '--pipeline', 'log-ingest', '--dry-run', '--reason', 'x'];
+    const dry = await client.mendflow(...all);
+    expect(dry.out).toMatch(new RegExp(`BYTES UNREAD\\n(.*\\n)*.*big\\.log.* ${figure}\\n`));
+    expect(dry.err).toContain(`accept-loss would give up ${figure} bytes that nobody has read`);
+    const taken = await client.mendflow('accept-loss', run, '--reason', 'a debug log');
+    expect(taken.out).toContain(
+      `\n  given up  lost: ${figure} bytes that nobody read (how many records they hold is unknown)\n`,
+    );
     const rows = await engine.rows<{ id: string }>('select workflow_id as id from mendflow.run where key = $1', [run]);
     expect(await engine.result(engine.client.workflow.getHandle(rows[0]!.id))).toMatchObject({
       state: 'degraded',

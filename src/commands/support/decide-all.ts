@@ -6,12 +6,13 @@ import type { Pool } from 'pg';
 import { isCode } from '../../model/failure.ts';
 import type { Decision, DecisionKind } from '../../model/messages.ts';
 import { listBreakers } from '../../store/breakers.ts';
-import { listRuns } from '../../store/reads.ts';
+import { listRuns, unreadOf } from '../../store/reads.ts';
 import { type Wait, waitsByUpstream, type WaitFilter, waitsLike } from '../../store/waits.ts';
 import { sendDecision } from './decision.ts';
 import { CommandError, type Exit } from './exit-codes.ts';
 import { declaredUpstreams, upstreamKeyOf } from './find-upstream.ts';
 import type { Session } from './session.ts';
+import { wouldGiveUp } from './report.ts';
 import { readSince } from './since.ts';
 import { counted, escaped, moment } from './terminal.ts';
 
@@ -51,11 +52,11 @@ export async function decideAll(session: Session, decision: Decision, options: F
       terminal.note(
         `No stage fits that ${options.alsoParked === true ? 'waits' : 'asks'}. Nothing was decided. See \`mendflow runs --state asking\`.`,
       );
-    else list(session, meant);
+    else await list(session, decision.kind, meant);
     if (meant.length > 0 && options.json !== true) terminal.note('Dry run: nothing was decided.');
     return 'ok';
   }
-  if (options.json !== true) list(session, meant);
+  if (options.json !== true) await list(session, decision.kind, meant);
   if (options.yes !== true) await confirmed(session, decision.kind, meant.length);
   const answers = await sendAll(session, decision, meant);
   if (options.json === true) terminal.json({ kind: decision.kind, dryRun: false, answers });
@@ -113,9 +114,19 @@ async function targetsOf(store: Pool, kind: DecisionKind, filter: WaitFilter): P
   return waits.filter(({ run }) => !seen.has(run) && seen.add(run));
 }
 
-function list({ terminal }: Session, meant: readonly Wait[]): void {
+async function list(session: Session, kind: DecisionKind, meant: readonly Wait[]): Promise<void> {
+  const { terminal } = session;
+  // Only of what is given up knowingly: a person has to see how much before the yes.
+  const unread =
+    kind === 'accept-loss'
+      ? await unreadOf(
+          await session.store(),
+          meant.map(({ run }) => run),
+        )
+      : undefined;
+  const bytesOf = ({ run, stage }: Wait): number => unread?.get(run)?.get(stage) ?? 0;
   terminal.table(
-    ['RUN', 'STAGE', 'WAITS', 'CODE', 'UPSTREAM', 'SINCE'],
+    ['RUN', 'STAGE', 'WAITS', 'CODE', 'UPSTREAM', 'SINCE', ...(unread ? ['BYTES UNREAD'] : [])],
     meant
       .slice(0, SHOWN_MAX)
       .map((one) => [
@@ -125,10 +136,13 @@ function list({ terminal }: Session, meant: readonly Wait[]): void {
         escaped(one.code),
         escaped(one.upstream ?? ''),
         moment(one.since),
+        ...(unread ? [counted(bytesOf(one))] : []),
       ]),
   );
   if (meant.length > SHOWN_MAX)
     terminal.note(`and ${counted(meant.length - SHOWN_MAX)} more; --json with --dry-run lists them all.`);
+  const bytes = meant.reduce((sum, one) => sum + bytesOf(one), 0);
+  if (bytes > 0) terminal.note(wouldGiveUp(bytes));
 }
 
 /** Throws unless a person says yes. Without a terminal nobody can. */

@@ -17,6 +17,7 @@ import {
   type StageRow,
   stagesOf,
   totalsOf,
+  unreadOf,
 } from '../../store/reads.ts';
 import { notesOf } from '../../store/notes.ts';
 import { counted, escaped, moment } from './terminal.ts';
@@ -52,6 +53,8 @@ export interface Question {
   readonly code: string;
   readonly text: string;
   readonly commands: readonly string[];
+  /** Bytes that accepting a loss would give up unread; only where there are any. */
+  readonly unread?: number;
 }
 
 /** Counts the run as it is now. */
@@ -127,17 +130,18 @@ export const doneAlready = (row: Pick<RunRow, 'state' | 'closed'>): string =>
 
 /** What the run asks now, oldest first. */
 export async function questionsOf(pool: Pool, run: string, spec: AnySpec | undefined): Promise<Question[]> {
-  const parks = await parksOf(pool, run);
-  return parks.filter(({ until }) => until === 'decision').map((park) => questionOf(run, park, spec));
+  const parks = (await parksOf(pool, run)).filter(({ until }) => until === 'decision');
+  const unread = parks.some(({ acceptsLoss }) => acceptsLoss) ? (await unreadOf(pool, [run])).get(run) : undefined;
+  return parks.map(({ stage, token, code, text, acceptsLoss }) => {
+    const bytes = acceptsLoss ? (unread?.get(stage) ?? 0) : 0;
+    const commands = commandsOf(run, { stage, token, code, acceptsLoss }, spec);
+    return { stage, token, code, text, commands, ...(bytes > 0 ? { unread: bytes } : {}) };
+  });
 }
 
-const questionOf = (run: string, park: ParkRow, spec: AnySpec | undefined): Question => ({
-  stage: park.stage,
-  token: park.token,
-  code: park.code,
-  text: park.text,
-  commands: commandsOf(run, park, spec),
-});
+/** What `accept-loss` costs beyond what is known to be bad. */
+export const wouldGiveUp = (bytes: number): string =>
+  `accept-loss would give up ${counted(bytes)} bytes that nobody has read, the good records in them included.`;
 
 /** Ready to copy. Without the spec (another project's pipeline) all kinds are offered; the run refuses what does not fit. */
 export function commandsOf(
