@@ -105,16 +105,23 @@ async function tell(pool: Pool, ctx: FlowContext, key: PlanKey, found: Recognise
     );
   if (end.to + end.left === 0)
     await addNote(pool, ctx, `${file.ref.name} is empty, so nothing was read. If it is filled later, run again.`);
-  if (ctx.generation > 1) return;
-  const to = slice.from < slice.to ? slice.from : end.to;
-  const [first, ...others] = await coverers(pool, key, { from: 0, to });
+  const forced = ctx.generation > 1;
+  const within = forced ? slice : { from: 0, to: slice.from < slice.to ? slice.from : end.to };
+  const [first, ...others] = await coverers(pool, key, within);
   if (!first) return;
   const by = `run ${first.runKey}${others.length === 0 ? '' : ` and ${others.length} more`}`;
+  if (forced)
+    return void (await addNote(
+      pool,
+      ctx,
+      `${file.ref.name}: of its bytes ${slice.from} to ${slice.to}, which are read again, ${first.bytes} were loaded before by ${by}. A row that is the same stays as it is, under the data date it has, and counts as duplicate.`,
+    ));
+  const to = within.to;
   await addNote(
     pool,
     ctx,
     slice.from < slice.to
       ? `${file.ref.name}: its first ${to} bytes were loaded before by ${by}; this run reads what follows.`
-      : `${file.ref.name} was loaded before by ${by}, and nothing in it is new: nothing was read. To load it again for this run, start it with --force.`,
+      : `${file.ref.name} was loaded before by ${by}, and nothing in it is new: nothing was read. To load it again for this run, start it again with --force.`,
   );
 }

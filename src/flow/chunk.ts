@@ -18,6 +18,7 @@ import { type Loader, startsOf } from './loader.ts';
 import { isRecordError, loadAround, type Run } from './poison.ts';
 import { type Target } from './table.ts';
 import { bigintField } from './tuples.ts';
+import { refuseTwice } from './twice.ts';
 import { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Reject } from './types.ts';
 
 /** What all chunks of a flow have in common. */
@@ -36,6 +37,8 @@ export interface Work {
   readonly reader: ChunkReader;
   /** Somebody said that this reading may leave fewer rows than there were. */
   readonly acceptLoss?: AcceptedLoss;
+  /** Somebody said to go on, so what another run has loaded may be loaded again. */
+  readonly decided?: boolean;
   /** Part of the chunk's transaction, before the fence; for what has to change together with it. */
   readonly alongside?: (client: pg.ClientBase, chunk: Chunk) => Promise<void>;
 }
@@ -146,6 +149,8 @@ async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Pro
   if (fewer > 0) await leaveFewer(work, client, chunk, { rowsBefore, fewer, rejects });
   await work.loader.tidy?.(client, chunk, key.sourceId, new Set(refused.keys()));
   refuseBadAggregate(work, rejects);
+  if (key.generation > 1 && !work.decided && arrived.added > 0)
+    await refuseTwice(client, key, { table: work.target?.name ?? 'a dataset', rows: arrived.added, range: chunk });
   const bins = countsFor(work, chunk, arrived, rejects.length);
   if (refused.size > 0 || arrived.duplicate > 0)
     await correctChunk(client, key, chunk.from, bins, chunk.rows - refused.size);
@@ -189,11 +194,12 @@ async function leaveFewer(
 /** All rows at once; or, if that failed before, all but those that are refused one by one. */
 async function load(work: Work, client: pg.ClientBase, chunk: Chunk, poison: unknown) {
   const refused = new Map<number, Reject>();
-  const arrived = { loaded: 0, duplicate: 0 };
+  const arrived = { loaded: 0, duplicate: 0, added: 0 };
   const part = async (runs: readonly Run[], prologue: string): Promise<void> => {
-    const { loaded, duplicate } = await work.loader.load(client, chunk, runs, prologue);
+    const { loaded, duplicate, added = 0 } = await work.loader.load(client, chunk, runs, prologue);
     arrived.loaded += loaded;
     arrived.duplicate += duplicate;
+    arrived.added += added;
   };
   if (poison === undefined) {
     try {

@@ -40,6 +40,8 @@ export interface FlowContext {
    * `of`: code of the question that was answered so. Of `rows_fewer` it is not the rest that is given up, but rows that were there before.
    */
   readonly acceptLoss?: AcceptedLoss | undefined;
+  /** An operator said to try now. */
+  readonly decided?: boolean;
 }
 
 /** Who accepted a loss, why, and which question that answers. */

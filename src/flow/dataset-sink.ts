@@ -55,7 +55,7 @@ export function intoDataset(options: DatasetOptions): Into & { made(): DatasetRe
       async load(client, chunk, _runs, prologue) {
         if (prologue !== '') await client.query(prologue);
         await addParts(client, id!, await partsFrom(chunk.from, Buffer.from(chunk.tuples)), options);
-        return { loaded: chunk.rows, duplicate: 0 };
+        return { loaded: chunk.rows, duplicate: 0, added: chunk.rows };
       },
     }),
     async begin(session, source, ctx) {

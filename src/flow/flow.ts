@@ -146,6 +146,7 @@ async function runSession(
       seal: sink.seal,
       reader: source.reader,
       ...(mayLeaveFewer(ctx) ? { acceptLoss: ctx.acceptLoss! } : {}),
+      ...(ctx.decided ? { decided: true } : {}),
     };
     const normally = (): Promise<Segment<Bins>> => workThrough(work, session, slice, ctx, pace);
     const working = (): Promise<Segment<Bins>> =>

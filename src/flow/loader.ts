@@ -13,6 +13,8 @@ import type { Chunk } from './types.ts';
 export interface Arrived {
   readonly loaded: number;
   readonly duplicate: number;
+  /** Of those loaded: rows that were not there, where a reprocessing can put the same record there twice. */
+  readonly added?: number;
 }
 
 export interface Loader {

@@ -28,9 +28,12 @@ export function keyLoader(target: Target, byKey: ByKey): Loader {
     async load(client, chunk, runs, prologue) {
       const sent = await copyPart(client, chunk, { runs, prologue }, sql, target);
       if (sent === 0) return { loaded: 0, duplicate: 0 };
-      const { rowCount } = await client.query(merge, [chunk.offsets[runs[0]![0]], chunk.offsets[runs.at(-1)![1] - 1]]);
-      const loaded = rowCount ?? 0;
-      return { loaded, duplicate: sent - loaded };
+      const { rows } = await client.query<{ loaded: number; added: number }>(merge, [
+        chunk.offsets[runs[0]![0]],
+        chunk.offsets[runs.at(-1)![1] - 1],
+      ]);
+      const { loaded, added } = rows[0]!;
+      return { loaded, duplicate: sent - loaded, added };
     },
   };
 }
@@ -58,10 +61,11 @@ function mergeSql(target: Target, byKey: ByKey): string {
       ? 'do nothing'
       : `do update set ${values.map((name) => `${quoted(name)} = excluded.${quoted(name)}`).join(', ')}
          where ${row('t', meant)} is distinct from ${row('excluded', meant)}${guard}`;
-  return `insert into ${target.sql} as t (${columns})
+  return `with merged as (insert into ${target.sql} as t (${columns})
     select ${columns} from (select distinct on (${key.join(', ')}) * from ${STAGE} where "offset" between $1 and $2
       order by ${key.join(', ')}, ${newest}"offset" desc) newest order by ${key.join(', ')}
-    on conflict (${key.join(', ')}) ${update}`;
+    on conflict (${key.join(', ')}) ${update} returning t.xmax = 0 as added)
+    select count(*)::int as loaded, count(*) filter (where added)::int as added from merged`;
 }
 
 /** How many rows of the date are new in this generation is not known of a table, so what its readings made is compared. */

@@ -48,6 +48,7 @@ export const codes = {
     'sources',
     'Loading again would leave fewer rows than there were.',
   ),
+  rows_twice: row('permanent', 'code', 'rolled-back', 'sources', 'It would load what another run has loaded.'),
   record_too_long: row('data', 'record', 'no', 'records', 'A record is longer than the declared limit.'),
   // Records
   record_invalid: row('data', 'record', 'no', 'records', 'A record does not fit the declared schema.'),

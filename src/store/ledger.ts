@@ -216,6 +216,17 @@ export async function rowsMade(db: Db, key: Omit<LedgerKey, 'sourceId'>): Promis
   return { before: rows.find(({ generation }) => generation < key.generation)?.made ?? 0, after };
 }
 
+/** Other runs that made rows of a range, the most first, and how many of its records they set aside. */
+export async function madeByOthers(db: Db, key: LedgerKey, range: Range): Promise<{ runKey: string; bad: number }[]> {
+  const { rows } = await db.query<{ runKey: string; bad: number }>(
+    `select run_key as "runKey", sum(quarantined + skipped)::float8 as bad from mendflow.chunk
+     where source_id = $1 and stage = $2 and run_key <> $3 and extent && int8range($4, $5)
+     group by 1 having sum(loaded + duplicate + passed) > 0 order by sum(loaded + duplicate + passed) desc, 1`,
+    [key.sourceId, ledgerStage(key.stage), key.runKey, range.from, range.to],
+  );
+  return rows;
+}
+
 /** Bins of one source in one generation of a run, from the ledger. */
 export async function binsOf(db: Db, key: LedgerKey): Promise<Bins> {
   const { rows } = await db.query<Record<keyof Bins, number>>(

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ingestFile } from '../../src/activities/log-ingest.ts';
 import { listFiles } from '../../src/connectors/files.ts';
-import { flow, lines, parse, table } from '../../src/flow/index.ts';
+import { flow, flowToDataset, lines, parse, table } from '../../src/flow/index.ts';
 import { closeRun } from '../../src/store/ledger.ts';
 import { notesOf } from '../../src/store/notes.ts';
 import { contextOf, testSink } from '../flow/memory.ts';
@@ -93,7 +93,7 @@ describe('a file that was loaded before', () => {
     const { loaded, notes } = await alone('app.log', '2026-11-21');
     expect(loaded).toBe(0);
     expect(notes).toEqual([
-      `app.log was loaded before by run ${life.pipeline}/2026-11-20, and nothing in it is new: nothing was read. To load it again for this run, start it with --force.`,
+      `app.log was loaded before by run ${life.pipeline}/2026-11-20, and nothing in it is new: nothing was read. To load it again for this run, start it again with --force.`,
     ]);
   });
 
@@ -127,7 +127,62 @@ describe('a file that was loaded before', () => {
       [second.key],
     );
     expect(bins).toEqual([{ duplicate: 9, loaded: 0 }]);
+    expect(await notesOf(sink.pool, second.key)).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `^app\\.log: of its bytes .* are read again, \\d+ were loaded before by run ${life.runs[0]!.key}\\.`,
+        ),
+      ),
+    ]);
   });
+
+  it.each(['with a date in the key of its table', 'through a dataset'])(
+    'is not loaded a second time for another date by --force without a word, %s',
+    async (way) => {
+      const path = life.path('days');
+      writeFileSync(path, 'a\nb\n');
+      await sink.pool.query(
+        'drop table if exists days; create table days (v text, day date, data_date date, generation int, primary key (v, day))',
+      );
+      const into = table(
+        'days',
+        { v: 'text', day: 'date', data_date: 'date', generation: 'integer' },
+        { key: ['v', 'day'] },
+      );
+      const load = async (
+        dataDate: string,
+        more: { generation?: number; decided?: boolean } = {},
+      ): Promise<unknown> => {
+        const ctx = contextOf({ pipeline: life.pipeline, runKey: `${life.pipeline}/${dataDate}`, dataDate, ...more });
+        const steps = [parse((text: string) => ({ v: text, day: dataDate }))] as const;
+        const from = lines(path);
+        if (way === 'through a dataset')
+          return await flowToDataset({ from, steps, into: { schema: 'v/1' }, sink }).run(ctx);
+        return await flow({ from, steps, into, sink }).run(ctx);
+      };
+      const passed = async (run: string): Promise<number> =>
+        (
+          await sink.pool.query<{ n: number }>(
+            'select coalesce(sum(loaded + passed), 0)::int as n from mendflow.chunk where run_key = $1',
+            [`${life.pipeline}/${run}`],
+          )
+        ).rows[0]!.n;
+      await load('2026-11-20');
+      await load('2026-11-20', { generation: 2 });
+      await load('2026-11-21');
+      await expect(load('2026-11-21', { generation: 2 })).rejects.toMatchObject({
+        failure: {
+          code: 'rows_twice',
+          text: expect.stringMatching(
+            new RegExp(`^Run ${life.pipeline}/2026-11-20 has loaded bytes 0 to 4 .* would add 2 rows`),
+          ) as string,
+        },
+      });
+      expect(await passed('2026-11-21')).toBe(0);
+      await load('2026-11-21', { generation: 2, decided: true });
+      expect(await passed('2026-11-21')).toBe(2);
+    },
+  );
 });
 
 describe('a file that is written to while it is read', () => {
