@@ -3,6 +3,7 @@
 // Apart as every command: arguments, one call, output.
 import { inWords } from '../model/duration.ts';
 import { shellWord } from '../model/shell.ts';
+import { stackStatus } from '../stack/index.ts';
 import { listBreakers } from '../store/breakers.ts';
 import {
   lettersAndDecisions,
@@ -83,8 +84,17 @@ async function pageOf(session: Session, since: Date) {
     outages: outagesOf(moves, now),
     notAdmitting,
     waits,
+    restarts: await restartsSince(session, since),
     letters: { open: letters.open, samples: letters.samples, written: letters.written },
   } as const;
+}
+
+/** What of the stack in this folder ended by itself and was started again; its keeper remembers the last ones only. */
+async function restartsSince({ config }: Session, since: Date): Promise<{ what: string; at: Date }[]> {
+  const { keeper } = await stackStatus({ dir: config.dir });
+  return (keeper?.repairs ?? [])
+    .map(({ what, at }) => ({ what, at: new Date(at) }))
+    .filter(({ at }) => at.getTime() >= since.getTime());
 }
 
 function write(terminal: Terminal, page: Page): void {
@@ -114,6 +124,7 @@ function write(terminal: Terminal, page: Page): void {
     terminal.line(
       `  unasked   ${counted(failures.unasked)} of ${numbered(healed + failures.ended, 'stage')} that ${healed + failures.ended === 1 ? 'is' : 'are'} over needed nobody; ${inWords(failures.meanMs)} on average`,
     );
+  if (page.restarts.length > 0) terminal.line(`  restarts  ${restartsLine(page.restarts)}: mendflow stack status`);
   const samples = letters.samples > 0 ? `, ${counted(letters.samples)} of them samples of a stop` : '';
   terminal.line(
     `  letters   ${counted(letters.written)} written, ${counted(letters.open)} open now${samples}${letters.open > 0 ? `: ${lettersCommand('--state open', letters.open)}` : ''}`,
@@ -139,6 +150,16 @@ function write(terminal: Terminal, page: Page): void {
 }
 
 const numbered = (count: number, noun: string): string => `${counted(count)} ${noun}${count === 1 ? '' : 's'}`;
+
+/** `3 ended by themselves and were started again (2 of worker-1, 1 of Postgres), the last at …` */
+function restartsLine(restarts: Page['restarts']): string {
+  const times = new Map<string, number>();
+  for (const { what } of restarts) times.set(what, (times.get(what) ?? 0) + 1);
+  const each = [...times].map(([what, count]) => `${counted(count)} of ${what}`).join(', ');
+  const says =
+    restarts.length === 1 ? '1 ended by itself and was' : `${counted(restarts.length)} ended by themselves and were`;
+  return `${says} started again (${each}), the last at ${moment(restarts.at(-1)!.at)}`;
+}
 
 function decisionsLine({ decisions, asking }: Pick<Page, 'decisions' | 'asking'>): string {
   const waiting = `${numbered(asking, 'question')} ${asking === 1 ? 'waits' : 'wait'}`;

@@ -2,6 +2,9 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { episodesOf, figuresOf, healedOf, healerOf, outagesOf } from '../../src/commands/support/night.ts';
+import { startOf } from '../../src/stack/index.ts';
+import { writeNotes } from '../../src/stack/keeper/process.ts';
+import { writeStack } from '../../src/stack/state.ts';
 import type { Move, Troubled } from '../../src/store/night.ts';
 import { commandLineOf, type Ran } from '../support/client.ts';
 import { openOutage, type Outage } from '../support/outage.ts';
@@ -248,6 +251,25 @@ describe('the morning after', () => {
     const ofRun = / {2}letters {2}120 open, 5 superseded: mendflow (.*)\n/.exec((await mendflow('show', run!.key)).out);
     expect((await mendflow(...ofRun![1]!.split(' '))).out.trim().split('\n')).toHaveLength(125 + 1);
     await night.engine.rows('delete from mendflow.dead_letter');
+  });
+
+  it('tells which processes of the stack ended by themselves in that time', async () => {
+    expect((await mendflow('last-night')).out).not.toContain('restarts');
+    const keeper = { process: { pid: process.pid, startedAt: startOf(process.pid)! }, fingerprint: '' };
+    writeStack(client.dir, { postgres: 'given', temporal: 'given', workersWanted: 0, workers: [], keeper });
+    const repair = (what: string, hoursAgo: number) => ({
+      at: new Date(Date.now() - hoursAgo * 3_600_000).toISOString(),
+      what,
+      lastWords: 'It was killed.',
+    });
+    const repairs = [repair('Temporal', 13), repair('worker-1', 3), repair('Postgres', 2), repair('worker-1', 2)];
+    writeNotes(client.dir, { repairs });
+    expect((await mendflow('last-night')).out).toMatch(
+      /\n {2}restarts {2}3 ended by themselves and were started again \(2 of worker-1, 1 of Postgres\), the last at \d{4}-\S+ \S+Z: mendflow stack status\n/,
+    );
+    expect(
+      (await mendflow('last-night', '--since', '1 day', '--json')).json<{ restarts: object[] }>().restarts,
+    ).toHaveLength(4);
   });
 
   it('begins where the reader says, and refuses a time to come', async () => {
