@@ -21,12 +21,14 @@ export const registerDoctor: Register = (program, act) => {
 
 async function doctor(session: Session, json: boolean): Promise<Exit> {
   const { nodeCheck, stackCheck, unknown } = await import('./support/checks.ts');
+  const { diskChecks } = await import('./support/disk-checks.ts');
   const { devMend, keeperChecks } = await import('./support/stack-checks.ts');
   const before = underWay(session.config.dir);
   const looked: Check[] = [
     nodeCheck(),
     await stackCheck(session.config.dir),
     ...(await keeperChecks(session.config.dir)),
+    ...(await diskChecks(session.config.dir)),
   ];
   try {
     const { registry } = await session.declared();

@@ -165,9 +165,12 @@ async function status(session: Session, json: boolean): Promise<Exit> {
 
 async function write({ terminal }: Session, found: StackStatus): Promise<void> {
   const { postgres, temporal, workers } = found;
+  const { diskChecks } = await import('./support/disk-checks.ts');
   terminal.line(`The stack in ${escaped(found.dir)} is ${terminal.style('bold', found.state)}.`);
   const now = found.state === 'up' ? undefined : underWay(found.dir);
   if (now !== undefined) terminal.line(`  ${escaped(now)} Try again in a moment.`);
+  for (const { state, says } of await diskChecks(found.dir))
+    if (state !== 'ok') terminal.line(`  Disk      ${escaped(says)}.`);
   if (found.state === 'down') {
     if (now === undefined) terminal.line('  Start it with `mendflow stack up`.');
     return;

@@ -1,7 +1,7 @@
 // What lives here: the entry of the stack.
 // Invariant: nothing below src/stack is imported past this file, but by its own tests.
 // Apart so that moving a file inside the room moves nothing outside.
-export { startPostgres } from './postgres.ts';
+export { foldersOf, startPostgres } from './postgres.ts';
 export {
   isInBooks,
   serverAddresses,

@@ -64,6 +64,12 @@ const readSecrets = (file: string): Secrets | undefined =>
 
 const secretsFileOf = (dir: string): string => join(dir, 'postgres.json');
 
+/** Where a stack writes: its folder, and that of its own Postgres, which lies elsewhere if the server's user cannot get in. */
+export const foldersOf = (dir: string): string[] => {
+  const dataDir = readSecrets(secretsFileOf(resolve(dir)))?.dataDir;
+  return [resolve(dir), ...(dataDir === undefined ? [] : [dataDir])];
+};
+
 const writeSecrets = (file: string, secrets: Secrets): void => {
   const draft = `${file}.${process.pid}`;
   writeFileSync(draft, `${JSON.stringify(secrets)}\n`, { mode: 0o600 });
