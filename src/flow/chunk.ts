@@ -10,11 +10,13 @@ import { hit } from '../store/failpoint.ts';
 import { fence, type Lease } from '../store/lease.ts';
 import { correctChunk, insertChunk, isCommitted, type LedgerKey, writeLost } from '../store/ledger.ts';
 import { insertLetters, supersedeLetters } from '../store/letters.ts';
+import { addNote } from '../store/notes.ts';
 import type { Sealer } from '../store/seal.ts';
 import type { AcceptedLoss, Bins } from './context.ts';
 import { acceptedFewer, rowsFewer } from './fewer.ts';
 import { type Limit, SAMPLE_LETTERS } from './limit.ts';
 import { type Loader, startsOf } from './loader.ts';
+import { commonPlace, mistakeNote, placeOfAll, refuseOwnMistake } from './own-mistake.ts';
 import { isRecordError, loadAround, type Run } from './poison.ts';
 import { type Target } from './table.ts';
 import { bigintField } from './tuples.ts';
@@ -24,6 +26,8 @@ import { type Chunk, type ChunkReader, RAW_BYTES_MAX, type Reject } from './type
 /** What all chunks of a flow have in common. */
 export interface Work {
   readonly key: LedgerKey;
+  /** First execution of the chain of the run; a script has none. */
+  readonly execution?: string | undefined;
   /** The table, where it is one. */
   readonly target?: Target | undefined;
   /** Records go on to a later stage, so they are in no bin yet. */
@@ -156,6 +160,9 @@ async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Pro
     await correctChunk(client, key, chunk.from, bins, chunk.rows - refused.size);
   await insertLetters(client, key, rejects, { seal: work.seal, sample: false });
   if (key.generation > 1) await supersedeLetters(client, key, chunk, rejects);
+  const mistake = placeOfAll(rejects, recordsOf(chunk));
+  if (mistake !== undefined)
+    await addNote(client, { ...key, execution: work.execution }, mistakeNote(key.stage, mistake));
   hit('chunk.afterLetters');
   await work.alongside?.(client, chunk);
   return bins;
@@ -269,6 +276,8 @@ async function settleConflict(work: Work, client: pg.ClientBase, chunk: Chunk): 
 async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]): Promise<never> {
   const sample = bad.slice(0, SAMPLE_LETTERS);
   if (work.limit.stopFirst()) await keepSample(work, lane, sample);
+  refuseOwnMistake(work.key, bad, { records: recordsOf(chunk), at: chunk.from, kept: sample.length });
+  const mistake = commonPlace(bad);
   const run = shellWord(work.key.runKey);
   const anew = work.limit.sealed
     ? `To try again reads the same records; if whoever sent them has put them right: \`mendflow abort ${run} --reason "…"\`, then start it again. `
@@ -276,7 +285,7 @@ async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]
   throw new CodedError(
     'quarantine_limit',
     `${work.limit.words(recordsOf(chunk), bad.length)} are bad, so ${work.key.stage} stopped at offset ${chunk.from}. What was committed before stays; of this chunk ${sample.length} letters were kept as a sample and nothing was loaded. ` +
-      `${anew}See what is wrong: \`mendflow letters list --run ${run}\``,
+      `${mistake ? `${mistakeNote(work.key.stage, mistake.place)} ` : ''}${anew}See what is wrong: \`mendflow letters list --run ${run}\``,
   );
 }
 

@@ -143,6 +143,7 @@ async function runSession(
     const about = { key, target, passes, derived: source.derived === true, loader, lease, limit };
     const work: Work = {
       ...about,
+      execution: ctx.execution,
       seal: sink.seal,
       reader: source.reader,
       ...(mayLeaveFewer(ctx) ? { acceptLoss: ctx.acceptLoss! } : {}),

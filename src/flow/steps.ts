@@ -2,7 +2,7 @@
 // Invariant: a step never throws for data: it passes a value on, leaves the record out, or says everything that is wrong with it.
 // Apart from the reader, so that a step can be tested by calling it.
 import { isExactNumber, readJson } from '../model/exact-json.ts';
-import { framesOf } from '../model/frame.ts';
+import { ownPlacesOf } from './places.ts';
 import type { Violation } from './types.ts';
 
 /** What a step is told beside the value. Never a clock: the data date is the only time a transform knows. */
@@ -31,17 +31,17 @@ const MESSAGE_MAX = 2_000;
 const textOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).slice(0, MESSAGE_MAX).toWellFormed();
 
-const bad = (code: string, error: unknown): StepResult => ({
-  code: 'record_invalid',
-  violations: [{ field: '', code, message: `${textOf(error)}${placeOf(error)}` }],
-});
-
-/** A step that fails by itself, and does not refuse, is looked for in its code. */
-function placeOf(error: unknown): string {
-  if (!(error instanceof TypeError || error instanceof ReferenceError)) return '';
-  const [frame] = framesOf(error);
-  return frame ? ` (${frame.file}:${frame.line}:${frame.column})` : '';
+/** A step that fails by itself is looked for in its code. */
+function bad(code: string, error: unknown): StepResult {
+  const [place] = error instanceof TypeError || error instanceof ReferenceError ? ownPlacesOf(error) : [];
+  const message = `${textOf(error)}${place === undefined ? '' : ` (${place})`}`;
+  const isSlip = place !== undefined && slip.test(textOf(error));
+  return { code: 'record_invalid', violations: [{ field: '', code, message, ...(isSlip ? { place } : {}) }] };
 }
+
+/** What the language itself says of code that does what cannot be done; whoever throws to refuse a record says something else. */
+const slip =
+  /^Cannot (read|set|delete|add|define|assign|destructure|access|convert|use)\b|\bis not (a function|a constructor|defined|iterable|async iterable|an object)\b|^Assignment to constant variable|^Invalid attempt to /;
 
 /** From the record (text of a line, or whatever the source delivers) to a value. What the function throws makes the record a letter. */
 export const parse = <In = unknown, Out = unknown>(fn: (value: In, about: RecordAbout) => Out): Step<In, Out> => ({

@@ -7,6 +7,8 @@ export interface Violation {
   readonly field: string;
   readonly code: string;
   readonly message: string;
+  /** Where in the project's own code an error was thrown that refuses no record but is one itself. */
+  readonly place?: string;
 }
 
 /** A record that cannot be loaded, with coordinates good enough to find it in the source again. */

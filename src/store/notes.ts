@@ -34,6 +34,16 @@ export const addLateNote = (
     [runKey, generation, stage, kept(text), execution ?? null],
   );
 
+/** What the current generation of a run has said with such a beginning. */
+export async function notesThatBegin(db: Db, runKey: string, beginning: string): Promise<string[]> {
+  const { rows } = await db.query<{ text: string }>(
+    `select distinct n.text from mendflow.run_note n join mendflow.run r on r.key = n.run_key and r.generation = n.generation
+     where n.run_key = $1 and starts_with(n.text, $2) order by 1 limit ${NOTES_MAX}`,
+    [runKey, beginning],
+  );
+  return rows.map(({ text }) => text);
+}
+
 /** What the current generation of a run has said, oldest first. */
 export async function notesOf(db: Db, runKey: string): Promise<string[]> {
   const { rows } = await db.query<{ text: string; all: number }>(

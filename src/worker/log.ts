@@ -6,7 +6,7 @@ import { writeSync } from 'node:fs';
 import { DefaultLogger, type LogLevel, Runtime } from '@temporalio/worker';
 import { type Logger, pino } from 'pino';
 import type { Config } from '../config.ts';
-import { placesOf } from '../engine/activity/places.ts';
+import { placesOf } from '../flow/places.ts';
 import { classify } from '../model/classify.ts';
 
 /** So often a pipe whose reader is slow is tried again, 10 ms apart, before a line is given up. */

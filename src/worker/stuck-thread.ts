@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { setInterval as every } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 import { workerData } from 'node:worker_threads';
-import { placeAt } from '../engine/activity/places.ts';
+import { placeAt } from '../flow/places.ts';
 import type { Watched } from './stuck.ts';
 
 const STDERR = 2;

@@ -138,6 +138,51 @@ describe('a run', () => {
   });
 });
 
+describe('code that fails on every record', () => {
+  const typo = [
+    parse((text: string) => {
+      if (text === 'b') throw new Error('no such line');
+      return { n: (text as unknown as { size: { (): number } }).size() };
+    }),
+  ];
+  const run = (shape: string, more: Partial<FlowContext> = {}) =>
+    flow({ from: memorySource(contentOf(shape)), steps: typo, into, sink, recordsMax: 500 }).run(
+      contextOf({ runKey, stage: 'ingest', quarantineShareMax: 0.05, ...more }),
+    );
+  const place =
+    /threw an error at test\/store\/judge\.test\.ts:\d+:\d+ for its bad records, so look at the code there first/;
+
+  it('is told with its place instead of the records, and no loss is to be accepted of it', async () => {
+    await expect(run(`${'g'.repeat(290)}${'b'.repeat(10)}`)).rejects.toMatchObject({
+      failure: {
+        code: 'code_bug',
+        text: expect.stringMatching(
+          /^300 of 300 records are bad, nearly all by an error that the code of ingest threw at test\/store\/judge\.test\.ts:\d+:\d+: it is the code there, not the records\./,
+        ) as string,
+      },
+    });
+  });
+
+  it('is looked for first where few records were read, or most of the bad ones failed there', async () => {
+    await run('ggg');
+    expect(await said()).toMatch(place);
+    expect(await said()).toContain('3 of 3 records');
+    const some = `${'-'.repeat(600)}${'g'.repeat(400)}`;
+    const steps = [parse((text: string) => (text === '-' ? { n: 1 } : { n: (text as unknown as Date).getTime() }))];
+    runKey = `${runKey}-some`;
+    const ctx = contextOf({ runKey, stage: 'ingest', quarantineShareMax: 0.05 });
+    await expect(flow({ from: memorySource(contentOf(some)), steps, into, sink }).run(ctx)).rejects.toMatchObject({
+      failure: { code: 'quarantine_limit', text: expect.stringMatching(place) as string },
+    });
+  });
+
+  it('is not what a step means that refuses', async () => {
+    await expect(load(`${runKey}.log`, 'b'.repeat(300))).rejects.toMatchObject({
+      failure: { code: 'quarantine_limit', text: expect.not.stringMatching(/code/) as string },
+    });
+  });
+});
+
 describe('a loss that was accepted in a stage', () => {
   const acceptLoss = { actor: 'ada', reason: 'agreed', of: 'quarantine_limit' };
 

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import type { Failure } from '../../model/failure.ts';
 import { sqlTextOf } from '../../model/sql-text.ts';
-import { placesOf } from './places.ts';
+import { ownPlacesOf } from '../../flow/places.ts';
 
 /** Said on purpose by whoever knows most: nothing is to be added. */
 const isSaid = ({ rule }: Failure): boolean => rule === undefined || ['raised', 'type', 'nonRetryable'].includes(rule);
@@ -33,9 +33,6 @@ export function withPlace(failure: Failure, error: unknown): Failure {
   return { ...failure, text };
 }
 
-/** Places in the project's own code: what lies above them in a package was called from there. */
-const ownPlacesOf = (error: unknown): string[] =>
-  placesOf(error).filter((place) => !place.includes('node_modules') && !place.startsWith('/'));
 const ownPlaceOf = (error: unknown): string | undefined => ownPlacesOf(error)[0];
 
 /** The files that a statement went through: a name that stands in one of them is no value of a record. */

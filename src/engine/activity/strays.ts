@@ -4,7 +4,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { CodedError } from '../../model/failure.ts';
 import { classify } from '../../model/classify.ts';
-import { placesOf } from './places.ts';
+import { placesOf } from '../../flow/places.ts';
 
 /** Whose code runs. A socket that a stage opened and others use later still counts as its own; by then it is over, and only the log tells. */
 interface Owner {

@@ -7,7 +7,7 @@ import { inWords } from '../../model/duration.ts';
 import type { StageCall, StageFailure } from '../../model/messages.ts';
 import type { Grant, Next } from '../../model/retry-clock.ts';
 import { verdict } from '../../model/verdict.ts';
-import { placesOf } from './places.ts';
+import { placesOf } from '../../flow/places.ts';
 
 export function tellLog(error: unknown, call: StageCall, attempt: number, ended: StageFailure, next: Next): void {
   const { failure, elapsedMs } = ended;

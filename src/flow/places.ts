@@ -3,7 +3,7 @@
 // Apart from the pure reading of a stack because it asks the file system.
 import { existsSync } from 'node:fs';
 import { relative } from 'node:path';
-import { framesOf } from '../../model/frame.ts';
+import { framesOf } from '../model/frame.ts';
 
 /** `src/activities/orders.ts:31:9`, the place of the throw first. */
 export function placesOf(error: unknown): string[] {
@@ -14,6 +14,10 @@ export function placesOf(error: unknown): string[] {
     return [placeAt(path, line, column)];
   });
 }
+
+/** Places in the project's own code: what lies above them in a package was called from there. */
+export const ownPlacesOf = (error: unknown): string[] =>
+  placesOf(error).filter((place) => !place.includes('node_modules') && !place.startsWith('/'));
 
 /** One place: a path below the folder that this process runs in is short, another one whole. */
 export function placeAt(path: string, line: number, column: number): string {
