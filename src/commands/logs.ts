@@ -5,7 +5,6 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { workflowId } from '../model/ids.ts';
 import { nth, spent } from '../model/attempts.ts';
 import { inWords } from '../model/duration.ts';
-import { shellWord } from '../model/shell.ts';
 import { stackStatus } from '../stack/index.ts';
 import {
   type AttemptRow,
@@ -19,6 +18,7 @@ import {
 import { decisionLine } from './show.ts';
 import type { Exit } from './support/exit-codes.ts';
 import { runOrAccepted } from './support/find-run.ts';
+import { lostWords } from './support/lost.ts';
 import { readLimit } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
@@ -105,27 +105,12 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
   return entries.toSorted((a, b) => a.at.getTime() - b.at.getTime());
 }
 
-/** A worker that dies tells nobody; what it said last is in its log. */
-function lostEntry({ stage, attempts, at }: LostAttempts, run: string): Entry {
-  const [word, whose] = attempts.length === 1 ? ['attempt', 'its'] : ['attempts', 'their'];
-  return {
-    at,
-    what: 'attempt',
-    stage,
-    text: `${word} ${inRanges(attempts)} ended with ${whose} worker (worker_lost); its log says why: mendflow logs ${shellWord(run)} --worker`,
-  };
-}
-
-/** `1 to 4, 6`, of numbers in order. */
-function inRanges(numbers: readonly number[]): string {
-  const ranges: [from: number, to: number][] = [];
-  for (const one of numbers) {
-    const last = ranges.at(-1);
-    if (last?.[1] === one - 1) last[1] = one;
-    else ranges.push([one, one]);
-  }
-  return ranges.map(([from, to]) => (from === to ? `${from}` : `${from} to ${to}`)).join(', ');
-}
+const lostEntry = (one: LostAttempts, run: string): Entry => ({
+  at: one.at,
+  what: 'attempt',
+  stage: one.stage,
+  text: lostWords(one, run, ' (worker_lost)'),
+});
 
 const isBefore = (one: AttemptRow) => (other: AttemptRow) =>
   other.stage === one.stage && other.generation === one.generation;

@@ -12,6 +12,8 @@ import {
   decisionsOf,
   type DecisionRow,
   lettersByState,
+  type LostAttempts,
+  lostAttemptsOf,
   parksOf,
   type ParkRow,
   type RunRow,
@@ -24,6 +26,7 @@ import { nobodyWaits, type Wait, waitsByUpstream, waitsLike } from '../store/wai
 import { nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
 import { runOrAccepted } from './support/find-run.ts';
+import { lostWords } from './support/lost.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import { balanceLine, commandsOf, lossLine, timeLine, waitLine, wouldGiveUp } from './support/report.ts';
@@ -54,8 +57,9 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     const { tellAccepted } = await import('./support/accepted.ts');
     return await tellAccepted(session, row.accepted, json);
   }
-  const [stages, parks, decisions, sums, letters, notes, ui] = await Promise.all([
+  const [stages, lost, parks, decisions, sums, letters, notes, ui] = await Promise.all([
     stagesOf(store, row.run, row.generation),
+    lostAttemptsOf(store, row.run),
     parksOf(store, row.run),
     decisionsOf(store, row.run, DECISIONS_MAX),
     balance(store, row.run),
@@ -72,7 +76,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     : undefined;
   const { closed: _closed, workflowId: id, ...shown } = row;
   const { read, loaded, duplicate, quarantined, skipped, uncountedBytes } = sums;
-  const lost = row.closed?.balance?.lost ?? sums.lost;
+  const lostRecords = row.closed?.balance?.lost ?? sums.lost;
   // Of an open run it is no fault that not all is read yet.
   const faults = row.closedAt === null ? [] : sums.faults;
   const page: Page = {
@@ -83,12 +87,12 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     quarantined,
     skipped,
     uncountedBytes,
-    lost,
+    lost: lostRecords,
     balanced: row.closedAt === null ? null : sums.balanced,
     faults,
     notes,
     letters,
-    stages,
+    stages: stages.map((one) => withLost(one, lost, row.run)),
     waits: parks.map((park) => ({
       ...park,
       unread: park.acceptsLoss ? (unread?.get(park.stage) ?? 0) : 0,
@@ -104,6 +108,14 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   if (json) session.terminal.json(page);
   else write(session, page, spec);
   return 'ok';
+}
+
+/** A worker that dies writes no failure, so a stage that lost nothing but workers would seem to have had none. */
+function withLost(one: StageRow, lost: readonly LostAttempts[], run: string): StageRow {
+  const attempts = one.code === null ? lost.find(({ stage }) => stage === one.stage) : undefined;
+  return attempts
+    ? { ...one, code: 'worker_lost', class: rowOf('worker_lost').class, text: lostWords(attempts, run) }
+    : one;
 }
 
 /** How the upstreams are that stand behind these waits; one that admits calls explains nothing. */

@@ -186,6 +186,9 @@ describe('logs', () => {
     );
     await client.engine.rows("update mendflow.stage_run set attempts = 2 where stage = 'killed'");
     expect(await told()).toContain('killed  attempt 1 ended with its worker (worker_lost); its log says why: ');
+    expect((await client.mendflow('show', run)).out).toMatch(
+      /killed +done +2 .* worker_lost: attempt 1 ended with its worker; its log says why: mendflow logs \S+ --worker\n/,
+    );
     await client.engine.rows("delete from mendflow.stage_run where stage = 'killed'");
     await client.engine.rows("delete from mendflow.attempt where stage = 'killed'");
   });
