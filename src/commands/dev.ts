@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DevBook, openDevBook, stackDown, stackUp, type StackAddresses } from '../stack/index.ts';
 import { ownerOf, workerCommand } from './stack.ts';
+import { leftBehind, repeatsTheLoss, tellServers } from './support/dev-servers.ts';
 import { type DevWorker, startDevWorker } from './support/dev-worker.ts';
 import { CommandError } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
@@ -37,19 +38,13 @@ async function dev(session: Session, down: boolean): Promise<'ok'> {
       if (!signal.aborted) await keepWorking(session, addresses, book);
     } finally {
       if (down) await stackDown({ dir: config.dir, onProgress: (line) => terminal.note(line) });
-      else terminal.note(leftBehind(config));
+      else terminal.note(await leftBehind(config));
     }
   } finally {
     book.close();
   }
   return 'ok';
 }
-
-/** What goes on after Ctrl-C, and how to see it, go on with it or end it. */
-const leftBehind = ({ databaseUrl, temporal }: Session['config']): string =>
-  databaseUrl !== undefined && temporal !== undefined
-    ? 'The worker has ended. Runs that are open keep their place and wait for a worker: `mendflow runs` lists them, `mendflow dev` goes on with them.'
-    : 'The worker has ended; the stack stays up, in the background. Runs that are open keep their place and wait for a worker: `mendflow runs` lists them, `mendflow dev` goes on with them, `mendflow stack down` ends the stack and keeps all data.';
 
 function tellPlaces({ config, terminal }: Session, addresses: StackAddresses): void {
   const { address, namespace } = { address: addresses.temporalAddress, namespace: config.temporal?.namespace };
@@ -87,7 +82,10 @@ async function keepWorking(session: Session, addresses: StackAddresses, book: De
     // Below `info` it would not say that it is up.
     ...(config.logLevel === 'debug' ? {} : { MENDFLOW_LOG: 'info' }),
   };
-  const begin = (): DevWorker => startDevWorker({ ...command, env }, (line) => terminal.line(line));
+  const begin = (): DevWorker =>
+    startDevWorker({ ...command, env }, (line) => {
+      if (!repeatsTheLoss(line, config)) terminal.line(line);
+    });
   const leaving: Promise<void>[] = [];
   let current: DevWorker | undefined;
   const replace = async (why: string): Promise<void> => {
@@ -117,6 +115,7 @@ async function keepWorking(session: Session, addresses: StackAddresses, book: De
   };
   // Files are compared from before the first worker starts, or a change made while it does would be missed.
   const changed = changes([join(cwd, 'src'), join(cwd, 'mendflow.config.ts'), join(cwd, 'mendflow.config.js')], signal);
+  void tellServers(session, (line) => terminal.line(line));
   await replace('Watching src/ and mendflow.config.ts; Ctrl-C ends.');
   for await (const _change of changed) await replace('Files changed.');
   if (current) leaving.push((current as DevWorker).stop());

@@ -4,6 +4,7 @@
 export { foldersOf, startPostgres } from './postgres.ts';
 export {
   isInBooks,
+  missingParts,
   serverAddresses,
   stackAddresses,
   stackDown,
@@ -14,7 +15,7 @@ export {
   type StackAddresses,
   type StackStatus,
 } from './stack.ts';
-export { type DevBook, devsOf, hasLostItsWorker, openDevBook, underWay } from './under-way.ts';
+export { type DevBook, devsOf, hasLostItsWorker, openDevBook, underWay, wasEnded } from './under-way.ts';
 export { findTemporalCli } from './temporal-cli.ts';
 export { startTemporal } from './temporal.ts';
 export { leanNode, startWorkerProcess, type WorkerCommand, type WorkerProcess } from './worker-process.ts';

@@ -231,7 +231,7 @@ export const stackUp = async (options: StackOptions): Promise<StackAddresses> =>
 /** Where the disk is full the books stay as they are: they name nobody who lives. */
 const closeBooks = (dir: string, { keeper: _keeper, ...state }: StackState): void => {
   try {
-    writeStack(dir, { ...state, workers: [], workersWanted: 0 });
+    writeStack(dir, { ...state, workers: [], workersWanted: 0, ended: true });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
   }

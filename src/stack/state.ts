@@ -32,6 +32,8 @@ export interface StackState {
   /** Of a given server; that of an own one is read from its own file. */
   readonly temporalAddress?: string;
   readonly workersWanted: number;
+  /** Ended by `down`, so by a person, and not by itself. */
+  readonly ended?: boolean;
   /** How many `up` was told last, if any: `down`, `dev` and a crash do not change it. */
   readonly workersTold?: number;
   /** Of the workers that were started last: hashes of the environment, and words of the project. */

@@ -82,6 +82,10 @@ const filesIn = (folder: string): string[] => {
   }
 };
 
+/** Whether the stack of this folder is down because somebody ended it. */
+export const wasEnded = (dir: string): boolean =>
+  lockedBy(resolve(dir), 'stack')?.doing === 'down' || readStack(resolve(dir))?.ended === true;
+
 /** In words, why something of the stack is not there yet, or not any more, without anybody having to do something; undefined where nothing is under way. */
 export function underWay(dir: string): string | undefined {
   const holder = lockedBy(resolve(dir), 'stack');

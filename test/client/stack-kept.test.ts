@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { leftBehind, tellServers } from '../../src/commands/support/dev-servers.ts';
+import { readConfig } from '../../src/config.ts';
 import type { StackStatus } from '../../src/stack/index.ts';
 import { withLock } from '../../src/stack/system/lock.ts';
 
@@ -62,7 +64,9 @@ beforeAll(async () => {
   const up = await mendflow(['stack', 'up']);
   expect(up, up.err).toMatchObject({ code: 0 });
 }, 180_000);
+const ended = new AbortController();
 afterAll(async () => {
+  ended.abort();
   await mendflow(['stack', 'down']);
   rmSync(home, { recursive: true, force: true });
 }, 120_000);
@@ -154,16 +158,26 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
   it('is as large again after all of it was lost, and says which settings are others than before', async () => {
     expect(await mendflow(['stack', 'up', '--workers', '2'])).toMatchObject({ code: 0 });
     const { keeper, postgres, temporal, workers: two } = await status();
+    // As a `mendflow dev` over it tells it.
+    const said: string[] = [];
+    const config = readConfig({ MENDFLOW_DIR: dir });
+    void tellServers({ config, signal: ended.signal }, (line) => said.push(line));
+    expect(await leftBehind(config)).toContain('the stack stays up');
     // The keeper first, as all at once when a machine stops: or it would have time to bring something back.
     for (const pid of [keeper!.pid, ...two.map((one) => one.pid), postgres.pid!, temporal.pid!])
       process.kill(pid, 'SIGKILL');
     await expect.poll(async () => (await status()).state, { timeout: 20_000 }).toBe('down');
+    await expect
+      .poll(() => said.at(-1), { timeout: 20_000 })
+      .toMatch(/^Postgres and Temporal of .* were killed; .*`mendflow stack up/);
+    expect(await leftBehind(config)).toMatch(/Postgres and Temporal of the stack do not run\..*`mendflow dev` brings/);
     const up = await mendflow(['stack', 'up'], { env: { MENDFLOW_MAIN_API: 'http://anna:canary@127.0.0.1:9/moved' } });
     expect(up, up.err).toMatchObject({ code: 0 });
     expect(up.err).toMatch(
       /^Workers get other settings than those started last: MENDFLOW_MAIN_API \(not set before\), http:main_api address \(http:\/\/…@127\.0\.0\.1:9\/moved, before .*\)/m,
     );
     expect(up.err).toContain('2 workers, as before.');
+    await expect.poll(() => said.at(-1), { timeout: 20_000 }).toMatch(/^The stack is back/);
     expect(readFileSync(join(dir, 'stack.json'), 'utf8') + up.err).not.toContain('canary');
     expect((await status()).workers.map(({ alive }) => alive)).toEqual([true, true]);
     // Told otherwise, it does so and says what was before.
@@ -200,7 +214,12 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
       };
       await expect.poll(known, { timeout: 20_000, message: `${way} after ${afterMs} ms` }).toBe(true);
     }
+    const said: string[] = [];
+    void tellServers({ config: readConfig({ MENDFLOW_DIR: dir }), signal: ended.signal }, (line) => said.push(line));
     await mendflow(['stack', 'down']);
+    await expect
+      .poll(() => said.at(-1), { timeout: 20_000 })
+      .toMatch(/^The stack in .* was ended by `mendflow stack down`\./);
     expect([...workers(), ...programs('keeper/main.js')]).toEqual([]);
     expect((await status()).state).toBe('down');
   });
