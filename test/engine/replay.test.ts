@@ -2,20 +2,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import proto from '@temporalio/proto';
-import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { describe, expect, it } from 'vitest';
 import { decisionKinds } from '../../src/model/messages.ts';
 import { bundleOnce } from '../support/bundle.ts';
+import { quietRuntime } from '../support/runtime.ts';
 
 const { History } = proto.temporal.api.history.v1;
 const folder = join(import.meta.dirname, '..', 'histories');
 const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
 
 // What a replay logs is what it then returns.
-Runtime.install({
-  logger: new DefaultLogger('ERROR', () => undefined),
-  telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
-});
+quietRuntime();
 
 interface Replayed {
   readonly name: string;

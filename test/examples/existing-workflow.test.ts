@@ -5,10 +5,11 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker';
+import { NativeConnection, type Worker } from '@temporalio/worker';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
 import { createWorker as createPlainWorker } from '../../examples/existing-workflow/before/worker.ts';
 import { createWorker } from '../../examples/existing-workflow/after/worker.ts';
+import { quietRuntime } from '../support/runtime.ts';
 
 const example = new URL('../../examples/existing-workflow/', import.meta.url);
 
@@ -34,7 +35,7 @@ let connection: NativeConnection;
 let client: Client;
 
 beforeAll(async () => {
-  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+  quietRuntime();
   shop = createServer((_request, response) => {
     calls++;
     const status = answers.shift() ?? 200;

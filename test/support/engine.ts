@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataConverter } from '@temporalio/common';
 import * as temporal from '@temporalio/client';
 import { Client, type WorkflowHandle } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, type WorkerInterceptors } from '@temporalio/worker';
+import { NativeConnection, type WorkerInterceptors } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { inject } from 'vitest';
 import { callAgain } from '../../src/connect.ts';
@@ -21,6 +21,7 @@ import type { Upstreams } from '../../src/model/upstream.ts';
 import { openPool } from '../../src/store/db.ts';
 import { bundleOnce } from './bundle.ts';
 import { migratedDatabase } from './database.ts';
+import { quietRuntime } from './runtime.ts';
 
 /** What a stage does at its nth call, from 1: a code to throw, or a value to return. */
 export type Script = (call: number, input: unknown) => unknown;
@@ -70,16 +71,13 @@ export const outcomes =
     return typeof one === 'string' && isCode(one) ? throwCode(one) : one;
   };
 
-let installed = false;
-
 export async function openEngine(
   served: (stage: (name: string) => (input: never) => Promise<never>, upstreams: OpenUpstreams) => readonly Served[],
   options: EngineOptions = {},
 ): Promise<Engine> {
   const { dataConverter, pace, interceptors } = options;
   const declared = options.upstreams ?? {};
-  if (!installed) Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
-  installed = true;
+  quietRuntime();
   const database = await migratedDatabase();
   const pool = openPool({ url: database.url, applicationName: 'test' }, 10);
   const address = inject('temporalAddress');

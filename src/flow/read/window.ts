@@ -144,6 +144,17 @@ export function isClean({ checked, dirty }: Window, from: number, to: number): b
 const HOLE_BYTES_MIN = 16;
 const HOLE = Buffer.alloc(HOLE_BYTES_MIN);
 
+const NULS = Buffer.alloc(STRETCH_BYTES);
+
+/** The first byte of `[from, to)` that is no NUL, or `to`. Whole stretches are compared at once: a hole may have gigabytes. */
+function endOfNuls(bytes: Buffer, from: number, to: number): number {
+  let at = from;
+  while (at + STRETCH_BYTES <= to && bytes.compare(NULS, 0, STRETCH_BYTES, at, at + STRETCH_BYTES) === 0)
+    at += STRETCH_BYTES;
+  while (at < to && bytes[at] === 0) at++;
+  return at;
+}
+
 function newlinesIn(bytes: Buffer, from: number, to: number): number {
   let lines = 0;
   for (let at = bytes.indexOf(10, from); at >= 0 && at < to; at = bytes.indexOf(10, at + 1)) lines++;
@@ -164,8 +175,7 @@ export function recordEnd(window: Window, head: Head | undefined): number {
   const searched = Math.min(window.filled, upTo + HOLE_BYTES_MIN - 1);
   const from = known ? Math.max(start, window.hole) : bytes.subarray(0, searched).indexOf(HOLE, start);
   if (from < 0 || (!known && from >= upTo)) return end;
-  let to = from;
-  while (to < window.filled && bytes[to] === 0) to++;
+  const to = endOfNuls(bytes, known ? Math.max(from, window.scan) : from, window.filled);
   window.hole = from;
   if (to === window.filled && !atEnd(window)) {
     window.scan = to;
