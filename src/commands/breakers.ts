@@ -149,7 +149,8 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     `${terminal.style('bold', escaped(page.key))} is ${terminal.style(styleOf(page), page.says)} since ${moment(page.since)}`,
   );
   terminal.line(`  why       ${page.because}`);
-  if (page.cause !== undefined)
+  // A fault that is held feeds no breaker; the failure before it would explain nothing.
+  if (page.cause !== undefined && page.hold === undefined)
     terminal.line(
       `  failure   ${causeWords(page.cause, '')} at ${moment(new Date(page.cause.when))}${isCode(page.cause.code) ? `: ${codes[page.cause.code].says}` : ''}`,
     );
@@ -169,7 +170,9 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   if (page.waits.parked > 0) terminal.line('  list      mendflow runs --state parked');
   if (page.commands.length > 0) {
     terminal.line();
-    terminal.line(page.admit ? 'To decide:' : 'To decide before that:');
+    terminal.line(
+      page.admit ? 'To decide:' : page.hold === undefined ? 'To decide before that:' : 'Once it is put right, one of:',
+    );
     for (const command of page.commands) terminal.line(`    ${command}`);
     if (page.commands.some((command) => command.startsWith('mendflow breakers force-close')))
       terminal.line(

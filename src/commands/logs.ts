@@ -118,18 +118,18 @@ const isBefore = (one: AttemptRow) => (other: AttemptRow) =>
 /** Where there are more attempts than before, it is said why. */
 function attemptEntry(one: AttemptRow, before: AttemptRow | undefined): Entry {
   const { at, stage, attempt, attemptsMax, code, class: cls, text, nextTryAt, worker } = one;
-  const stops = cls === 'permanent' || cls === 'data' ? 'not tried again by itself' : 'the last try for now';
+  const stops = cls === 'permanent' || cls === 'data' ? 'Not tried again by itself' : 'The last try for now';
   const next =
     nextTryAt === null
       ? stops
-      : `next try at ${moment(nextTryAt)}, after ${inWords(nextTryAt.getTime() - at.getTime())}`;
+      : `Next try at ${moment(nextTryAt)}, ${inWords(nextTryAt.getTime() - at.getTime())} later`;
   const attemptBase = before === undefined || before.attemptsMax === attemptsMax ? 0 : before.attempt;
   const number = nth(attempt, { attemptBase, attemptsMax: attemptsMax - attemptBase, timeMs: 0 });
   return {
     at,
     what: 'attempt',
     stage,
-    text: `${number} failed with ${code} (${cls}): ${escaped(text)} ${next}; ${escaped(worker)}`,
+    text: `${number} failed with ${code} (${cls}): ${escaped(text)} ${next}; worker ${escaped(worker)}`,
   };
 }
 

@@ -23,13 +23,13 @@ import {
 } from '../store/reads.ts';
 import { listStalled, type Stalled } from '../store/stalled.ts';
 import { nobodyWaits, type Wait, waitsByUpstream, waitsLike } from '../store/waits.ts';
-import { nextOf, stateOf } from './support/breaker-words.ts';
+import { causeWords, nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
 import { runOrAccepted } from './support/find-run.ts';
 import { lostWords } from './support/lost.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
-import { balanceLine, commandsOf, lossLine, timeLine, waitLine, wouldGiveUp } from './support/report.ts';
+import { balanceLine, commandsOf, effectsLine, lossLine, timeLine, waitLine, wouldGiveUp } from './support/report.ts';
 import { runbookPath } from './support/runbooks.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped, moment } from './support/terminal.ts';
@@ -40,6 +40,7 @@ const DECISIONS_MAX = 50;
 const STAGES_SHOWN_MAX = 60;
 const WAITS_SHOWN_MAX = 10;
 const ASKERS_SHOWN_MAX = 3;
+const TEXT_SHOWN_MAX = 60;
 
 export const registerShow: Register = (program, act) => {
   program
@@ -134,6 +135,7 @@ async function breakersOf(store: Pool, parks: readonly ParkRow[]): Promise<Page[
             key: row.key,
             mode: row.mode,
             says: stateOf(row),
+            cause: row.mode === 'auto' && row.hold === undefined ? causeWords(row.cause) : '',
             next: nextOf(row, waits.get(row.key) ?? nobodyWaits, Date.now()),
           },
         ],
@@ -175,6 +177,8 @@ interface Page extends Omit<RunRow, 'closed'> {
     readonly key: string;
     readonly mode: BreakerMode;
     readonly says: string;
+    /** The failure behind it; empty where it is an operator's word or a held fault, which say it themselves. */
+    readonly cause: string;
     readonly next: string;
   }[];
   readonly decisions: readonly DecisionRow[];
@@ -198,7 +202,8 @@ function write(session: Session, page: Page, spec: AnySpec | undefined): void {
   );
   const inputs = Object.entries(page.input ?? {}).map(([name, value]) => `${name}=${escaped(String(value))}`);
   if (inputs.length > 0) terminal.line(`  inputs   ${inputs.join('  ')}`);
-  terminal.line(`  balance  ${balanceLine(page)}${page.balanced === true ? ' (it adds up)' : ''}`);
+  const counts = page.closedAt === null ? ' (committed so far)' : page.balanced === true ? ' (it adds up)' : '';
+  terminal.line(`  balance  ${balanceLine(page)}${counts}`);
   if (page.stalled) {
     const { text, mend, since, attempts } = page.stalled;
     terminal.line(
@@ -226,6 +231,10 @@ function write(session: Session, page: Page, spec: AnySpec | undefined): void {
       wait,
       page.breakers.find(({ key }) => key === wait.upstream),
     );
+  if (page.waits.length > 0) {
+    terminal.line();
+    terminal.line(effectsLine(page.waits.flatMap(({ commands }) => commands)));
+  }
   if (page.waits.length > WAITS_SHOWN_MAX) {
     terminal.line();
     terminal.line(
@@ -247,17 +256,20 @@ function writeWait(
 ): void {
   terminal.line();
   terminal.line(`${terminal.style('bold', escaped(wait.stage))} ${waitLine(wait, Date.now())}`);
-  // What a refused call was told is over once an operator has set something else.
-  if (wait.code !== 'breaker_open' || breaker === undefined || breaker.mode === 'auto')
-    terminal.line(`  ${escaped(wait.text)}`);
+  // What a refused call was told, such as when the next trial was, is over by now: the breaker below says what is so.
+  if (wait.code !== 'breaker_open') terminal.line(`  ${escaped(wait.text)}`);
+  else if (breaker === undefined) terminal.line('  Its breaker lets calls through again.');
   const code = wait.held ?? wait.code;
   if (isCode(code)) terminal.line(`  What to look at: ${runbookPath(cwd, `ops/runbooks/${rowOf(code).runbook}.md`)}`);
-  if (breaker) terminal.line(`  ${escaped(breaker.key)} is ${breaker.says}. ${breaker.next}`);
-  if (breaker) terminal.line(`  See mendflow breakers show ${shellWord(breaker.key)}`);
+  if (breaker) {
+    const why = breaker.cause === '' ? '' : ` (${breaker.cause})`;
+    terminal.line(`  ${escaped(breaker.key)} is ${breaker.says}${why}. ${breaker.next}`);
+    terminal.line(`  See mendflow breakers show ${shellWord(breaker.key)}`);
+  }
   if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
   else if (wait.held === null) terminal.line('  Nothing has to be done. To decide anyway:');
   else {
-    if (wait.askers.length > 0) terminal.line('  After that, to let all go on:');
+    if (wait.askers.length > 0) terminal.line('  Once that is put right, to let all go on:');
     for (const one of wait.askers)
       terminal.line(
         `    mendflow retry ${shellWord(one.run)} ${shellWord(one.stage)} --token ${one.token} --reason "…"`,
@@ -272,6 +284,7 @@ function writeWait(
 function writeStages(terminal: Session['terminal'], page: Page): void {
   if (page.stages.length === 0) return;
   terminal.line();
+  const waiting = new Set(page.waits.slice(0, WAITS_SHOWN_MAX).map(({ stage }) => stage));
   const many = page.stages.length > STAGES_SHOWN_MAX;
   const isOver = ({ state }: StageRow): boolean => state === 'done' || state === 'skipped';
   const ordered = many ? page.stages.toSorted((a, b) => Number(isOver(a)) - Number(isOver(b))) : page.stages;
@@ -283,11 +296,19 @@ function writeStages(terminal: Session['terminal'], page: Page): void {
       one.state,
       String(one.attempts),
       timeLine(one),
-      one.code === null ? '' : `${one.code}: ${escaped(one.text ?? '')}`,
+      lastFailure(one, waiting.has(one.stage)),
     ]),
   );
   const more = page.stages.length - listed.length;
   if (more > 0) terminal.line(`and ${counted(more)} more stages, in \`mendflow show ${page.run} --json\``);
+}
+
+/** Of a stage that waits only its beginning: all of it, or what is so by now, stands below the table. */
+function lastFailure({ code, text }: StageRow, isToldBelow: boolean): string {
+  if (code === null) return '';
+  if (!isToldBelow || text === null) return `${code}: ${escaped(text ?? '')}`;
+  if (code === 'breaker_open') return code;
+  return `${code}: ${escaped(text.length > TEXT_SHOWN_MAX ? `${text.slice(0, TEXT_SHOWN_MAX).toWellFormed()}…` : text)}`;
 }
 
 /** `retry of ingest by anna, because "disk was full": taken. ingest is tried again now.` */

@@ -15,6 +15,7 @@ import type { Register } from './support/program.ts';
 import {
   balanceLine,
   doneAlready,
+  effectsLine,
   lossLine,
   type Question,
   questionsOf,
@@ -229,4 +230,5 @@ function tellQuestions(terminal: Session['terminal'], questions: readonly Questi
     for (const command of question.commands) terminal.line(`  ${command}`);
     if (question.unread !== undefined) terminal.line(`  ${wouldGiveUp(question.unread)}`);
   }
+  if (questions.length > 0) terminal.line(`\n${effectsLine(questions.flatMap(({ commands }) => commands))}`);
 }

@@ -144,5 +144,5 @@ function write({ terminal }: Session, one: Shown, row: BreakerRow | undefined, w
 function usersOf({ workers: [first, ...more], since }: Shown): string {
   if (first === undefined || since === null) return 'by no worker now; this is how this shell has it';
   const others = more.length === 0 ? '' : ` and ${more.length} other${more.length === 1 ? '' : 's'}`;
-  return `by ${escaped(first)}${others}, since ${moment(since)}`;
+  return `by worker ${escaped(first)}${others}, since ${moment(since)}`;
 }

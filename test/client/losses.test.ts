@@ -157,15 +157,15 @@ describe('the rest of a file that was given up', () => {
     );
     const figure = bad(250).length.toLocaleString('en-US');
     expect((await client.mendflow('show', run)).out).toContain(
-      `accept-loss would give up ${figure} bytes that nobody has read, the good records in them included.`,
+      `accept-loss would give up ${figure} bytes of which nothing is loaded, the good records in them included.`,
     );
     const all = ['accept-loss', '--all', '--pipeline', 'log-ingest', '--dry-run', '--reason', 'x'];
     const dry = await client.mendflow(...all);
     expect(dry.out).toMatch(new RegExp(`BYTES UNREAD\\n(.*\\n)*.*big\\.log.* ${figure}\\n`));
-    expect(dry.err).toContain(`accept-loss would give up ${figure} bytes that nobody has read`);
+    expect(dry.err).toContain(`accept-loss would give up ${figure} bytes of which nothing is loaded`);
     const taken = await client.mendflow('accept-loss', run, '--reason', 'a debug log');
     expect(taken.out).toContain(
-      `\n  given up  lost: ${figure} bytes that nobody read (how many records they hold is unknown)\n`,
+      `\n  given up  lost: ${figure} bytes of which nothing is loaded (how many records they hold is unknown)\n`,
     );
     const rows = await engine.rows<{ id: string }>('select workflow_id as id from mendflow.run where key = $1', [run]);
     expect(await engine.result(engine.client.workflow.getHandle(rows[0]!.id))).toMatchObject({

@@ -127,6 +127,9 @@ describe('show', () => {
     expect(out).toMatch(/is asking, generation 1/);
     expect(out).toMatch(/load\s+asking\s+1\s+.*http_401: http_401 from the script/);
     expect(out).toMatch(/It goes on only after one of:\n {4}mendflow retry copy/);
+    expect(out).toMatch(
+      /\nretry tries the stage again now, .*; skip .*; abort ends the run, and what is loaded stays\.\n/,
+    );
     expect(out).toMatch(/skip of fetch by anna, because "by mistake": refused\./);
     expect(out).toContain('path=a\\x1b[2Jb');
     expect(out).not.toContain('\u001b');
@@ -156,7 +159,7 @@ describe('logs', () => {
         .filter(Boolean),
     ).toEqual(['opened', 'attempt', 'attempt', 'park', 'decision']);
     expect(out).toMatch(
-      /fetch {2}1 of 3 failed with http_503 \(transient\): http_503 from the script\. next try at \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, after \d+ ms; \S+:\d+\n/,
+      /fetch {2}1 of 3 failed with http_503 \(transient\): http_503 from the script\. Next try at \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, \d+ ms later; worker \S+:\d+\n/,
     );
     expect((await client.mendflow('logs', 'copy/2026-05-01', '--json')).json()).toMatchObject({
       entries: [

@@ -70,9 +70,9 @@ describe('001-12 "Job retried 8 times over 4 minutes, all attempts returned 500 
     }>();
     const attempts = entries.filter(({ what }) => what === 'attempt').map(({ text }) => text);
     expect(attempts).toHaveLength(3);
-    expect(attempts[0]).toMatch(/^1 of \d+ failed with http_500 \(transient\): .* next try at [-\d]+ [:\d]+Z/);
+    expect(attempts[0]).toMatch(/^1 of \d+ failed with http_500 \(transient\): .* Next try at [-\d]+ [:\d]+Z/);
     expect(attempts[1]).toMatch(/^2 of \d+ failed with http_500/);
-    expect(attempts[2]).toMatch(/^3 of \d+ failed with http_400 \(permanent\): .* not tried again by itself/);
+    expect(attempts[2]).toMatch(/^3 of \d+ failed with http_400 \(permanent\): .* Not tried again by itself/);
     expect(attempts.join()).not.toMatch(/\.[cm]?[jt]s:\d+:\d+/);
   });
 });

@@ -47,7 +47,7 @@ function figuresOf(detail: Readonly<Record<string, unknown>>): string {
     calls === undefined ? '' : `${counted(fail ?? 0)} of ${counted(calls)} calls failed`,
     slow === undefined || slow === 0 ? '' : `${counted(slow)} slow`,
     consecutive === undefined ? '' : `${counted(consecutive)} in a row`,
-    typeof detail['worker'] === 'string' ? `seen by ${escaped(detail['worker'])}` : '',
+    typeof detail['worker'] === 'string' ? `seen by worker ${escaped(detail['worker'])}` : '',
     cooldownMs === undefined ? '' : `cooldown ${inWords(cooldownMs)}`,
     waitMs === undefined ? '' : `for ${inWords(waitMs)}`,
     causeWords(detail['cause']),

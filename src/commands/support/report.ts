@@ -2,7 +2,7 @@
 // Invariant: every figure is counted from the ledger; every command carries the token of the question it answers.
 // Apart because start, show and logs say the same thing about the same run.
 import type { Pool } from 'pg';
-import type { Totals } from '../../model/messages.ts';
+import { type DecisionKind, decisionKinds, type Totals } from '../../model/messages.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { isCode } from '../../model/failure.ts';
 import { isMendedHere } from '../../model/verdict.ts';
@@ -28,7 +28,7 @@ export interface RunReport extends Totals {
   readonly stages: readonly StageReport[];
   readonly links: { readonly ui?: string };
   readonly generation: number;
-  /** Where a loss was accepted: records and rows, as far as they can be counted, and bytes that nobody read. */
+  /** Where a loss was accepted: records and rows, as far as they can be counted, and bytes of which nothing is loaded. */
   readonly lost?: { readonly records: number; readonly bytes: number };
   /** What it has to say besides its figures, such as which run loaded a file before. */
   readonly notes: readonly string[];
@@ -96,7 +96,7 @@ export async function reportOf(
 
 const toMs = (seconds: number): number => Math.round(seconds * 1_000) / 1_000;
 
-/** `2 min, waited 9 h for a decision`: what a stage worked, its retries included, and what it waited. */
+/** `2 min, parked 1 h, waited 9 h for a decision`: what a stage worked, its retries included, and what it waited. */
 export function timeLine({
   seconds,
   parkedSeconds,
@@ -104,7 +104,7 @@ export function timeLine({
 }: Pick<StageRow, 'seconds' | 'parkedSeconds' | 'askedSeconds'>): string {
   return [
     inWords(seconds * 1_000),
-    ...(parkedSeconds > 0 ? [`waited ${inWords(parkedSeconds * 1_000)} by itself`] : []),
+    ...(parkedSeconds > 0 ? [`parked ${inWords(parkedSeconds * 1_000)}`] : []),
     ...(askedSeconds > 0 ? [`waited ${inWords(askedSeconds * 1_000)} for a decision`] : []),
   ].join(', ');
 }
@@ -115,11 +115,13 @@ export const lossOf = ({ closed }: Partial<Pick<RunRow, 'closed'>>): { records: 
   bytes: closed?.balance?.uncountedBytes ?? 0,
 });
 
-/** `12 records or rows and 3,456 bytes that nobody read were given up`. */
+/** `lost: 12 records or rows and 3,456 bytes of which nothing is loaded`. */
 export function lossLine({ records, bytes }: { readonly records: number; readonly bytes: number }): string {
   const parts = [
     ...(records > 0 ? [`${counted(records)} records or rows`] : []),
-    ...(bytes > 0 ? [`${counted(bytes)} bytes that nobody read (how many records they hold is unknown)`] : []),
+    ...(bytes > 0
+      ? [`${counted(bytes)} bytes of which nothing is loaded (how many records they hold is unknown)`]
+      : []),
   ];
   return parts.length === 0 ? 'a loss was accepted that nobody can count' : `lost: ${parts.join(' and ')}`;
 }
@@ -141,7 +143,22 @@ export async function questionsOf(pool: Pool, run: string, spec: AnySpec | undef
 
 /** What `accept-loss` costs beyond what is known to be bad. */
 export const wouldGiveUp = (bytes: number): string =>
-  `accept-loss would give up ${counted(bytes)} bytes that nobody has read, the good records in them included.`;
+  `accept-loss would give up ${counted(bytes)} bytes of which nothing is loaded, the good records in them included.`;
+
+const effects: Readonly<Record<DecisionKind, string>> = {
+  retry: 'tries the stage again now, with its whole budget',
+  'extend-budget': 'tries it again now, with the attempts that you add',
+  skip: 'goes on without the stage and what it would have loaded',
+  'accept-loss': 'keeps what is loaded and gives up the rest, and the run ends degraded',
+  abort: 'ends the run, and what is loaded stays',
+};
+
+/** What the kinds among these commands do: `retry tries the stage again now, …; abort ends the run, …`. */
+export const effectsLine = (commands: readonly string[]): string =>
+  `${decisionKinds
+    .filter((kind) => commands.some((command) => command.startsWith(`mendflow ${kind} `)))
+    .map((kind) => `${kind} ${effects[kind]}`)
+    .join('; ')}.`;
 
 /** Ready to copy. Without the spec (another project's pipeline) all kinds are offered; the run refuses what does not fit. */
 export function commandsOf(
