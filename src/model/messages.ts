@@ -160,7 +160,7 @@ export interface StageFailure {
   readonly moves?: boolean;
 }
 
-/** What the guard tells the run once, when a stage begins to have trouble. */
+/** What the guard tells the run when a stage begins to have trouble, and ever more seldom while it lasts. */
 export interface Trouble {
   readonly stage: string;
   readonly attempt: number;

@@ -92,7 +92,7 @@ export function guarded(code: StageCode, around: Around = {}) {
         begun: undefined,
       });
     const begun = stageLog?.started(call, attempt, worker);
-    if (info.attempt === 2 && beat.tally.failures > 0)
+    if (isTold(info.attempt) && beat.tally.failures > 0)
       void tell(call, { attempt: attempt - 1, code: beat.tally.lastCode ?? 'unknown', nextTryAt: clock() });
     const stop = keepAlive(info.heartbeatTimeoutMs, beat);
     try {
@@ -278,6 +278,9 @@ const asks = ({ class: of }: Failure, next: Next): boolean =>
   of === 'data' ||
   of === 'unknown' ||
   (next.next === 'stop' && (next.why === 'tries spent' || next.why === 'may have happened'));
+
+/** Each time costs a few events, so the run is told at the second attempt, the fourth, the eighth and so on. */
+const isTold = (attempt: number): boolean => attempt >= 2 && Number.isInteger(Math.log2(attempt));
 
 /** Lets the run show that it retries: workflow code cannot see attempts. Failing to tell costs a line in the Web UI, nothing else. */
 async function tell(call: StageCall, trouble: Pick<Trouble, 'attempt' | 'code' | 'nextTryAt'>): Promise<void> {

@@ -130,7 +130,7 @@ function lineOf(run: RunState, summary: StageSummary): string {
   const trouble = run.trouble.get(summary.stage);
   const park = run.parks[summary.stage];
   const tail = trouble
-    ? `attempt ${trouble.attempt} of ${trouble.attemptsMax} failed with ${trouble.code}; next try ${new Date(trouble.nextTryAt).toISOString()}`
+    ? `attempt ${trouble.attempt} of ${trouble.attemptsMax} failed with ${trouble.code}; attempt ${trouble.attempt + 1} from ${new Date(trouble.nextTryAt).toISOString()} on, and what is newer under Pending Activities`
     : park
       ? `${spent(park.attempts, park.elapsedMs)}, ${
           park.upstream === undefined ? park.failure.code : `waits for ${park.upstream}`
