@@ -102,7 +102,7 @@ function write(terminal: Terminal, page: Page): void {
   const { failures, outages, runs, letters } = page;
   const healed = Object.values(failures.by).reduce((sum, one) => sum + one, 0);
   terminal.line(
-    `${bold(`Since ${moment(page.since)}`)} (${inWords(page.until.getTime() - page.since.getTime())}): ${terminal.style(page.health === 'healthy' ? 'green' : 'yellow', page.health)}`,
+    `${bold(`Since ${moment(page.since)}`)} (${inWords(page.until.getTime() - page.since.getTime())}): ${page.health === 'healthy' ? terminal.style('green', 'healthy') : terminal.style('yellow', `not healthy now: ${sickOf(page)}`)}`,
   );
   const states = Object.entries(runs).map(([state, count]) => `${counted(count)} ${state}`);
   terminal.line(`  runs      ${states.length === 0 ? 'none' : states.join(', ')}; ${decisionsLine(page)}`);
@@ -122,7 +122,7 @@ function write(terminal: Terminal, page: Page): void {
     );
   if (failures.meanMs !== null)
     terminal.line(
-      `  unasked   ${counted(failures.unasked)} of ${numbered(healed + failures.ended, 'stage')} that ${healed + failures.ended === 1 ? 'is' : 'are'} over needed nobody; ${inWords(failures.meanMs)} on average`,
+      `  unasked   ${counted(failures.unasked)} of ${numbered(healed + failures.ended, 'stage')} that ${healed + failures.ended === 1 ? 'is' : 'are'} over needed nobody; the trouble of each lasted ${inWords(failures.meanMs)} on average`,
     );
   if (page.restarts.length > 0) terminal.line(`  restarts  ${restartsLine(page.restarts)}: mendflow stack status`);
   const samples = letters.samples > 0 ? `, ${counted(letters.samples)} of them samples of a stop` : '';
@@ -147,6 +147,16 @@ function write(terminal: Terminal, page: Page): void {
     );
   }
   writeWaits(terminal, page.waits);
+}
+
+/** What keeps it from being healthy; of an upstream the line below says how it is. */
+function sickOf({ asking, notAdmitting, runs }: Pick<Page, 'asking' | 'notAdmitting' | 'runs'>): string {
+  const failed = runs['failed'] ?? 0;
+  return [
+    ...(asking > 0 ? [`${numbered(asking, 'question')} ${asking === 1 ? 'waits' : 'wait'}`] : []),
+    ...(notAdmitting.length > 0 ? [`${numbered(notAdmitting.length, 'upstream')} not back`] : []),
+    ...(failed > 0 ? [`${numbered(failed, 'run')} failed`] : []),
+  ].join(', ');
 }
 
 const numbered = (count: number, noun: string): string => `${counted(count)} ${noun}${count === 1 ? '' : 's'}`;
@@ -189,7 +199,7 @@ function writeStages(terminal: Terminal, stages: Page['stages']): void {
   ];
   terminal.line();
   terminal.table(
-    ['RUN', 'STAGE', 'FAILED', 'LOST', 'LAST CODE', 'FROM', 'OVER', 'HOW'],
+    ['RUN', 'STAGE', 'ATTEMPTS FAILED', 'LOST WITH WORKER', 'LAST CODE', 'FROM', 'OVER', 'HOW'],
     first
       .slice(0, LINES_MAX)
       .map((one) => [
@@ -207,6 +217,12 @@ function writeStages(terminal: Terminal, stages: Page['stages']): void {
     terminal.line(`  and ${numbered(first.length - LINES_MAX, 'stage')} more; --json has all`);
 }
 
+/** What opened a breaker, for who does not know its words. */
+const opened: Readonly<Record<string, string>> = {
+  threshold: 'too many calls failed',
+  hold: 'a fault that time does not heal',
+};
+
 function writeOutages(terminal: Terminal, outages: Page['outages']): void {
   if (outages.length === 0) return;
   terminal.line();
@@ -220,7 +236,7 @@ function writeOutages(terminal: Terminal, outages: Page['outages']): void {
       inWords(one.downMs),
       counted(one.trials),
       counted(one.reopened),
-      `${escaped(one.why)}${one.hold === null ? '' : ` (${escaped(one.hold)})`}`,
+      `${opened[one.why] ?? escaped(one.why)}${one.hold === null ? '' : ` (${escaped(one.hold)})`}`,
     ]),
   );
 }
@@ -243,5 +259,6 @@ function writeWaits(terminal: Terminal, waits: readonly Waiting[]): void {
         moment(one.oldest),
       ]),
   );
-  if (waits.some(({ until }) => until === 'decision')) terminal.line('  To decide: mendflow runs --state asking');
+  if (waits.some(({ until }) => until === 'decision'))
+    terminal.line('  To decide: mendflow runs --state asking, and mendflow show <run> for each');
 }

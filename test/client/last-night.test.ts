@@ -217,13 +217,19 @@ describe('the morning after', () => {
     expect(page.episodes.pagesAvoided).toBe(3);
 
     const { out } = await mendflow('last-night');
+    expect(out).toMatch(/^Since .* \(12 h\): not healthy now: 1 question waits\n/);
+    expect(out).toMatch(
+      /\nhttp:api .* too many calls failed\nhttp:api .* a fault that time does not heal \(http_401\)\n/,
+    );
     expect(out).toMatch(/ {2}runs {6}.*8 done.*; 2 decisions taken, 1 question waits\n/);
     expect(out).toMatch(
       /failures {2}\d+ attempts failed, 1 died with a worker\n {2}healed {4}9 stages: \d by trying again, \d when the upstream was back,.* 1 after a decision\n {2}not over {2}1 stage, the oldest since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(/,
     );
-    expect(out).toMatch(/ {2}unasked {3}8 of 9 stages that are over needed nobody; .+ on average\n/);
     expect(out).toMatch(
-      /RUN +STAGE +FAILED +LOST +LAST CODE +FROM +OVER +HOW\ncall\/\S*gone-1 +ask +1 +0 +http_404 +\S+ \S+Z +not yet +asking\n/,
+      / {2}unasked {3}8 of 9 stages that are over needed nobody; the trouble of each lasted .+ on average\n/,
+    );
+    expect(out).toMatch(
+      /RUN +STAGE +ATTEMPTS FAILED +LOST WITH WORKER +LAST CODE +FROM +OVER +HOW\ncall\/\S*gone-1 +ask +1 +0 +http_404 +\S+ \S+Z +not yet +asking\n/,
     );
     expect(out).toMatch(/call\/\S*blip-1 +killed +0 +1 +worker_lost .* by trying again\n/);
     expect(out).toMatch(/OUTAGE +OPENED +BACK +CLOSED +DOWN +TRIALS +REOPENED +WHY\nhttp:api /);
