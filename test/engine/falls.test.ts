@@ -6,6 +6,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import proto from '@temporalio/proto';
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { reconcileSearchAttributes } from '../../src/engine/worker.ts';
@@ -84,8 +85,23 @@ const parked = async (): Promise<Map<string, { code: string; text: string; until
   );
   return new Map(rows.map((row) => [row.run_key, row]));
 };
-const historyOf = async (how: string): Promise<string> =>
-  JSON.stringify(await client.workflow.getHandle(workflowId(prefix, keyOf(how))).fetchHistory());
+/** The bytes as the server has them: what a payload holds is no text of its JSON. */
+const historyOf = async (how: string): Promise<string> => {
+  const history = await client.workflow.getHandle(workflowId(prefix, keyOf(how))).fetchHistory();
+  return textOf(proto.temporal.api.history.v1.History.encode(history).finish());
+};
+/** Memo, search attributes, what is pending and how it failed last. */
+const pageOf = async (how: string): Promise<string> => {
+  const { raw } = await client.workflow.getHandle(workflowId(prefix, keyOf(how))).describe();
+  return textOf(proto.temporal.api.workflowservice.v1.DescribeWorkflowExecutionResponse.encode(raw).finish());
+};
+const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
+/** What the Temporal server itself says. */
+const serverLog = (): string => readFileSync(join(inject('scratchDir'), 'logs', 'temporal.log'), 'utf8');
+const serverMetrics = async (): Promise<string> => {
+  const [, port] = /Temporal Metrics: +http:\/\/localhost:(\d+)\/metrics/.exec(serverLog())!;
+  return await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+};
 
 describe('an error that a stage lets fall', { timeout: 120_000 }, () => {
   it('ends this stage with code_bug, once, and no other one; the worker goes on', async () => {
@@ -127,6 +143,17 @@ describe('an error that a stage lets fall', { timeout: 120_000 }, () => {
       const { rows } = await pool.query(`select t::text from mendflow.${table} t`);
       expect(JSON.stringify(rows), table).not.toMatch(RegExp(CANARY, 'i'));
     }
+  });
+
+  it('is not told by the server either: pages of the runs, metrics, its log', async () => {
+    const hows = [...Object.keys(strays), 'late', ...Object.keys(thrown)];
+    const pages = await Promise.all(hows.map(pageOf));
+    const found = { pages: pages.join('\n'), metrics: await serverMetrics(), log: serverLog() };
+    // What is known to be there is found in this way.
+    expect(pages[0]).toContain(keyOf(hows[0]!));
+    expect(found.metrics).toContain('service_requests');
+    expect(found.log).toContain('Temporal Server:');
+    for (const [where, text] of Object.entries(found)) expect(RegExp(CANARY, 'i').exec(text), where).toBeNull();
   });
 
   it('ends the worker with a named reason where nobody knows whose it is', async () => {
