@@ -39,7 +39,8 @@ export function intoTable(target: Target): Into {
   return {
     target,
     passes: false,
-    loader: (overlaps) => (byKey ? keyLoader(target, byKey) : overlaps ? overlapLoader(target) : directLoader(target)),
+    loader: (overlaps) =>
+      byKey ? keyLoader(target, byKey, overlaps) : overlaps ? overlapLoader(target) : directLoader(target),
     async before(control, warn) {
       for (const warning of await preflight(control, target)) warn(warning);
     },

@@ -18,9 +18,10 @@ const stageSql = (target: Target): string =>
    on commit delete rows`;
 
 /** Rows in a staging table first, then into the target where they are new or differ. What is there already, as new or newer, counts as duplicate. */
-export function keyLoader(target: Target, byKey: ByKey): Loader {
+export function keyLoader(target: Target, byKey: ByKey, overlaps: boolean): Loader {
   const sql = copyInto(STAGE, target);
   const merge = mergeSql(target, byKey);
+  const count = countSql(target, byKey);
   return {
     async prepare(client) {
       await client.query(stageSql(target));
@@ -28,14 +29,20 @@ export function keyLoader(target: Target, byKey: ByKey): Loader {
     async load(client, chunk, runs, prologue) {
       const sent = await copyPart(client, chunk, { runs, prologue }, sql, target);
       if (sent === 0) return { loaded: 0, duplicate: 0 };
-      const { rows } = await client.query<{ loaded: number; added: number }>(merge, [
-        chunk.offsets[runs[0]![0]],
-        chunk.offsets[runs.at(-1)![1] - 1],
-      ]);
-      const { loaded, added } = rows[0]!;
+      const range = [chunk.offsets[runs[0]![0]], chunk.offsets[runs.at(-1)![1] - 1]];
+      const added = overlaps ? (await client.query<{ added: number }>(count, range)).rows[0]!.added : 0;
+      const { rowCount } = await client.query(merge, range);
+      const loaded = rowCount ?? 0;
       return { loaded, duplicate: sent - loaded, added };
     },
   };
+}
+
+/** Keys that are not there yet. Counted before the merge, because of a partitioned table that cannot tell what it inserted. */
+function countSql(target: Target, byKey: ByKey): string {
+  const key = byKey.key.map(quoted);
+  return `select count(*)::int as added from (select distinct ${key.join(', ')} from ${STAGE} where "offset" between $1 and $2) s
+    where not exists (select from ${target.sql} t where ${key.map((name) => `t.${name} = s.${name}`).join(' and ')})`;
 }
 
 /** Columns that say how new a row is, the generation last. */
@@ -61,11 +68,10 @@ function mergeSql(target: Target, byKey: ByKey): string {
       ? 'do nothing'
       : `do update set ${values.map((name) => `${quoted(name)} = excluded.${quoted(name)}`).join(', ')}
          where ${row('t', meant)} is distinct from ${row('excluded', meant)}${guard}`;
-  return `with merged as (insert into ${target.sql} as t (${columns})
+  return `insert into ${target.sql} as t (${columns})
     select ${columns} from (select distinct on (${key.join(', ')}) * from ${STAGE} where "offset" between $1 and $2
       order by ${key.join(', ')}, ${newest}"offset" desc) newest order by ${key.join(', ')}
-    on conflict (${key.join(', ')}) ${update} returning t.xmax = 0 as added)
-    select count(*)::int as loaded, count(*) filter (where added)::int as added from merged`;
+    on conflict (${key.join(', ')}) ${update}`;
 }
 
 /** How many rows of the date are new in this generation is not known of a table, so what its readings made is compared. */

@@ -46,6 +46,20 @@ const stored = async () =>
   ).rows;
 
 describe('rows by a key of their own', () => {
+  it('go into a partitioned table as into any other, the first time and again', async () => {
+    await sink.pool.query(
+      'drop table prices; create table prices (item text, shop text, price numeric, revision bigint not null, data_date date, generation int not null, primary key (shop, item)) partition by hash (shop); create table if not exists prices_all partition of prices for values with (modulus 1, remainder 0)',
+    );
+    const runKey = 'test/upsert/partitioned';
+    expect(await load([price('a')], { runKey })).toMatchObject({ loaded: 1 });
+    const again = [price('a', { price: 2, revision: 2 }), price('b')];
+    expect(await load(again, { runKey, generation: 2 })).toMatchObject({ loaded: 2 });
+    expect((await stored()).map((row) => [row.item, row.price])).toEqual([
+      ['a', '2'],
+      ['b', '1'],
+    ]);
+  });
+
   it('are inserted, updated where they differ, and not touched where they do not', async () => {
     expect(await load([price('a'), price('b')])).toMatchObject({ loaded: 2, duplicate: 0 });
     const [before] = await stored();
