@@ -171,7 +171,11 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   if (page.commands.length > 0) {
     terminal.line();
     terminal.line(
-      page.admit ? 'To decide:' : page.hold === undefined ? 'To decide before that:' : 'Once it is put right, one of:',
+      page.admit
+        ? 'To decide:'
+        : page.hold === undefined
+          ? 'To decide before that:'
+          : 'Once the cause is mended, one of:',
     );
     for (const command of page.commands) terminal.line(`    ${command}`);
     if (page.commands.some((command) => command.startsWith('mendflow breakers force-close')))

@@ -161,11 +161,11 @@ function sickOf({ asking, notAdmitting, runs }: Pick<Page, 'asking' | 'notAdmitt
 
 const numbered = (count: number, noun: string): string => `${counted(count)} ${noun}${count === 1 ? '' : 's'}`;
 
-/** `3 ended by themselves and were started again (2 of worker-1, 1 of Postgres), the last at …` */
+/** `3 ended by themselves and were started again (worker-1 2 times, Postgres), the last at …` */
 function restartsLine(restarts: Page['restarts']): string {
   const times = new Map<string, number>();
   for (const { what } of restarts) times.set(what, (times.get(what) ?? 0) + 1);
-  const each = [...times].map(([what, count]) => `${counted(count)} of ${what}`).join(', ');
+  const each = [...times].map(([what, count]) => (count === 1 ? what : `${what} ${counted(count)} times`)).join(', ');
   const says =
     restarts.length === 1 ? '1 ended by itself and was' : `${counted(restarts.length)} ended by themselves and were`;
   return `${says} started again (${each}), the last at ${moment(restarts.at(-1)!.at)}`;

@@ -269,7 +269,7 @@ function writeWait(
   if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
   else if (wait.held === null) terminal.line('  Nothing has to be done. To decide anyway:');
   else {
-    if (wait.askers.length > 0) terminal.line('  Once that is put right, to let all go on:');
+    if (wait.askers.length > 0) terminal.line('  Once the cause is mended, to let all go on:');
     for (const one of wait.askers)
       terminal.line(
         `    mendflow retry ${shellWord(one.run)} ${shellWord(one.stage)} --token ${one.token} --reason "…"`,

@@ -197,10 +197,13 @@ async function warnWithoutWorker(session: Session): Promise<void> {
   const polled = { connection, namespace: places.temporal.namespace, gone: goneWorkers(session.config) };
   const pollers = await pollersOf(polled, taskQueue, WORKFLOW).catch(() => undefined);
   if (pollers?.length !== 0) return;
-  const { underWay } = await import('../stack/index.ts');
-  const now = underWay(session.config.dir);
+  const [{ underWay }, { workerBy }] = await Promise.all([
+    import('../stack/index.ts'),
+    import('./support/accepted.ts'),
+  ]);
+  const { dir } = session.config;
   session.terminal.note(
-    `No worker polls the queue "${taskQueue}"${now === undefined ? '' : ' yet'}, so the run waits until one does. ${now ?? 'Start some with `mendflow stack up`; `mendflow doctor` says more.'}`,
+    `No worker polls the queue "${taskQueue}"${underWay(dir) === undefined ? '' : ' yet'}, so the run waits until one does. ${workerBy(dir)}`,
   );
 }
 

@@ -230,11 +230,11 @@ describe('a hold', () => {
     await at.parked(2);
     const { out } = await mendflow('breakers', 'show', 'http:api');
     expect(out).toMatch(/http:api is (open|half-open), held by http_401/);
-    expect(out).toMatch(/next {6}Nothing by itself, because time does not heal http_401/);
+    expect(out).toMatch(/next {6}Nothing goes on by itself, because time does not heal http_401/);
     expect(out).toMatch(/waits {5}2 parked.*; 1 asks/);
     expect(out).toContain('mendflow retry --all --upstream http:api --code http_401 --reason "…"');
     expect(out).toMatch(/window {4}emptied when it opened/);
-    expect(out).toContain('\nOnce it is put right, one of:\n');
+    expect(out).toContain('\nOnce the cause is mended, one of:\n');
     expect(out).toMatch(/cooldown {2}\S+ \S+ next, if its trial fails/);
     const parks = await at.parks();
     const asks = parks.find(({ until }) => until === 'decision')!;

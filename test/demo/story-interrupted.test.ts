@@ -48,7 +48,7 @@ it.skipIf(process.platform !== 'linux').each([
     const [code] = await closed;
     expect(said).toContain('Interrupted.');
     expect(said).not.toContain('broke off');
-    expect(said).not.toContain('Start some with');
+    expect(said).not.toContain('Start a worker by');
     expect(code, said).toBe(130);
     await expect.poll(() => living(dir), { timeout: 20_000 }).toEqual([]);
   },

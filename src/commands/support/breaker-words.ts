@@ -75,7 +75,7 @@ export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
     return `The upstream asked for fewer calls; they go on by themselves ${at(row.gateLeftMs)}.`;
   if (row.mode === 'observe') return 'It counts, and lets every call through.';
   if (row.hold !== undefined)
-    return `Nothing by itself, because time does not heal ${row.hold}: put it right, then \`retry\` the run that asks, or \`mendflow breakers auto ${shellWord(row.key)}\`. A renewed credential is tried by itself. All others go on by themselves after it.`;
+    return `Nothing goes on by itself, because time does not heal ${row.hold}: mend its cause, then \`retry\` the run that asks, or \`mendflow breakers auto ${shellWord(row.key)}\`. A renewed credential is noticed and tried by itself. All others go on by themselves after that.`;
   if (row.state === 'open' && (row.openLeftMs ?? 0) > 0)
     return `One trial ${at(row.openLeftMs ?? 0)}: its probe, else the run that has waited longest. If it passes, ${goOn(waits)}.`;
   if (row.state === 'open' || row.state === 'half_open')
