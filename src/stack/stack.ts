@@ -15,7 +15,6 @@ import {
   type KeeperNotes,
   startKeeper,
 } from './keeper/process.ts';
-import { fingerprintOf, settingsChanged, settingsOf } from './settings.ts';
 import { readStack, writeStack, type StackOwner, type StackState, type WorkerEntry } from './state.ts';
 import { ensureTemporalCli } from './temporal-cli.ts';
 import { runningTemporal, startTemporal, stopTemporal, temporalAnswers } from './temporal.ts';
@@ -145,6 +144,8 @@ const stopWorkers = (workers: readonly WorkerEntry[]): Promise<unknown> =>
 
 /** Returns the fingerprint of its workers. */
 const workersUp = async (options: StackOptions, dir: string, addresses: StackAddresses): Promise<string> => {
+  // Whoever only asks about a stack loads nothing for it.
+  const { fingerprintOf, settingsChanged, settingsOf } = await import('./settings.ts');
   const command = workerFor(options, addresses);
   const fingerprint = fingerprintOf(command, options.owner?.version);
   const before = readStack(dir);

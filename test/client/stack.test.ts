@@ -112,7 +112,8 @@ describe('mendflow stack', { timeout: 180_000 }, () => {
     expect(await found()).toMatchObject({ asks: 1, 'waits or tries again': 0, 'under way': 1, 'all runs': 1 });
     const accepted = await mendflow('accept-loss', 'log-ingest', '--reason', 'known');
     expect(accepted, accepted.err).toMatchObject({ code: 0 });
-    expect(await mendflow('doctor')).toMatchObject({ code: 0, err: '' });
+    const doctor = await mendflow('doctor');
+    expect(doctor, doctor.out).toMatchObject({ code: 0, err: '' });
     // The server's index of runs is a moment behind; the letters were samples, and are closed.
     await expect
       .poll(found, { timeout: 20_000 })
