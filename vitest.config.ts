@@ -2,6 +2,7 @@
 // Invariant: no retries, and a package name of our own means the sources, not what was built before.
 // Apart from the acceptance tests, which take minutes and have their own config.
 import { defineConfig } from 'vitest/config';
+import { Order } from './test/support/order.ts';
 import { longTests, shared } from './test/support/projects.ts';
 
 const needsStack = { globalSetup: ['test/support/stack.ts'], hookTimeout: 60_000 };
@@ -10,6 +11,7 @@ export default defineConfig({
   test: {
     reporters: ['default', './test/support/closing-line.ts'],
     maxWorkers: 4,
+    sequence: { sequencer: Order },
     projects: [
       {
         ...shared,

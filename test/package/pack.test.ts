@@ -105,7 +105,7 @@ const until = async (text: () => string, wanted: RegExp, waitMs: number): Promis
   throw new Error(`${wanted} did not come within ${waitMs} ms: ${text()}`);
 };
 
-describe('the package, installed into an empty project', () => {
+describe('the package, installed into an empty project', { timeout: 180_000 }, () => {
   it('makes a project whose tests pass without infrastructure, and adds a pipeline to it', async (context) => {
     if (unreachable !== undefined) context.skip(`the package's dependencies cannot be fetched here: ${unreachable}`);
     const made = await mendflow('init');
