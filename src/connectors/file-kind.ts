@@ -17,6 +17,7 @@ interface Kind {
 const UNPACK = 'Unpack it beside, or store it as gzip,';
 const RECODE = 'Convert it to UTF-8 (iconv -t UTF-8)';
 const EXPORT = 'Export it as text';
+const RETURNS = "Convert its line ends (tr '\\r' '\\n')";
 const packed = (what: string): Kind => ({ what, remedy: UNPACK });
 
 /** Beginnings of files, in hex, and what they tell. A longer one stands before a shorter one that it begins with. */
@@ -32,6 +33,7 @@ const beginnings: readonly (readonly [string, Kind])[] = (
     ['303730373', packed('a cpio archive')],
     ['fd377a585a00', packed('compressed with xz')],
     ['28b52ffd', packed('compressed with zstd')],
+    ['502a4d18', packed('compressed with zstd')],
     ['04224d18', packed('compressed with lz4')],
     ['02214c18', packed('compressed with lz4 in its old form')],
     ['4c5a4950', packed('compressed with lzip')],
@@ -114,6 +116,24 @@ function isBinary(bytes: Buffer): boolean {
   return odd > bytes.length * 0.05 || (!bytes.includes(10) && high > bytes.length * 0.3);
 }
 
+/**
+ * Lines that end in a carriage return alone would be one record, and all behind the first of them lost in its message. A line that draws
+ * its progress with carriage returns is one line: what stands behind them does not begin as the line does.
+ */
+function endsInReturns(bytes: Buffer): boolean {
+  if (bytes.includes(10) || !bytes.includes(13)) return false;
+  const shape = (line: string): string =>
+    line
+      .slice(0, 8)
+      .replace(/\d/g, '0')
+      .replace(/[A-Za-z]/g, 'a');
+  const [first = '', ...others] = bytes
+    .toString('latin1')
+    .split('\r')
+    .filter((line) => line.trim() !== '');
+  return first.length >= 8 && others.some((line) => shape(line) === shape(first));
+}
+
 /** What these first bytes are, if they are no text that can be read. */
 function foreign(bytes: Buffer): Kind | undefined {
   const hex = bytes.toString('hex', 0, 16);
@@ -126,7 +146,10 @@ function foreign(bytes: Buffer): Kind | undefined {
   const solid = withoutHoles(bytes);
   const wide = wideText(solid);
   if (wide) return wide;
-  return isBinary(solid) ? { what: 'no text', remedy: EXPORT } : undefined;
+  if (isBinary(solid)) return { what: 'no text', remedy: EXPORT };
+  return endsInReturns(solid)
+    ? { what: 'text whose lines end in carriage returns alone, as on old Macs', remedy: RETURNS }
+    : undefined;
 }
 
 const isGzip = (bytes: Buffer): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;

@@ -63,6 +63,8 @@ describe('what can be read', () => {
     ],
     ['a line that begins like an archive of text', () => Buffer.from(`PK: no archive\nLZIP is a word\nOBJ\n${text}`)],
     ['a line that begins with LZIP', () => Buffer.from(`LZIP\n${text}`)],
+    ['one line that draws its progress', () => Buffer.from(`${line.trim()} 10%\r20%\r100% done`)],
+    ['lines that end in both', () => Buffer.from(text.replaceAll('\n', '\r\n'))],
     ['BZh without its magic', () => Buffer.from(`BZh9 is how bzip2 begins\n${text}`)],
   ])('%s', (_, bytes) => expect(kindOf(bytes().subarray(0, 4096))).toEqual({ codec: 'none' }));
   test.each<[string, () => Buffer]>([
@@ -94,6 +96,14 @@ describe('what is refused, and what it is', () => {
     ['gzip in gzip', /gzip.*gzip/, () => gzipSync(gzipSync(text))],
     ['UTF-16 in gzip', /UTF-16/, () => gzipSync(Buffer.from(text, 'utf16le'))],
     ['zstd', /zstd/, () => Buffer.from('28b52ffd2400010000', 'hex')],
+    ['zstd in frames of several threads', /zstd/, () => Buffer.from('502a4d180400000002000000', 'hex')],
+    ['lines that end in carriage returns', /carriage returns/, () => Buffer.from(text.replaceAll('\n', '\r'))],
+    ['two JSON lines that do', /carriage returns/, () => Buffer.from('{"time":1,"msg":"a"}\r{"time":2,"msg":"b"}\r')],
+    [
+      'lines of syslog that do, in gzip',
+      /gzip.*carriage/,
+      () => gzipSync('Nov 21 08:00:00 h a: x\rNov 21 08:00:01 h a: y'),
+    ],
     ['lz4', /lz4/, () => Buffer.from('04224d186440a7', 'hex')],
     ['7z', /7z/, () => Buffer.from('377abcaf271c0004', 'hex')],
     ['rar', /rar/, () => Buffer.from('526172211a070100', 'hex')],
