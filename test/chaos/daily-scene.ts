@@ -1,29 +1,23 @@
 // What lives here: the scene of the daily-report chaos tests: a database, the demo upstream, worker processes and an oracle from the file.
 // Invariant: the oracle never passes through the pipeline; workers are processes of their own, so kill -9 is a real one.
 // Apart from the tests so that each reads as the story of its fault.
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import type { WorkflowHandle } from '@temporalio/client';
 import { type DemoUpstream, startDemoUpstream } from '../../demo/upstream/upstream.ts';
-import { reconcileSearchAttributes } from '../../src/engine/worker.ts';
 import { queues, runKey, workflowId } from '../../src/model/ids.ts';
 import type { RunArgs, RunSummary } from '../../src/model/messages.ts';
-import { startWorkerProcess, type WorkerProcess } from '../../src/stack/index.ts';
+import type { WorkerProcess } from '../../src/stack/index.ts';
 import { balance } from '../../src/store/balance.ts';
-import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
 import { metricsOf, rawOf } from '../daily-report/scene.ts';
+import { type Ground, openGround, type Servers, sources } from './ground.ts';
 
-const repository = join(import.meta.dirname, '..', '..');
 /** A database that is met while it starts up is left alone for up to 45 s. */
 const PATIENCE_MS = 120_000;
 
 export interface DailyChaos {
-  readonly pool: ReturnType<typeof openPool>;
+  readonly pool: Ground['pool'];
   readonly upstream: DemoUpstream;
   /** Starts a worker; with a gate it is ready and does not poll until `openGate(name)`. */
   worker(name: string, settings?: { gated?: boolean }): Promise<WorkerProcess>;
@@ -37,49 +31,25 @@ export interface DailyChaos {
   close(): Promise<void>;
 }
 
-export async function openDaily(at: { databaseUrl: string; temporalAddress: string }): Promise<DailyChaos> {
-  const prefix = `d${randomBytes(4).toString('hex')}`;
-  const dir = mkdtempSync(join(tmpdir(), 'mendflow-daily-chaos-'));
-  await migrate(at.databaseUrl);
-  const pool = openPool({ url: at.databaseUrl, applicationName: 'checker' }, 3);
-  const connection = await Connection.connect({ address: at.temporalAddress });
-  await reconcileSearchAttributes(connection, 'default');
-  const client = new Client({ connection });
+export async function openDaily(at: Servers): Promise<DailyChaos> {
+  const ground = await openGround(at, 'daily');
+  const { prefix, dir, pool, client } = ground;
   const upstream = await startDemoUpstream();
-  const workers: WorkerProcess[] = [];
   const rows = async <T>(sql: string, values: unknown[] = []): Promise<T[]> =>
     (await pool.query(sql, values)).rows as T[];
-  const env = {
-    PATH: process.env['PATH'] ?? '',
-    HOME: dir,
-    DATABASE_URL: at.databaseUrl,
-    TEMPORAL_ADDRESS: at.temporalAddress,
-    MENDFLOW_PREFIX: prefix,
-    MENDFLOW_DIR: dir,
-    MENDFLOW_MAIN_API: upstream.address,
-  };
   return {
     pool,
     upstream,
     rows,
-    worker: async (name, { gated = false } = {}) => {
-      const worker = await startWorkerProcess({
-        dir,
-        name,
-        command: process.execPath,
-        args: [
-          '--conditions=mendflow-src',
-          '--import',
-          import.meta.resolve('tsx'),
-          join(repository, 'src', 'worker.ts'),
-        ],
-        cwd: join(import.meta.dirname, 'daily-project'),
-        env: { ...env, ...(gated ? { MENDFLOW_TEST_GATE: join(dir, `${name}.gate`) } : {}) },
-        readyText: 'Worker is up.',
-      });
-      workers.push(worker);
-      return worker;
-    },
+    worker: (name, { gated = false } = {}) =>
+      ground.worker(name, {
+        args: sources,
+        project: 'daily-project',
+        env: {
+          MENDFLOW_MAIN_API: upstream.address,
+          ...(gated ? { MENDFLOW_TEST_GATE: join(dir, `${name}.gate`) } : {}),
+        },
+      }),
     openGate: (name) => writeFileSync(join(dir, `${name}.gate`), ''),
     start: async (dataDate, arm) => {
       const order = join(dir, `${dataDate}.arm`);
@@ -96,11 +66,8 @@ export async function openDaily(at: { databaseUrl: string; temporalAddress: stri
     done: (handle) => ended(handle, rows),
     violations: (dataDate) => violationsOf(pool, dir, dataDate),
     close: async () => {
-      await Promise.all(workers.filter((one) => one.isAlive()).map((one) => one.kill()));
-      await connection.close();
+      await ground.close();
       await upstream.stop();
-      await pool.end();
-      await rm(dir, { recursive: true, force: true });
     },
   };
 }

@@ -2,28 +2,21 @@
 // Invariant: the server judges by its own clock and log; workers are processes of the sources as they are, killed by their process ID.
 // Apart from the tests so that each reads as the story of its outage.
 import { fork } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { reconcileSearchAttributes } from '../../src/engine/worker.ts';
+import type { WorkflowHandle } from '@temporalio/client';
 import { queues, runKey, workflowId } from '../../src/model/ids.ts';
 import type { RunArgs } from '../../src/model/messages.ts';
-import { startWorkerProcess, type WorkerProcess } from '../../src/stack/index.ts';
-import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import type { WorkerProcess } from '../../src/stack/index.ts';
 import type { Seen } from '../support/api.ts';
+import { type Ground, openGround, type Servers, sources } from './ground.ts';
 
-const repository = join(import.meta.dirname, '..', '..');
 const dataDate = '2026-01-01';
 
 export interface Herd {
-  readonly pool: ReturnType<typeof openPool>;
-  readonly client: Client;
+  readonly pool: Ground['pool'];
+  readonly client: Ground['client'];
   /** From now on the server is away, or there and takes so many calls a second. */
   up(isUp: boolean): Promise<void>;
   /** What the server saw since it was asked last. */
@@ -64,48 +57,22 @@ async function startServer(callsPerSecond: number): Promise<Server> {
   };
 }
 
-export async function openHerd(
-  at: { databaseUrl: string; temporalAddress: string },
-  callsPerSecond: number,
-): Promise<Herd> {
-  const prefix = `h${randomBytes(4).toString('hex')}`;
-  const dir = mkdtempSync(join(tmpdir(), 'mendflow-herd-'));
+export async function openHerd(at: Servers, callsPerSecond: number): Promise<Herd> {
   const server = await startServer(callsPerSecond);
-  await migrate(at.databaseUrl);
-  const pool = openPool({ url: at.databaseUrl, applicationName: 'checker' }, 3);
-  const connection = await Connection.connect({ address: at.temporalAddress });
-  await reconcileSearchAttributes(connection, 'default');
-  const client = new Client({ connection });
-  const workers: WorkerProcess[] = [];
+  const ground = await openGround(at, 'herd');
+  const { prefix, pool, client } = ground;
   const counting = async (text: string): Promise<number> => (await pool.query<{ n: number }>(text)).rows[0]!.n;
   const herd: Herd = {
     pool,
     client,
     up: async (up) => void (await server.ask({ up })),
     seen: async () => (await server.ask({})) as Awaited<ReturnType<Herd['seen']>>,
-    worker: async (name) => {
-      const worker = await startWorkerProcess({
-        dir,
-        name,
-        command: process.execPath,
-        args: ['--conditions=mendflow-src', '--import', 'tsx', join(repository, 'src', 'worker.ts')],
-        cwd: join(import.meta.dirname, 'herd-project'),
-        env: {
-          PATH: process.env['PATH'] ?? '',
-          HOME: dir,
-          DATABASE_URL: at.databaseUrl,
-          TEMPORAL_ADDRESS: at.temporalAddress,
-          MENDFLOW_PREFIX: prefix,
-          MENDFLOW_DIR: dir,
-          UV_THREADPOOL_SIZE: '64',
-          API_URL: server.url,
-          API_CALLS_PER_SECOND: String(callsPerSecond),
-        },
-        readyText: 'Worker is up.',
-      });
-      workers.push(worker);
-      return worker;
-    },
+    worker: (name) =>
+      ground.worker(name, {
+        args: sources,
+        project: 'herd-project',
+        env: { UV_THREADPOOL_SIZE: '64', API_URL: server.url, API_CALLS_PER_SECOND: String(callsPerSecond) },
+      }),
     start: async (pipeline, ids) => {
       const handles: WorkflowHandle[] = [];
       for (let from = 0; from < ids.length; from += 20)
@@ -130,11 +97,8 @@ export async function openHerd(
     untilWaiting: (n, limitMs) => until(() => herd.waiting(), n, limitMs),
     untilDone: (n, limitMs) => until(() => herd.done(), n, limitMs),
     close: async () => {
-      await Promise.all(workers.filter((one) => one.isAlive()).map((one) => one.kill()));
-      await connection.close();
-      await pool.end();
+      await ground.close();
       server.close();
-      await rm(dir, { recursive: true, force: true });
     },
   };
   return herd;

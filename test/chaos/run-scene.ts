@@ -1,24 +1,20 @@
 // What lives here: the scene of the chaos tests at the level of runs: a database, worker processes, a generated file and its oracle.
 // Invariant: the oracle is the generator's own file of clean rows; the table has to yield it byte for byte, so nothing can be lost, doubled or altered.
 // Apart from the tests so that each reads as the story of its fault.
-import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import type { WorkflowHandle } from '@temporalio/client';
 import { generate, type Generated } from '../../bench/generate.ts';
-import { reconcileSearchAttributes } from '../../src/engine/worker.ts';
 import { queues, runKey, scopeOf, workflowId } from '../../src/model/ids.ts';
 import type { RunArgs, RunSummary } from '../../src/model/messages.ts';
-import { startWorkerProcess, type WorkerProcess } from '../../src/stack/index.ts';
+import type { WorkerProcess } from '../../src/stack/index.ts';
 import { balance } from '../../src/store/balance.ts';
-import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import { built, type Ground, openGround, type Servers } from './ground.ts';
 import { logIngest } from './run-project/pipelines.ts';
 
-const repository = join(import.meta.dirname, '..', '..');
 const dataDate = '2026-01-01';
 
 /** The file that all scenarios of a test file load, under another name each. */
@@ -46,7 +42,7 @@ export interface Ingest {
 }
 
 export interface Scene {
-  readonly pool: ReturnType<typeof openPool>;
+  readonly pool: Ground['pool'];
   /** Starts a worker; with a gate it is ready and does not poll until `openGate(name)`. */
   worker(name: string, settings?: { failpoints?: string; gated?: boolean }): Promise<WorkerProcess>;
   openGate(name: string): void;
@@ -68,20 +64,14 @@ export interface Scene {
 /** A scene on a database that exists and is empty. Workers run what is built: the project of run-project/ with its short waits, or the package's own pipelines. */
 export async function openScene(
   truth: Truth,
-  at: { databaseUrl: string; temporalAddress: string; project?: 'quick' | 'shipped' },
+  at: Servers & { readonly project?: 'quick' | 'shipped' },
 ): Promise<Scene> {
-  const prefix = `c${randomBytes(4).toString('hex')}`;
-  const dir = mkdtempSync(join(truth.dir, 'scene-'));
-  await migrate(at.databaseUrl);
-  const pool = openPool({ url: at.databaseUrl, applicationName: 'checker' }, 3);
+  const ground = await openGround(at, 'chaos', truth.dir);
+  const { prefix, dir, pool, client } = ground;
   // A sequence does not roll back: it tells how many rows were written, committed or not.
   await pool.query(
     `create sequence written; alter table log_entries add column written bigint default nextval('written')`,
   );
-  const connection = await Connection.connect({ address: at.temporalAddress });
-  await reconcileSearchAttributes(connection, 'default');
-  const client = new Client({ connection });
-  const workers: WorkerProcess[] = [];
   const start = async (path: string): Promise<Ingest> => {
     const input = { path, format: 'plain' };
     const args: RunArgs = { dataDate, input, scope: scopeOf(logIngest.spec, input) };
@@ -97,28 +87,15 @@ export async function openScene(
   };
   return {
     pool,
-    worker: async (name, { failpoints = '', gated = false } = {}) => {
-      const worker = await startWorkerProcess({
-        dir,
-        name,
-        command: process.execPath,
-        args: [join(repository, 'dist', 'worker.js')],
-        cwd: at.project === 'shipped' ? dir : join(import.meta.dirname, 'run-project'),
+    worker: (name, { failpoints = '', gated = false } = {}) =>
+      ground.worker(name, {
+        args: built,
+        project: at.project === 'shipped' ? dir : 'run-project',
         env: {
-          PATH: process.env['PATH'] ?? '',
-          HOME: dir,
-          DATABASE_URL: at.databaseUrl,
-          TEMPORAL_ADDRESS: at.temporalAddress,
-          MENDFLOW_PREFIX: prefix,
-          MENDFLOW_DIR: dir,
           MENDFLOW_FAILPOINTS: failpoints,
           ...(gated ? { MENDFLOW_TEST_GATE: join(dir, `${name}.gate`) } : {}),
         },
-        readyText: 'Worker is up.',
-      });
-      workers.push(worker);
-      return worker;
-    },
+      }),
     openGate: (name) => writeFileSync(join(dir, `${name}.gate`), ''),
     ingest: async (name, arm) => {
       const path = join(dir, `${name}.log`);
@@ -136,12 +113,7 @@ export async function openScene(
     chunks: (run) => chunksOf(pool, run),
     violations: ({ run, path }) => violationsOf(pool, truth, run, path),
     redone: () => redoneIn(pool),
-    close: async () => {
-      // A worker that was stopped does not hear SIGTERM; SIGKILL it does.
-      await Promise.all(workers.filter((one) => one.isAlive()).map((one) => one.kill()));
-      await connection.close();
-      await pool.end();
-    },
+    close: () => ground.close(),
   };
 }
 

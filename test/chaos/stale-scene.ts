@@ -1,21 +1,15 @@
 // What lives here: the scene of the tests about stopped workers: a database, worker processes, runs, and two oracles.
 // Invariant: the oracles are the store before the worker was woken, and Temporal's own word about each run.
 // Apart from the test so that it reads as the story of its fault.
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { reconcileSearchAttributes } from '../../src/engine/worker.ts';
+import type { WorkflowHandle } from '@temporalio/client';
 import { queues, runKey, workflowId } from '../../src/model/ids.ts';
 import type { RunArgs } from '../../src/model/messages.ts';
-import { startWorkerProcess, type WorkerProcess } from '../../src/stack/index.ts';
-import { openPool } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import type { WorkerProcess } from '../../src/stack/index.ts';
+import { type Ground, openGround, type Servers, sources } from './ground.ts';
 
-const repository = join(import.meta.dirname, '..', '..');
 const dataDate = '2026-01-01';
 
 /** A run as the ledger has it. */
@@ -26,7 +20,7 @@ interface Listed {
 }
 
 export interface StaleScene {
-  readonly pool: ReturnType<typeof openPool>;
+  readonly pool: Ground['pool'];
   worker(name: string): Promise<WorkerProcess>;
   /** From now on the clocks of all workers are wrong by so much. */
   shiftClocks(ms: number): void;
@@ -44,19 +38,9 @@ export interface StaleScene {
   close(): Promise<void>;
 }
 
-export async function openStaleScene(at: {
-  databaseUrl: string;
-  temporalAddress: string;
-  apiUrl?: string;
-}): Promise<StaleScene> {
-  const prefix = `s${randomBytes(4).toString('hex')}`;
-  const dir = mkdtempSync(join(tmpdir(), 'mendflow-stale-'));
-  await migrate(at.databaseUrl);
-  const pool = openPool({ url: at.databaseUrl, applicationName: 'checker' }, 3);
-  const connection = await Connection.connect({ address: at.temporalAddress });
-  await reconcileSearchAttributes(connection, 'default');
-  const client = new Client({ connection });
-  const workers: WorkerProcess[] = [];
+export async function openStaleScene(at: Servers & { readonly apiUrl?: string }): Promise<StaleScene> {
+  const ground = await openGround(at, 'stale');
+  const { prefix, dir, pool, client } = ground;
   const idOf = (id: string): string => workflowId(prefix, runKey('work', dataDate, id));
   const listed = async (): Promise<ReadonlyMap<string, Listed>> => {
     const { rows } = await pool.query<Listed & { scope: string }>(
@@ -68,36 +52,12 @@ export async function openStaleScene(at: {
   return {
     pool,
     shiftClocks: (ms) => writeFileSync(clock, String(ms)),
-    worker: async (name) => {
-      const worker = await startWorkerProcess({
-        dir,
-        name,
-        command: process.execPath,
-        args: [
-          '--import',
-          join(import.meta.dirname, 'shifted-clock.mjs'),
-          '--conditions=mendflow-src',
-          '--import',
-          'tsx',
-          join(repository, 'src', 'worker.ts'),
-        ],
-        cwd: join(import.meta.dirname, 'stale-project'),
-        env: {
-          PATH: process.env['PATH'] ?? '',
-          HOME: dir,
-          DATABASE_URL: at.databaseUrl,
-          TEMPORAL_ADDRESS: at.temporalAddress,
-          MENDFLOW_PREFIX: prefix,
-          MENDFLOW_DIR: dir,
-          UV_THREADPOOL_SIZE: '64',
-          API_URL: at.apiUrl ?? '',
-          MENDFLOW_TEST_CLOCK: clock,
-        },
-        readyText: 'Worker is up.',
-      });
-      workers.push(worker);
-      return worker;
-    },
+    worker: (name) =>
+      ground.worker(name, {
+        args: ['--import', join(import.meta.dirname, 'shifted-clock.mjs'), ...sources],
+        project: 'stale-project',
+        env: { UV_THREADPOOL_SIZE: '64', API_URL: at.apiUrl ?? '', MENDFLOW_TEST_CLOCK: clock },
+      }),
     start: async (id, how, more = {}) => {
       // Done in the ledger is a moment before done in Temporal.
       if (more.force) await client.workflow.getHandle(idOf(id)).result();
@@ -150,12 +110,6 @@ export async function openStaleScene(at: {
       }
       return found;
     },
-    close: async () => {
-      // A worker that was stopped does not hear SIGTERM; SIGKILL it does.
-      await Promise.all(workers.filter((one) => one.isAlive()).map((one) => one.kill()));
-      await connection.close();
-      await pool.end();
-      await rm(dir, { recursive: true, force: true });
-    },
+    close: () => ground.close(),
   };
 }

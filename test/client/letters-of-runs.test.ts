@@ -1,29 +1,19 @@
 // What is promised here: a run lists the letters that it counts, whatever other runs do with the same file; and each letter says which run has it now.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { logIngestActivities } from '../../src/activities/log-ingest.ts';
-import { serve } from '../../src/engine/worker.ts';
 import type { LetterLine } from '../../src/store/letters.ts';
-import { logIngest } from '../../src/workflows/log-ingest.ts';
-import { sealer } from '../flow/memory.ts';
-import { commandLineOf } from '../support/client.ts';
-import { type Engine, openEngine } from '../support/engine.ts';
+import type { Engine } from '../support/engine.ts';
+import { type LogIngestClient, openLogIngest } from '../support/log-ingest.ts';
 
 let engine: Engine;
-let client: ReturnType<typeof commandLineOf>;
+let client: LogIngestClient;
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'mendflow-letters-'));
-  engine = await openEngine(() => [serve(logIngest, logIngestActivities({ pool: engine.pool, seal: sealer }))]);
-  client = commandLineOf(engine, join(import.meta.dirname, '..', '..'));
-  await engine.startWorker('./src/workflows/index.ts');
+  client = await openLogIngest('letters');
+  ({ engine, folder } = client);
 }, 60_000);
-afterAll(async () => {
-  await client?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => client?.close());
 
 const good = (from: number, count: number): Buffer =>
   Buffer.from(

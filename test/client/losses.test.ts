@@ -1,28 +1,19 @@
 // What is promised here: green means loaded, as a user sees it: wrong formats ask once at any size, and who accepts a loss reads everywhere that something is lost.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { logIngestActivities } from '../../src/activities/log-ingest.ts';
-import { serve } from '../../src/engine/worker.ts';
-import { logIngest } from '../../src/workflows/log-ingest.ts';
-import { sealer } from '../flow/memory.ts';
-import { commandLineOf, type Ran } from '../support/client.ts';
-import { type Engine, openEngine } from '../support/engine.ts';
+import type { Ran } from '../support/client.ts';
+import type { Engine } from '../support/engine.ts';
+import { type LogIngestClient, openLogIngest } from '../support/log-ingest.ts';
 
 let engine: Engine;
-let client: ReturnType<typeof commandLineOf>;
+let client: LogIngestClient;
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'mendflow-losses-'));
-  engine = await openEngine(() => [serve(logIngest, logIngestActivities({ pool: engine.pool, seal: sealer }))]);
-  client = commandLineOf(engine, join(import.meta.dirname, '..', '..'));
-  await engine.startWorker('./src/workflows/index.ts');
+  client = await openLogIngest('losses');
+  ({ engine, folder } = client);
 }, 60_000);
-afterAll(async () => {
-  await client?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => client?.close());
 
 let day = 0;
 interface Report {

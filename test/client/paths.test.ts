@@ -1,34 +1,25 @@
 // What is promised here: wherever a file is named that records came from, it is named by a path that opens it.
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { logIngestActivities } from '../../src/activities/log-ingest.ts';
-import { serve } from '../../src/engine/worker.ts';
-import { logIngest } from '../../src/workflows/log-ingest.ts';
 import { createSealer } from '../../src/store/seal.ts';
-import { commandLineOf } from '../support/client.ts';
-import { type Engine, openEngine } from '../support/engine.ts';
+import type { Engine } from '../support/engine.ts';
+import { type LogIngestClient, openLogIngest } from '../support/log-ingest.ts';
 
 /** That of the file seal.key, with which the command line opens letters. */
 const key = Buffer.alloc(32, 7);
 const seal = createSealer([{ id: 'file', key }]);
 
 let engine: Engine;
-let client: ReturnType<typeof commandLineOf>;
+let client: LogIngestClient;
 let folder: string;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'mendflow-paths-'));
-  engine = await openEngine(() => [serve(logIngest, logIngestActivities({ pool: engine.pool, seal }))]);
-  client = commandLineOf(engine, join(import.meta.dirname, '..', '..'));
+  client = await openLogIngest('paths', seal);
+  ({ engine, folder } = client);
   writeFileSync(join(client.dir, 'seal.key'), key.toString('hex'));
-  await engine.startWorker('./src/workflows/index.ts');
 }, 60_000);
-afterAll(async () => {
-  await client?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => client?.close());
 
 /** Lines that no other file has, with a bad one before the last. */
 const linesOf = (name: string, bad = 'a bad line\n'): string =>

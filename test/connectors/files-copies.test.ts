@@ -1,21 +1,14 @@
 // What is promised here: copies of a log and altered logs are told apart: a file is the home of one source, and what was loaded is not loaded again where its log was altered.
 import { renameSync, utimesSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { around } from '../../src/connectors/folder.ts';
-import { testSink } from '../flow/memory.ts';
-import { Life, type Run } from './life-of-files.ts';
+import { eachLife, type Life, type Run, type TestSink } from './life-of-files.ts';
 
-let sink: Awaited<ReturnType<typeof testSink>>;
+let sink: TestSink;
 let life: Life;
-let no = 0;
-beforeAll(async () => {
-  sink = await testSink();
+eachLife('copies', (one, its) => {
+  [sink, life] = [one, its];
 });
-afterAll(() => sink.end());
-beforeEach(() => {
-  life = new Life(sink, `copies-${++no}`);
-});
-afterEach(() => life.end());
 
 const run = async (): Promise<Run> => {
   const begun = await life.begin();

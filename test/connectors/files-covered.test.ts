@@ -2,26 +2,20 @@
 import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ingestFile } from '../../src/activities/log-ingest.ts';
 import { listFiles } from '../../src/connectors/files.ts';
 import { flow, flowToDataset, lines, parse, table } from '../../src/flow/index.ts';
 import { closeRun } from '../../src/store/ledger.ts';
 import { notesOf } from '../../src/store/notes.ts';
-import { contextOf, testSink } from '../flow/memory.ts';
-import { Life } from './life-of-files.ts';
+import { contextOf } from '../flow/memory.ts';
+import { eachLife, type Life, type TestSink } from './life-of-files.ts';
 
-let sink: Awaited<ReturnType<typeof testSink>>;
+let sink: TestSink;
 let life: Life;
-let no = 0;
-beforeAll(async () => {
-  sink = await testSink();
+eachLife('covered', (one, its) => {
+  [sink, life] = [one, its];
 });
-afterAll(() => sink.end());
-beforeEach(() => {
-  life = new Life(sink, `covered-${++no}`);
-});
-afterEach(() => life.end());
 
 const rows = async (): Promise<number> =>
   (

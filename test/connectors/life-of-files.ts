@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { ingestFile } from '../../src/activities/log-ingest.ts';
 import { type FileRef, listFiles } from '../../src/connectors/files.ts';
 import type { FlowContext, Sink } from '../../src/flow/index.ts';
@@ -23,7 +24,7 @@ import { armFailpoints, type Failpoint } from '../../src/store/failpoint.ts';
 import { abortRun, closeRun } from '../../src/store/ledger.ts';
 import { showLetter } from '../../src/store/letters.ts';
 import type { Sealer } from '../../src/store/seal.ts';
-import { contextOf } from '../flow/memory.ts';
+import { contextOf, testSink } from '../flow/memory.ts';
 
 /** Bad lines are no UTF-8, which no format takes for anything else. */
 const lineOf = (id: number): Buffer =>
@@ -52,6 +53,23 @@ export interface Kill {
   readonly at?: Failpoint;
   readonly nth?: number;
 }
+
+/** For one test file: a database, and a life of its own for each test. `set` gets both before each. */
+export function eachLife(name: string, set: (sink: TestSink, life: Life) => void): void {
+  let sink: TestSink;
+  let life: Life;
+  let no = 0;
+  beforeAll(async () => {
+    sink = await testSink();
+  });
+  afterAll(() => sink.end());
+  beforeEach(() => {
+    life = new Life(sink, `${name}-${++no}`);
+    set(sink, life);
+  });
+  afterEach(() => life.end());
+}
+export type TestSink = Awaited<ReturnType<typeof testSink>>;
 
 export class Life {
   readonly folder = mkdtempSync(join(tmpdir(), 'mendflow-life-'));

@@ -4,20 +4,13 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openUpstreams } from '../../src/connectors/upstream.ts';
 import { openPool } from '../../src/store/db.ts';
 import { session } from '../support/breaker-clock.ts';
-import { migratedDatabase } from '../support/database.ts';
+import { connectedDatabase } from '../support/database.ts';
 
 let client: pg.Client;
 let url: string;
 let end: () => Promise<void>;
 beforeAll(async () => {
-  const database = await migratedDatabase();
-  ({ url } = database);
-  client = new pg.Client({ connectionString: url });
-  await client.connect();
-  end = async () => {
-    await client.end();
-    await database.drop();
-  };
+  ({ url, client, end } = await connectedDatabase());
 });
 afterAll(() => end());
 

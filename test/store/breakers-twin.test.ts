@@ -1,6 +1,6 @@
 // What is promised here: the SQL and the reducer are one breaker: the same commands bring both to the same state, with the same answer, at every step.
 import fc from 'fast-check';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   type BreakerState,
@@ -11,19 +11,13 @@ import {
   type Report,
 } from '../../src/model/breaker.ts';
 import { sums } from '../../src/model/breaker-window.ts';
-import { migratedDatabase } from '../support/database.ts';
+import { connectedDatabase } from '../support/database.ts';
 
 let client: pg.Client;
 let end: () => Promise<void>;
 beforeAll(async () => {
-  const database = await migratedDatabase();
-  client = new pg.Client({ connectionString: database.url });
-  await client.connect();
+  ({ client, end } = await connectedDatabase());
   await client.query('set synchronous_commit = off');
-  end = async () => {
-    await client.end();
-    await database.drop();
-  };
 });
 afterAll(() => end());
 

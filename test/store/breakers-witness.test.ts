@@ -1,20 +1,14 @@
 // What is promised here: one broken worker opens nothing as long as another is answered, and a worker that is gone or idle keeps nothing closed.
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { session } from '../support/breaker-clock.ts';
 import { play, settings, stories } from '../support/breaker-witnesses.ts';
-import { migratedDatabase } from '../support/database.ts';
+import { connectedDatabase } from '../support/database.ts';
 
 let client: pg.Client;
 let end: () => Promise<void>;
 beforeAll(async () => {
-  const database = await migratedDatabase();
-  client = new pg.Client({ connectionString: database.url });
-  await client.connect();
-  end = async () => {
-    await client.end();
-    await database.drop();
-  };
+  ({ client, end } = await connectedDatabase());
 });
 afterAll(() => end());
 

@@ -18,6 +18,18 @@ export const freshDatabase = (): Promise<Database> => make('template1');
 /** A database with the schema of this release, in a fraction of the time that migrating takes. */
 export const migratedDatabase = (): Promise<Database> => make(inject('templateDatabase'));
 
+/** The same with a connection to it, which `end` closes before the database goes. */
+export async function connectedDatabase(): Promise<{ url: string; client: pg.Client; end: () => Promise<void> }> {
+  const { url, drop } = await migratedDatabase();
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const end = async (): Promise<void> => {
+    await client.end();
+    await drop();
+  };
+  return { url, client, end };
+}
+
 const make = async (template: string): Promise<Database> => {
   const name = `test_${randomBytes(6).toString('hex')}`;
   const asAdmin = async (statement: string): Promise<void> => {
