@@ -6,6 +6,7 @@ import type { SyslogFormat } from '../parse/format.ts';
 import { zoneSeconds } from '../parse/time.ts';
 import type { Violation } from '../types.ts';
 import { SEVERITY_NONE } from './severities.ts';
+import { ciscoReader, type DeviceHead, fortinetHead, levelOfPairs, mnemonic, untimedHead } from './syslog-devices.ts';
 import { tagOf } from './syslog-tag.ts';
 import { instantReader, rowOrViolations, type TextReader } from './text-row.ts';
 
@@ -25,7 +26,7 @@ const severityNames = new Map<string, number>(
 export const syslog: SyslogFormat = {
   kind: 'syslog',
   name: 'syslog',
-  says: 'syslog: RFC 5424, RFC 3164 (the year comes from the data date), and what rsyslog, syslog-ng, journald, BSD, macOS and Cisco write by default',
+  says: 'syslog: RFC 5424, RFC 3164 (the year comes from the data date), and what rsyslog, syslog-ng, journald, BSD, macOS, Cisco, Juniper and Fortinet write by default',
   severities: [...severities, SEVERITY_NONE],
   severityDefault: SEVERITY_NONE,
 };
@@ -43,14 +44,8 @@ const stamp = [
   String.raw`\d{4} ${month} +\d{1,2} ${clock}(?: (?:[A-Z]{3,4})(?=:))?`,
   String.raw`\d{9,10}\.\d{3,9}`,
 ].join('|');
-const older = new RegExp(String.raw`^(?<stamp>${stamp})(?<colon>:?)(?: (?<rest>.*))?$`, 's');
-/** `<189>43: sw1: *Mar  1 00:00:59.123 UTC: %SYS-5-CONFIG_I: …`; the mark says that the clock is not set or not in step. */
-const cisco = new RegExp(
-  String.raw`^(?:: )?(?:(?<seq>\d+): )?(?:(?<host>[^\s:]+): )?(?<mark>[*.]?)(?<stamp>${stamp}): (?<rest>%.*)$`,
-  's',
-);
-/** `%ASA-6-302013: …`: the device states its severity here, whatever the priority in front. */
-const mnemonic = /^(?<tag>%[A-Z][\w/]*(?:-[A-Z\d_]+)*?-(?<level>[0-7])-[\w/]+): ?(?<message>.*)$/s;
+const older = new RegExp(String.raw`^(?<stamp>${stamp})(?<colon>:?)(?: +(?<rest>.*))?$`, 's');
+const cisco = ciscoReader(stamp);
 const selector = /^(?:<?([a-z]+\d?|\d{1,2})\.([a-z]+|[0-7])>?) (?=\S)/;
 const repeated = /^(?:--- )?last message repeated \d+ times?/;
 
@@ -80,7 +75,8 @@ export function syslogReader(format: SyslogFormat, dataDay: number): TextReader 
       severity: code === undefined ? undefined : severities[code % 8],
       attributes: code === undefined ? {} : { facility: Math.floor(code / 8) },
     };
-    const row = readModern(rest, reading) ?? readCisco(rest, reading) ?? readOlder(rest, reading);
+    const row =
+      readModern(rest, reading) ?? readDevice(cisco(rest) ?? fortinetHead(rest), reading) ?? readOlder(rest, reading);
     if (row === undefined)
       return [...bad, { field: 'line', code: 'line_shape', message: 'The line is neither RFC 3164 nor RFC 5424.' }];
     const parts = {
@@ -104,18 +100,15 @@ export function syslogReader(format: SyslogFormat, dataDay: number): TextReader 
       message: (message ?? '').replace(/^\ufeff/, ''),
     };
   }
-  function readCisco(text: string, reading: Reading) {
-    const found = cisco.exec(text)?.groups;
-    if (found === undefined) return undefined;
-    const { seq, host, mark } = found;
-    for (const [name, value] of Object.entries({ host, sequence: seq }))
-      if (value !== undefined) reading.attributes[name] = value;
-    if (mark !== '') reading.attributes['clock'] = mark === '*' ? 'not set' : 'not in step';
-    return { time: instant(found['stamp']!), ...tagged(found['rest']!, reading) };
+  /** A line of a device, by the time that it states. */
+  function readDevice(head: DeviceHead | undefined, reading: Reading) {
+    if (head === undefined) return undefined;
+    Object.assign(reading.attributes, head.attributes);
+    return { time: instant(head.stamp ?? ''), ...tagged(head.rest, reading) };
   }
   /** A relay puts its own time and host before what the device sent; the time is the relay's then, all else the device's. */
   function relayed(text: string, reading: Reading) {
-    const row = readCisco(text, reading);
+    const row = readDevice(cisco(text) ?? untimedHead(text), reading);
     return row && { module: row.module, message: row.message };
   }
   function readOlder(text: string, reading: Reading) {
@@ -168,10 +161,17 @@ function tagged(text: string, reading: Reading): { module: string; message: stri
   }
   const found = tagOf(text);
   // "last message repeated 3 times" has no tag, and is worth keeping all the same.
-  if (found === undefined || repeated.test(text)) return { module: '-', message: text };
+  if (found === undefined || repeated.test(text)) {
+    const word = levelOfPairs(text);
+    if (word !== undefined && severityNames.has(word)) reading.severity ??= severities[severityNames.get(word)!];
+    return { module: '-', message: text };
+  }
   const level = found.level === undefined ? undefined : severityNames.get(found.level.toLowerCase());
   if (level !== undefined) reading.severity ??= severities[level];
   if (found.pid !== undefined) reading.attributes['pid'] = found.pid;
   if (found.part !== undefined) reading.attributes['part'] = found.part;
+  // Junos and IOS-XR write their process before it.
+  const stated = mnemonic.exec(found.message)?.groups?.['level'];
+  if (stated !== undefined) reading.severity = severities[Number(stated)];
   return { module: found.tag, message: found.message };
 }

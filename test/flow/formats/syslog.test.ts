@@ -54,6 +54,26 @@ describe('a line of', () => {
   }); // prettier-ignore
 });
 
+describe('a device', () => {
+  test.each<[string, string, Partial<Row>]>([
+    ['IOS-XR', '<189>12: RP/0/RSP0/CPU0:Nov 21 08:00:00.000 UTC: config[65740]: %MGBL-CONFIG-3-DB_COMMIT : m', { severity: 'ERR', module: 'config', message: '%MGBL-CONFIG-3-DB_COMMIT : m', attributes: { facility: 23, sequence: '12', node: 'RP/0/RSP0/CPU0', pid: '65740' } }],
+    ['IOS-XR through a relay', 'Nov 21 08:00:00 r1 12: RP/0/RSP0/CPU0:Nov 21 07:59:59.123 : ifmgr[185]: %PKT_INFRA-LINK-3-UPDOWN : m', { severity: 'ERR', module: 'ifmgr', attributes: { host: 'r1', sequence: '12', node: 'RP/0/RSP0/CPU0', pid: '185' } }],
+    ['IOS without a clock, through a relay', 'Nov 21 08:00:00 10.0.0.1 43: 00:00:46: %LINK-3-UPDOWN: m', { severity: 'ERR', module: '%LINK-3-UPDOWN', message: 'm', attributes: { host: '10.0.0.1', sequence: '43', uptime: '00:00:46' } }],
+    ['IOS up for weeks, through a relay', 'Nov 21 08:00:00 10.0.0.1 43: 1w2d: %LINK-3-UPDOWN: m', { severity: 'ERR', attributes: { host: '10.0.0.1', sequence: '43', uptime: '1w2d' } }],
+    ['IOS without time stamps, through a relay', 'Nov 21 08:00:00 10.0.0.1 43: %LINK-3-UPDOWN: m', { severity: 'ERR', module: '%LINK-3-UPDOWN', attributes: { host: '10.0.0.1', sequence: '43' } }],
+    ['Junos, with two spaces before its host', 'Nov 21 08:00:00  mx1 rpd[12]: RPD_OSPF_NBRDOWN: m', { severity: '-', module: 'rpd', message: 'RPD_OSPF_NBRDOWN: m', attributes: { host: 'mx1', pid: '12' } }],
+    ['Junos with explicit priorities', 'Nov 21 08:00:00.000  mx1 mgd[12]: %INTERACT-4-UI_AUTH_EVENT: m', { severity: 'WARNING', module: 'mgd', attributes: { host: 'mx1', pid: '12' } }],
+    ['Fortinet', '<187>date=2026-11-21 time=09:00:00 devname="fw1" devid="F" tz="+0100" type="event" level="error" msg="m"', { severity: 'ERR', module: '-', attributes: { facility: 23, host: 'fw1' } }],
+    ['Fortinet without a priority', 'date=2026-11-21 time=08:00:00 devname=fw1 type=event level=information msg=m', { severity: 'INFO', attributes: { host: 'fw1' } }],
+    ['Fortinet through a relay', 'Nov 21 08:00:00 fw1 date=2026-11-21 time=09:00:00 devname="x" type="event" level="alert" msg="m"', { severity: 'ALERT', module: '-', attributes: { host: 'fw1' } }],
+  ])('%s', (_, line, expected) => {
+    const found = row(line);
+    expect(found).toMatchObject(expected);
+    expect(found.attributes).toEqual(expected.attributes);
+    expect(at(found)).toBe(eight);
+  }); // prettier-ignore
+});
+
 describe('a tag', () => {
   test.each([
     ['postfix/smtpd[12]: m', 'postfix/smtpd'],
