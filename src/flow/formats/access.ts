@@ -1,4 +1,4 @@
-// What lives here: lines of web servers and proxies that are not the plain combined one: with a virtual host, with less or more fields, of other proxies, and error logs.
+// What lives here: lines of web servers and proxies that are not the plain combined one: with a virtual host, with less or more fields, and error logs.
 // Invariant: a field that is known has its name, what is not known is kept as it is written; an address is the client's only where the line says so.
 // Apart because these lines are read as text: the usual line is read byte by byte (apache.ts), and only what is not such a line comes here.
 import { jsonbText } from '../parse/jsonb.ts';
@@ -7,20 +7,12 @@ import { zoneSeconds } from '../parse/time.ts';
 import type { TextRow } from '../parse/tuple.ts';
 import type { Violation } from '../types.ts';
 import { extrasOf } from './access-extras.ts';
+import { type Found, intoWords, proxyLine, quotedText, stamp } from './access-proxies.ts';
 import { severityOfWord } from './severities.ts';
 import { instantReader, rowOrViolations, type VariantReader } from './text-row.ts';
 
 type Attributes = Record<string, string | number>;
-interface Found {
-  readonly time: string;
-  readonly message: string;
-  readonly module?: string;
-  readonly severity?: string;
-  readonly attributes: Attributes;
-}
 
-const quotedText = String.raw`"((?:[^"\\]|\\.)*)"`;
-const stamp = String.raw`\[([^\]]{8,40})\]`;
 /** Who asked, when, what, and how it was answered; the request is looked for again without care for quotes in it. */
 const request = [
   new RegExp(String.raw`^(\S.*?) ${stamp} ${quotedText} (\d{3}|-) (\d{1,15}|-)(?: (.*))?$`, 's'),
@@ -46,13 +38,6 @@ function whoOf(text: string): Attributes | undefined {
   return { client: one, ident: two, user: words.slice(2).join(' ') };
 }
 
-/** `GET /a HTTP/1.1` in three, where it is three. */
-function intoWords(text: string): Attributes {
-  const words = text.split(' ');
-  if (words.length !== 3 || words.includes('')) return {};
-  return { method: words[0]!, path: words[1]!, protocol: words[2]! };
-}
-
 const answer = (status: string, bytes: string): Attributes | undefined => {
   const code = Number(status);
   if (status !== '-' && status !== '000' && (code < 100 || code > 599)) return undefined;
@@ -75,78 +60,6 @@ function accessLine(text: string): Found | undefined {
     return { time: time!, message: message!, attributes: { ...extras, ...who, ...intoWords(message!), ...answered } };
   }
   return undefined;
-}
-
-const haproxy = new RegExp(
-  String.raw`^(?:.*? haproxy\[\d+\]: )?(\S+):(\d+) ${stamp} (\S+) (\S+) ([-\d+/]+) (-?\d{1,3}) (\+?\d{1,15}) (\S+) (\S+) (\S{4}) ([\d/+]+) (\d+/\d+)(?: \{(.*?)\})?(?: \{(.*?)\})? "(.*)"?$`,
-  's',
-);
-function haproxyLine(text: string): Found | undefined {
-  const found = haproxy.exec(text);
-  if (found === null) return undefined;
-  const [, client, port, time, frontend, backend, timers, status, bytes, , , termination, counters, queues] =
-    found as unknown as string[];
-  const message = found[16]!.replace(/"$/, '');
-  const attributes: Attributes = {
-    client: client!,
-    port: Number(port),
-    frontend: frontend!,
-    backend: backend!,
-    timers: timers!,
-    ...(status === '-1' ? {} : { status: Number(status) }),
-    bytes: Number(bytes!.replace('+', '')),
-    termination: termination!,
-    counters: counters!,
-    queues: queues!,
-    ...intoWords(message),
-  };
-  for (const [name, value] of Object.entries({ request_headers: found[14], response_headers: found[15] }))
-    if (value !== undefined) attributes[name] = value;
-  return { time: time!, message, attributes };
-}
-
-const envoy = new RegExp(
-  String.raw`^\[(\d{4}-[^\]]+)\] ${quotedText} (\d{1,3}) (\S+) (?:(?:\S+ \S+ "[^"]*" )?)(\d{1,15}) (\d{1,15}) (\d+|-) (\d+|-) ${quotedText} ${quotedText} ${quotedText} ${quotedText} ${quotedText}(?: (.*))?$`,
-  's',
-);
-function envoyLine(text: string): Found | undefined {
-  const found = envoy.exec(text);
-  if (found === null) return undefined;
-  const [
-    ,
-    time,
-    message,
-    status,
-    flags,
-    received,
-    sent,
-    duration,
-    service,
-    forwarded,
-    agent,
-    id,
-    authority,
-    upstream,
-    rest,
-  ] = found as unknown as string[];
-  const client = forwarded === '-' ? {} : { client: forwarded!.split(',')[0]!.trim() };
-  const attributes: Attributes = {
-    ...client,
-    ...(Number(status) < 100 ? {} : { status: Number(status) }),
-    response_flags: flags!,
-    bytes_received: Number(received),
-    bytes: Number(sent),
-    duration: duration!,
-    upstream_service_time: service!,
-    forwarded_for: forwarded!,
-    agent: agent!,
-    request_id: id!,
-    authority: authority!,
-    upstream: upstream!,
-    ...(rest === undefined ? {} : { extra: rest }),
-    ...intoWords(message!),
-  };
-  return { time: time!, message: message!, attributes };
 }
 
 const apacheError =
@@ -195,7 +108,7 @@ export function accessVariants(format: GrammarFormat, dataDay: number): VariantR
   const instant = instantReader({ east: zoneSeconds(zone), dataDay }, zone);
   const bySize = format.severityOf!.byFirstDigit;
   return (text): TextRow | readonly Violation[] | undefined => {
-    const found = accessLine(text) ?? haproxyLine(text) ?? envoyLine(text) ?? errorLine(text);
+    const found = accessLine(text) ?? proxyLine(text) ?? errorLine(text);
     if (found === undefined) return undefined;
     const { status } = found.attributes;
     const parts = {

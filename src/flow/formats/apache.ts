@@ -6,7 +6,7 @@ import type { GrammarFormat } from '../parse/format.ts';
 export const apache: GrammarFormat = {
   kind: 'grammar',
   name: 'apache',
-  says: 'access and error logs of Apache, nginx and the common proxies: one request a line',
+  says: 'access and error logs of Apache and nginx, and of HAProxy, Envoy, Traefik, Squid and the load balancers of AWS: one request a line',
   line: [
     { text: 'client', lengthMin: 1 },
     ' ',

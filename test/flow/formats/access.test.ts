@@ -82,6 +82,29 @@ test('Envoy’s line, and what a mesh adds to it', () => {
     attributes: { ...expected, extra: 'outbound|80||x 10.0.0.2:1 - default' },
   });
 });
+const at8 = '117.136.40.129:14853 [21/Nov/2026:08:00:00.000]';
+const aws = '2026-11-21T08:00:00.000000Z app/lb/50 203.0.113.9:2817';
+const request = '"GET https://h:443/a HTTP/2.0" "UA" ECDHE TLSv1.2';
+test.each<[string, string, Partial<Row>]>([
+  ['HAProxy over HTTPS', `lb haproxy[1]: ${at8} fe~ be/s 1/0/3/6/1 503 27 - - SC-- 1/1/1/1/0 0/0 {h} {} "GET /a HTTP/1.1" 0/0/0/0/0 shop.example/TLSv1.3/TLS_AES_256_GCM_SHA384`, { severity: 'ERROR', message: 'GET /a HTTP/1.1', attributes: { path: '/a', tls_errors: '0/0/0/0/0', sni: 'shop.example', tls_version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' } }],
+  ['HAProxy with more behind the request', `${at8} fe be/s 1/0/3/6/1 200 27 - - ---- 1/1/1/1/0 0/0 "GET /a HTTP/1.1" a b`, { severity: 'INFO', message: 'GET /a HTTP/1.1', attributes: { extra: 'a b' } }],
+  ['HAProxy, cut in the request', `${at8} fe be/s 1/0/3/6/1 200 27 - - ---- 1/1/1/1/0 0/0 "GET /a`, { message: 'GET /a' }],
+  ['HAProxy over TCP', `Nov 21 08:00:00 lb haproxy[1]: ${at8} fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0`, { severity: 'INFO', message: 'fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0', attributes: { client: '117.136.40.129', port: 14_853, backend: 'bck/srv1', bytes: 212, termination: '--' } }],
+  ['HAProxy over TCP, the server away', `${at8} fnt bck/<NOSRV> 0/-1/5007 +0 SC 0/0/0/0/3 0/0`, { severity: 'WARN', attributes: { backend: 'bck/<NOSRV>', termination: 'SC' } }],
+  ['HAProxy, an error', `${at8} frt/f1: Connection error during SSL handshake`, { severity: 'WARN', message: 'Connection error during SSL handshake', attributes: { client: '117.136.40.129', frontend: 'frt', bind: 'f1' } }],
+  ['Istio, with why it failed', '[2026-11-21T08:00:00.000Z] "GET /a HTTP/1.1" 503 UF upstream_reset_before_response_started{connection_failure} - "delayed connect error: 111" 0 135 3 - "-" "UA" "id" "h:8000" "10.0.0.9:80" inbound|8000|| 127.0.0.1:4185 10.44.1.27:80 203.0.113.9:37652 out.h default', { severity: 'ERROR', attributes: { client: '203.0.113.9', response_flags: 'UF', response_details: 'upstream_reset_before_response_started{connection_failure}', upstream_failure: 'delayed connect error: 111', downstream_remote: '203.0.113.9:37652', route: 'default' } }],
+  ['AWS’ application load balancer', `h2 ${aws} 10.0.0.66:9000 0.000 0.002 0.000 502 - 5 257 ${request} arn:aws:x "Root=1-58" "h" "-" 1 2026-11-21T07:59:59.000000Z "forward" "-" "-" "10.0.0.66:9000" "-" "-" "-" TID_1`, { severity: 'ERROR', message: 'GET https://h:443/a HTTP/2.0', attributes: { client: '203.0.113.9', status: 502, bytes: 257, target: '10.0.0.66:9000', agent: 'UA', trace_id: 'Root=1-58', connection_id: 'TID_1', path: 'https://h:443/a' } }],
+  ['AWS’ classic load balancer', `${aws} 10.0.0.1:80 0.000073 0.001048 0.000057 200 200 0 29 ${request}`, { severity: 'INFO', attributes: { client: '203.0.113.9', status: 200, bytes: 29 } }],
+  ['AWS’ classic load balancer over TCP', `${aws} 10.0.0.1:80 0.001069 0.000028 0.000041 - - 82 305 "- - - " "-" - -`, { severity: 'INFO', attributes: { client: '203.0.113.9', bytes: 305 } }],
+  ['AWS, no target', `https ${aws} - -1 -1 -1 503 - 0 257 ${request} - "-" "h" "-" - 2026-11-21T08:00:00.000000Z "-" "-" "-" "-" "-" "-" "-"`, { severity: 'ERROR', attributes: { client: '203.0.113.9', target: '-', target_time: '-1' } }],
+  ['Squid', '1795248000.000    180 203.0.113.9 TCP_MISS/200 411 GET http://h/a - HIER_DIRECT/198.51.100.4 text/plain', { severity: 'INFO', message: 'GET http://h/a', attributes: { client: '203.0.113.9', status: 200, bytes: 411, cache: 'TCP_MISS', upstream: '198.51.100.4', duration_ms: 180 } }],
+  ['Squid, given up', '1795248000.000      0 203.0.113.9 NONE_NONE/000 0 CONNECT error:x jane HIER_NONE/- -', { severity: 'WARN', attributes: { user: 'jane', bytes: 0 } }],
+])('%s', (_, line, expected) => {
+  const row = outcome(apache, line) as Row;
+  expect(row).toMatchObject(expected);
+  expect(at(row)).toBe('2026-11-21T08:00:00.000Z');
+}); // prettier-ignore
+
 test.each<[string, Partial<Row>]>([
   ['[Sat Nov 21 08:00:00.123456 2026] [core:error] [pid 12:tid 34] [client 1.2.3.4:5] AH00126: m', { severity: 'ERROR', module: 'core', message: 'AH00126: m', attributes: { pid: '12:tid 34', client: '1.2.3.4:5' } }],
   ['[Sat Nov 21 08:00:00.123456 2026] [mpm_event:notice] [pid 12:tid 34] m', { severity: 'NOTICE', module: 'mpm_event', message: 'm' }],
