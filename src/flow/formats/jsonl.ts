@@ -42,18 +42,18 @@ export const jsonl: JsonlFormat = {
       '@timestamp timestamp time ts',
     ),
     message: names(
-      'message msg MESSAGE event short_message @m RenderedMessage Message textPayload body.stringValue body log @mt MessageTemplate Body text',
+      'message msg MESSAGE event short_message @message @m RenderedMessage Message textPayload body.stringValue body log @mt MessageTemplate Body text',
       'message msg',
     ),
     severity: names(
-      'severity level lvl log.level levelname level_name severityText severity_text SeverityText @l Level log_level loglevel logLevel LogLevel Severity ' +
+      'severity level lvl log.level @level error_severity levelname level_name severityText severity_text SeverityText @l Level log_level loglevel logLevel LogLevel Severity ' +
         'log.syslog.severity.name record.level.name s syslog.severity.name levelno severityNumber severity_number SeverityNumber ' +
-        'PRIORITY priority log.syslog.severity.code syslog_severity level_value severityLevel',
+        'PRIORITY priority log.syslog.severity.code syslog_severity level_value severityLevel level.name level.levelStr',
       'severity level lvl levelname log_level',
     ),
     module: names(
-      'module logger name service component log.logger loggerName logger_name LoggerName Logger SourceContext Properties.SourceContext channel ' +
-        'SYSLOG_IDENTIFIER _COMM _SYSTEMD_UNIT service.name logName c app program container_name kubernetes.container_name',
+      'module @module logger name service component log.logger loggerName logger_name LoggerName Logger SourceContext Properties.SourceContext channel ' +
+        'SYSLOG_IDENTIFIER _COMM _SYSTEMD_UNIT service.name logName c app program container_name kubernetes.container_name Category target',
       'logger logger_name loggerName name',
     ),
   },
@@ -82,7 +82,7 @@ export function jsonlReader(format: JsonlFormat, dataDay: number): TextReader {
       }
       first ??= time;
     }
-    return epochPair(fields, instant) ?? first ?? instant('');
+    return epochPair(fields, instant) ?? first ?? phpTime(fields, instant) ?? instant('');
   };
   return (line) => {
     const outer = wrapped.exec(line);
@@ -93,9 +93,11 @@ export function jsonlReader(format: JsonlFormat, dataDay: number): TextReader {
       if (error instanceof JsonUnfit) return [{ field: 'line', code: error.code, message: error.message }];
       throw error;
     }
+    // Asked before the severity is taken: it tells whose record this is.
+    const modules = format.fields.module.filter((name) => namesModule(name, fields));
     const severity = severityIn(fields, format);
     const time = timeIn(fields);
-    const module = first(fields, format.fields.module);
+    const module = first(fields, modules);
     const message = first(fields, format.fields.message) ?? bytesAsText(fields, 'MESSAGE');
     const parts = {
       time,
@@ -111,6 +113,13 @@ export function jsonlReader(format: JsonlFormat, dataDay: number): TextReader {
   };
 }
 
+/** Names that only some loggers give to a module, and others to anything: .NET's console, and tracing of Rust with its path. */
+function namesModule(name: string, fields: Fields): boolean {
+  if (name === 'Category') return fields.has('LogLevel');
+  if (name !== 'target') return true;
+  return fields.has('level') && /^[A-Za-z_]\w*(?:::\w+)*$/.test(fields.find(name)?.text ?? '');
+}
+
 /** Takes the first of these that is a text or a number; an empty one only if there is no other. */
 function first(fields: Fields, names: readonly string[]): Scalar | undefined {
   const there = names.filter((each) => fields.find(each) !== undefined);
@@ -120,7 +129,7 @@ function first(fields: Fields, names: readonly string[]): Scalar | undefined {
 
 /** The object that a container wrote, or the text as its message; where the object states no time, that of the runtime counts. */
 function unwrapped([, time, stream, whole, text]: RegExpExecArray): Fields {
-  const members = text!.startsWith('{') ? membersOf(text!) : new Map([['log', JSON.stringify(text)]]);
+  const members = objectIn(text!) ?? new Map([['log', JSON.stringify(text)]]);
   const add = (name: string, value: string): void => {
     if (!members.has(name)) members.set(name, JSON.stringify(value));
   };
@@ -128,6 +137,17 @@ function unwrapped([, time, stream, whole, text]: RegExpExecArray): Fields {
   if (whole === 'P') add('partial', 'P');
   add(members.has('time') ? 'logged_at' : 'time', time!);
   return fieldsOf(members);
+}
+
+/** What a container wrote may be any text: one that begins as an object and is none is a message, as is a part of a long one. */
+function objectIn(text: string): Map<string, string> | undefined {
+  if (!text.startsWith('{')) return undefined;
+  try {
+    return membersOf(text);
+  } catch (error) {
+    if (error instanceof JsonUnfit && error.code === 'json_invalid') return undefined;
+    throw error;
+  }
 }
 
 /** Seconds and nanoseconds apart, as log4j2 and Google's clients write them. */
@@ -148,6 +168,15 @@ function epochPair(fields: Fields, instant: (text: string) => Instant | Violatio
     return time;
   }
   return undefined;
+}
+
+/** PHP's own form of a time, as Monolog wrote it once: `{"date": "2026-11-21 08:00:00.000000", "timezone_type": 3, "timezone": "UTC"}`. */
+function phpTime(fields: Fields, instant: (text: string) => Instant | Violation): Instant | Violation | undefined {
+  const [date, zone] = [fields.find('datetime.date'), fields.find('datetime.timezone')];
+  if (date === undefined || zone === undefined) return undefined;
+  const time = instant(`${date.text} ${zone.text}`);
+  if ('seconds' in time) for (const name of ['date', 'timezone', 'timezone_type']) fields.take(`datetime.${name}`);
+  return time;
 }
 
 /** journald writes a message that is no UTF-8 as a list of its bytes. */

@@ -21,10 +21,10 @@ export type SeverityWord = (typeof severityWords)[number];
 /** Stored for a record that states none. */
 export const SEVERITY_NONE = '-';
 
-/** Spellings of each, in lower case: log4j, java.util.logging, Python, .NET, serilog, zap, logrus, winston, npm, Android, glog, Postgres. */
+/** Spellings of each, in lower case: log4j, java.util.logging, Python, .NET, serilog, zap, logrus, winston, npm, Android, glog, Postgres, MongoDB. */
 const spellings: Readonly<Record<SeverityWord, string>> = {
   TRACE: 'trace trc tra finest finer silly verbose vrb v t',
-  DEBUG: 'debug dbg debu deb fine config http debug1 debug2 debug3 debug4 debug5 d',
+  DEBUG: 'debug dbg debu deb fine config http debug1 debug2 debug3 debug4 debug5 d1 d2 d3 d4 d5 d',
   INFO: 'info information informational inf log success i',
   NOTICE: 'notice note ntc n',
   WARN: 'warn warning wrn wng w',

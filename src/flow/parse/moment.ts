@@ -69,7 +69,7 @@ const layouts: readonly RegExp[] = [
   whole(
     String.raw`${WEEKDAY}(?<day>\d\d?)[ /-](?<name>${MONTH})[ /-](?<year>\d{4}|\d\d(?=[ ]\d))[ ,:]+${CLOCK}${ZONE}`,
   ),
-  whole(String.raw`${WEEKDAY}(?<name>${MONTH})\s+(?<day>\d\d?),?\s+(?<year>\d{4}),?(?:\s+at)?\s+${CLOCK}${ZONE}`),
+  whole(String.raw`${WEEKDAY}(?<name>${MONTH})\s+(?<day>\d\d?),?\s+(?<year>\d{4}),?(?:\s+(?:at|@))?\s+${CLOCK}${ZONE}`),
   whole(String.raw`(?<year>\d{4}) (?<name>${MONTH})\s+(?<day>\d\d?) ${CLOCK}${ZONE}`),
   whole(String.raw`${WEEKDAY}(?<name>${MONTH})\s+(?<day>\d\d?)\s+${CLOCK}${ZONE}\s+(?<year>\d{4})`),
   whole(String.raw`(?<day>\d\d?)\.(?<month>\d\d?)\.(?<year>\d{4})(?:t| |, )\s*${CLOCK}${ZONE}`),
@@ -193,9 +193,14 @@ export function instantOfNumber(text: string): Instant | Violation {
     : { seconds: -seconds - 1 - EPOCH_SECONDS, micros: 1_000_000 - micros };
 }
 
+/** Milliseconds since 1970 as .NET once wrote them into JSON; the offset behind them changes nothing. */
+const dotNet = /^\/Date\((\d{12,14})(?:[+-]\d{4})?\)\/$/;
+
 const momentOf = (text: string, options: MomentOptions): Instant | Violation => {
   const { east } = options;
   if (/^[+-]?\d+(?:\.\d+)?$/.test(text) && !/^(?:19|20|21)\d{10}(?:\d\d)?$/.test(text)) return instantOfNumber(text);
+  const millis = dotNet.exec(text)?.[1];
+  if (millis !== undefined) return instantOfNumber(millis);
   for (const layout of layouts) {
     const groups = layout.exec(text)?.groups as Record<string, string> | undefined;
     if (groups === undefined) continue;
