@@ -2,7 +2,7 @@
 // Invariant: a line that does not begin as a record does continues the record before it: stack traces stay with their cause.
 // Apart because each line format is one file.
 import type { GrammarFormat } from '../parse/format.ts';
-import { javaSeverities } from './logging.ts';
+import { javaSeverities } from './logging-others.ts';
 
 const dates = [
   '0000-00-00 00',
@@ -12,7 +12,13 @@ const dates = [
   '00 aaa 0000 00',
   '00-aaa-0000 00',
   '00/00/00 00:',
+  '00/00/0000 00:',
+  '00000000T000000',
+  '00000000000000000 ',
+  '0000000000 [',
+  '0000000000000 [',
 ];
+const ruby = 'a, [0000-00-00T';
 /** Level first, as Dropwizard and others write it: in brackets or not, filled up to five letters or not. */
 const levelFirst = javaSeverities.flatMap((level) =>
   [...new Set([level, level.padEnd(5)])].flatMap((word) => [
@@ -27,8 +33,8 @@ const levelFirst = javaSeverities.flatMap((level) =>
 export const log4j: GrammarFormat = {
   kind: 'grammar',
   name: 'log4j',
-  says: 'the usual layouts of log4j, logback and Spring Boot, with stack traces and other continuation lines',
-  heads: ['[0000-00-00', ...dates, '[00:00:00', 'aaa 0, 0000 0', 'aaa 00, 0000 0', ...levelFirst],
+  says: 'the usual layouts of log4j, logback and Spring Boot, and of the loggers of Python, .NET, Go, PHP and Ruby, with stack traces and other continuation lines',
+  heads: ['[0000-00-00', ...dates, '[00:00:00', 'aaa 0, 0000 0', 'aaa 00, 0000 0', ruby, ...levelFirst],
   line: [
     '[',
     { time: 'iso' },

@@ -6,23 +6,22 @@ import type { GrammarFormat } from '../parse/format.ts';
 import { zoneSeconds } from '../parse/time.ts';
 import type { TextRow } from '../parse/tuple.ts';
 import type { Violation } from '../types.ts';
+import { behindTime, level, markedLevel, type Other, wholeLine } from './logging-others.ts';
 import { severityOfWord } from './severities.ts';
 import { instantReader, rowOrViolations, type VariantReader } from './text-row.ts';
 
-/** As the frameworks of Java write them. */
-export const javaSeverities = 'TRACE DEBUG INFO WARN ERROR FATAL WARNING SEVERE CONFIG FINE FINER FINEST'.split(' ');
-
-const zone = String.raw`(?: ?(?:Z|[+-]\d\d:?\d\d)| (?:UTC|GMT|CES?T|[ECMP][SD]T|EES?T|MSK|JST)(?= |\]))?`;
+const zone = String.raw`(?: ?(?:Z|[+-]\d\d(?::?\d\d)?(?!\d))| (?:UTC|GMT|CES?T|[ECMP][SD]T|EES?T|MSK|JST)(?= |\]))?`;
 const fraction = String.raw`(?:[.,:]\d{1,9})?`;
-/** ISO8601 and its like, ABSOLUTE, DATE, Tomcat's, Spark's, and that of java.util.logging. */
+/** ISO8601 and its like, ABSOLUTE, DATE, Tomcat's, Spark's and the American ones, BASIC, COMPACT, UNIX, and that of java.util.logging, whose space is a narrow one since Java 20. */
 const stamp = [
   String.raw`\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d${fraction}${zone}`,
   String.raw`\d\d:\d\d:\d\d${fraction}`,
   String.raw`\d{1,2}[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d${fraction}${zone}`,
-  String.raw`\d\d/\d\d/\d\d \d\d:\d\d:\d\d${fraction}`,
-  String.raw`[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d [AP]M`,
+  String.raw`\d\d/\d\d/(?:\d{4}|\d\d) \d\d:\d\d:\d\d${fraction}`,
+  String.raw`\d{8}T\d{6}${fraction}${zone}`,
+  String.raw`\d{17}|(?:\d{10}|\d{13})(?= \[)`,
+  String.raw`[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d[ \u202f][AP]M`,
 ].join('|');
-const level = javaSeverities.join('|');
 const timeFirst = new RegExp(
   String.raw`^(?:\[(?<bracketed>${stamp})\]|(?<stamp>${stamp}))(?<rest>(?=[\s[|:,]).*)$`,
   's',
@@ -40,7 +39,7 @@ const group = /^(?:\[(?<square>[^\]]*)\]|\((?<round>[^()]*(?:\([^()]*\)[^()]*)*)
 const gap = /^(?:\s+|-{1,3}(?= )|\|(?= ))+/;
 /** A word that can name a logger, and what may stand between it and the message. */
 const logger =
-  /^(?<module>[A-Za-z_$][\w$./@-]*(?:\[\])?)(?<where>(?: ?\([\w$.]+:[\w$<>():]+\)|:\d+)?)(?<groups>(?: +(?:\[[^\]]*\]|\([^()]*\)|\{[^}]*\}))*)\s*(?<mark>(?: - |: | : | \| |:$| -$))(?<message>.*)$/s;
+  /^(?<module>[A-Za-z_$][\w$./@-]*(?:\[\])?)(?<where>(?: ?\([\w$.]+:[\w$<>():]+\)|(?::[\w$<>]+)?:\d+)?)(?<groups>(?: +(?:\[[^\]]*\]|\([^()]*\)|\{[^}]*\}))*)\s*(?<mark>(?: - |: | : | \| |:$| -$))(?<message>.*)$/s;
 /** The name of a class needs no mark behind it: `o.a.c.startup.Catalina.start Server startup`. */
 const className =
   /^(?<module>(?:[A-Za-z_][\w$]*\.)+[A-Z][\w$]*(?:\.[\w$<>]+)?)(?<groups>(?: +(?:\[[^\]]*\]|\([^()]*\)))*) +(?<message>.*)$/s;
@@ -105,6 +104,12 @@ function readRest(parsed: Parsed, text: string): boolean {
       if (springBootRest(parsed, rest.trimStart())) return true;
       continue;
     }
+    const marked = parsed.severity === undefined ? markedLevel(rest) : undefined;
+    if (marked !== undefined) {
+      parsed.severity = marked.word;
+      rest = rest.slice(marked.length);
+      continue;
+    }
     const found = group.exec(rest);
     // Kafka's own layout ends in its module: a bracket in front of its message is part of that.
     if (found === null) break;
@@ -147,10 +152,13 @@ function settle(parsed: Parsed, groups: { text: string; round: boolean }[], rest
   return true;
 }
 
+const whole = (other: Other | undefined, time: string, more: string): Parsed | undefined =>
+  other && { time, ...other, message: other.message + more };
+
 function parse(text: string, more: string): Parsed | undefined {
   const first = levelFirst.exec(text)?.groups;
   const found = first ?? timeFirst.exec(text)?.groups;
-  if (found === undefined) return undefined;
+  if (found === undefined) return whole(wholeLine(text), '', more);
   const parsed: Parsed = { time: (found['bracketed'] ?? found['stamp'])!, module: '', message: '', attributes: {} };
   if (first !== undefined) {
     parsed.severity = first['level']!;
@@ -165,6 +173,8 @@ function parse(text: string, more: string): Parsed | undefined {
     parsed.message = next['message']!;
     return parsed;
   }
+  const other = first === undefined ? behindTime(found['rest']!) : undefined;
+  if (other !== undefined) return whole(other, parsed.time, more);
   if (!readRest(parsed, found['rest']!)) return undefined;
   // Kafka's layout without a module keeps its message as it is, whatever looks like a logger in it.
   parsed.message += more;

@@ -193,12 +193,17 @@ export function instantOfNumber(text: string): Instant | Violation {
     : { seconds: -seconds - 1 - EPOCH_SECONDS, micros: 1_000_000 - micros };
 }
 
+/** A date and a time in digits alone, with or without what is below a second: as a count since 1970 it would be centuries away. */
+const digits =
+  /^(?:19|20|21)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d(?:\d{3}|[.,]\d+)?)?$/;
+
 /** Milliseconds since 1970 as .NET once wrote them into JSON; the offset behind them changes nothing. */
 const dotNet = /^\/Date\((\d{12,14})(?:[+-]\d{4})?\)\/$/;
 
-const momentOf = (text: string, options: MomentOptions): Instant | Violation => {
+const momentOf = (given: string, options: MomentOptions): Instant | Violation => {
   const { east } = options;
-  if (/^[+-]?\d+(?:\.\d+)?$/.test(text) && !/^(?:19|20|21)\d{10}(?:\d\d)?$/.test(text)) return instantOfNumber(text);
+  const text = digits.test(given) ? given.replace(/^(\d{14})(\d{3})$/, '$1.$2') : given;
+  if (/^[+-]?\d+(?:\.\d+)?$/.test(text) && !digits.test(text)) return instantOfNumber(text);
   const millis = dotNet.exec(text)?.[1];
   if (millis !== undefined) return instantOfNumber(millis);
   for (const layout of layouts) {

@@ -33,6 +33,24 @@ describe.each<[string, string, Partial<Row>]>([
   ['Tomcat', '21-Nov-2026 08:00:00.123 SEVERE [main] org.apache.catalina.startup.Catalina.start m', { severity: 'ERROR', module: 'org.apache.catalina.startup.Catalina.start', attributes: { thread: 'main' } }],
   ['a logger and a thread without marks', '2026-11-21 08:00:00,123 ERROR s.s.S.c.s.Handler [qtp-1] m', { severity: 'ERROR', module: 's.s.S.c.s.Handler', attributes: { thread: 'qtp-1' } }],
   ['logging of Python', '2026-11-21 08:00:00,123 - app.module - INFO - m', { module: 'app.module' }],
+  ['logging of Python, above ERROR', '2026-11-21 08:00:00,123 - app.module - CRITICAL - m', { severity: 'CRITICAL', module: 'app.module' }],
+  ['loguru', '2026-11-21 08:00:00.123 | SUCCESS  | app.main:run:12 - m', { module: 'app.main', attributes: { where: 'run:12' } }],
+  ['loguru in a script', '2026-11-21 08:00:00.123 | CRITICAL | __main__:<module>:12 - m', { severity: 'CRITICAL', module: '__main__', attributes: { where: '<module>:12' } }],
+  ['structlog’s console', '2026-11-21 08:00:00.123 [error    ] m', { severity: 'ERROR' }],
+  ['winston’s printf', '2026-11-21 08:00:00.123 warn: m', { severity: 'WARN' }],
+  ['Serilog’s file', '2026-11-21 09:00:00.123 +01:00 [ERR] m', { severity: 'ERROR' }],
+  ['NLog', '2026-11-21 08:00:00.1230|WARN|MyApp.Program|m', { severity: 'WARN', module: 'MyApp.Program' }],
+  ['zap’s console', '2026-11-21T08:00:00.123Z\tERROR\tmy.logger\ta/b.go:1\tm', { severity: 'ERROR', module: 'my.logger', attributes: { where: 'a/b.go:1' } }],
+  ['zap’s console without a name', '2026-11-21T08:00:00.123+0000\tdpanic\ta/b.go:1\tm', { severity: 'PANIC', module: '' }],
+  ['Monolog', '[2026-11-21T09:00:00.123000+01:00] app.EMERGENCY: m', { severity: 'EMERGENCY', module: 'app' }],
+  ['Laravel', '[2026-11-21 08:00:00.123] local.ERROR: m', { severity: 'ERROR', module: 'local' }],
+  ['Logger of Ruby', 'E, [2026-11-21T08:00:00.123000 #12345] ERROR -- prog: m', { severity: 'ERROR', module: 'prog', attributes: { pid: '12345' } }],
+  ['Logger of Ruby without a name', 'F, [2026-11-21T08:00:00.123000 #12345] FATAL -- : m', { severity: 'FATAL', module: '' }],
+  ['%d{ISO8601_BASIC}', '20261121T080000,123 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
+  ['%d{COMPACT}', '20261121080000123 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
+  ['%d{ISO8601_OFFSET_DATE_TIME_HH}', '2026-11-21T01:00:00,123-07 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
+  ['%d{US_MONTH_DAY_YEAR4_TIME}', '11/21/2026 08:00:00.123 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
+  ['%d{UNIX_MILLIS}', '1795248000123 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
   ['Kafka’s layout without a module', '[2026-11-21 08:00:00,123] WARN m', { severity: 'WARN', module: '', attributes: null }],
   ['Kafka’s layout', '[2026-11-21 08:00:00,123] INFO m (a.b.C)', { module: 'a.b.C', attributes: null }],
 ])('%s', (_, line, expected) => {
@@ -65,6 +83,24 @@ test('java.util.logging, with two lines a record', () => {
     { severity: 'INFO', message: 'n' },
   ]);
 });
+test('java.util.logging since Java 20, which puts a narrow space before the half of the day', () =>
+  expect(
+    readAll(log4j, 'Nov 21, 2026 8:00:00\u202fPM demo.Thing run\nSEVERE: m\n', { constants }).rows.map(at),
+  ).toEqual(['2026-11-21T20:00:00.000Z']));
+test.each<[string, Partial<Row>]>([
+  ['[08:00:00] [Server thread/WARN]: m', { severity: 'WARN', module: '', attributes: { thread: 'Server thread' } }],
+  ['[08:00:00] [main/ERROR] [net.mod.Loader/]: m', { severity: 'ERROR', module: 'net.mod.Loader' }],
+])('Minecraft: %s', (line, expected) =>
+  expect(readAll(log4j, line, { constants }).rows).toMatchObject([{ message: 'm', ...expected }]),
+);
+test('a thread may be called as a severity of one language is', () =>
+  expect(readAll(log4j, '08:00:00.123 [http] INFO a.b.C - m', { constants }).rows).toMatchObject([
+    { severity: 'INFO', message: 'm', attributes: { thread: 'http' } },
+  ]));
+test('a number or a word that opens a line of a message opens no record', () =>
+  expect(
+    readAll(log4j, '08:00:00.123 [main] INFO a.b.C - m\n1795248000 of 12\nE, [x]\nerror: no\n', { constants }).rows,
+  ).toMatchObject([{ message: 'm\n1795248000 of 12\nE, [x]\nerror: no' }]));
 test('a word before a colon is no logger where the layout has none', () =>
   expect(readAll(log4j, '[2026-11-21 08:00:00,123] WARN Shutdown: done', { constants }).rows).toMatchObject([
     { module: '', message: 'Shutdown: done' },
