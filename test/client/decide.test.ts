@@ -1,7 +1,6 @@
 // What is promised here: an operator's decision is taken once or refused with a reason, and every ending has a code of its own.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { writeStack } from '../../src/stack/state.ts';
 import { outcomes, throwCode } from '../support/engine.ts';
 import { type Client, openClient, type Ran } from '../support/client.ts';
 
@@ -246,13 +245,6 @@ describe('a decision from the command line', () => {
           code: 0,
           out: expect.stringMatching(new RegExp(says)) as string,
         });
-      // `stack up` starts as many as it was told last.
-      const books = { postgres: 'given', temporal: 'given', workersWanted: 0, workers: [] } as const;
-      writeStack(client.dir, { ...books, workersTold: 0 });
-      expect((await client.mendflow('show', early)).out).toContain(
-        'Start a worker by `mendflow stack up --workers 1`;',
-      );
-      writeStack(client.dir, books);
       expect((await client.mendflow('show', early, '--json')).json()).toMatchObject({
         run: early,
         state: 'accepted',

@@ -8,7 +8,7 @@ import { inWords } from '../../model/duration.ts';
 import { runOf, workflowId } from '../../model/ids.ts';
 import type { DecisionKind } from '../../model/messages.ts';
 import { shellWord } from '../../model/shell.ts';
-import { toldBefore, underWay } from '../../stack/index.ts';
+import { underWay } from '../../stack/index.ts';
 import { CommandError, type Exit } from './exit-codes.ts';
 import type { Session } from './session.ts';
 import { escaped, moment } from './terminal.ts';
@@ -96,10 +96,9 @@ export function acceptedSays({ run, since, begun }: Accepted, { config }: Pick<S
   return `${escaped(run)} was accepted by Temporal at ${at} and waits for a worker; none has begun it, and nothing of it is loaded. ${workerBy(config.dir)}`;
 }
 
-/** How a worker comes to be. A stack that was told to have none would bring up none. */
+/** How a worker comes to be. */
 export const workerBy = (dir: string): string =>
-  underWay(dir) ??
-  `Start a worker by \`mendflow stack up${toldBefore(dir).workers === 0 ? ' --workers 1' : ''}\`; \`mendflow doctor\` says more.`;
+  underWay(dir) ?? 'Start a worker by `mendflow stack up`; `mendflow doctor` says more.';
 
 /** What `show` and `logs` print instead of a page. */
 export async function tellAccepted(session: Session, accepted: Accepted, json: boolean): Promise<Exit> {

@@ -1,7 +1,6 @@
 // What lives here: the reader over real files: thread and process alike, ranges, backpressure, abort, files that end too early.
 // Invariant: where chunks are made cannot be told from the chunks.
 // Apart because this is the only test of formats that needs files and threads.
-import { createHash } from 'node:crypto';
 import { appendFile, mkdtemp, open, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -243,12 +242,8 @@ test('a line of 1 GB is one reject, in bounded memory, with its neighbours loade
   const path = join(folder, 'giant.log');
   const good = '2026-01-01T00:00:00Z INFO [m] x\n';
   const part = Buffer.alloc(2 ** 20, 'x');
-  const hash = createHash('sha256');
   await writeFile(path, good);
-  for (let n = 0; n < 2 ** 10; n++) {
-    hash.update(part);
-    await appendFile(path, part);
-  }
+  for (let n = 0; n < 2 ** 10; n++) await appendFile(path, part);
   await appendFile(path, `\n${good}`);
   const { rejects, grown, ...chunk } = await readGiant(path, 2 * good.length + 2 ** 30 + 1);
   await unlink(path);
@@ -256,7 +251,10 @@ test('a line of 1 GB is one reject, in bounded memory, with its neighbours loade
   expect(rejects).toMatchObject([
     { code: 'record_too_long', offset: good.length, length: 2 ** 30 + 1, line: 2, rawWhole: false },
   ]);
-  expect(Buffer.from(rejects[0]!.rawSha256).toString('hex')).toBe(hash.digest('hex'));
+  // sha256 of 2^30 times `x`.
+  expect(Buffer.from(rejects[0]!.rawSha256).toString('hex')).toBe(
+    'e99508f2bd8ee171c7e41eb0370907eeddf47dba62efbcf99dd25e48ee87c4c8',
+  );
   expect(grown).toBeLessThan(100 * 2 ** 20);
 }, 120_000);
 
