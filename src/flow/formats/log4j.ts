@@ -18,7 +18,8 @@ const dates = [
   '0000000000 [',
   '0000000000000 [',
 ];
-const ruby = 'a, [0000-00-00T';
+/** Ruby's Logger and klog, whose letters are severities. */
+const letterFirst = ['a, [0000-00-00T', ...['I', 'W', 'E', 'F'].map((letter) => `${letter}0000 00:00:00.`)];
 /** Level first, as Dropwizard and others write it: in brackets or not, filled up to five letters or not. */
 const levelFirst = javaSeverities.flatMap((level) =>
   [...new Set([level, level.padEnd(5)])].flatMap((word) => [
@@ -34,7 +35,7 @@ export const log4j: GrammarFormat = {
   kind: 'grammar',
   name: 'log4j',
   says: 'the usual layouts of log4j, logback and Spring Boot, and of the loggers of Python, .NET, Go, PHP and Ruby, with stack traces and other continuation lines',
-  heads: ['[0000-00-00', ...dates, '[00:00:00', 'aaa 0, 0000 0', 'aaa 00, 0000 0', ruby, ...levelFirst],
+  heads: ['[0000-00-00', ...dates, '[00:00:00', 'aaa 0, 0000 0', 'aaa 00, 0000 0', ...letterFirst, ...levelFirst],
   line: [
     '[',
     { time: 'iso' },

@@ -1,4 +1,4 @@
-// What lives here: lines that loggers of other languages write by default into files that are read as log4j: NLog, zap, Monolog, Ruby's Logger, Minecraft.
+// What lives here: lines that loggers of other languages write by default into files that are read as log4j: NLog, zap, Monolog, Ruby's Logger, Celery, klog, those of Rust, MySQL, Minecraft.
 // Invariant: a layout is known by its marks alone, so that no line of Java's loggers is taken for one of these.
 // Apart because each of them is one pattern, and none shares the pieces of Java's layouts.
 
@@ -45,6 +45,11 @@ const monolog = new RegExp(String.raw`^ ([\w-]+(?:\.[\w-]+)*)\.(${level}): ?(.*)
 /** `[Server thread/WARN]: message`, and with a logger in brackets of its own behind. */
 const minecraft = new RegExp(String.raw`^ \[([^\]]*)\/(${level})\](?: \[([^\]]*?)\/?\])?: (.*)$`, 's');
 
+/** `ERROR my::mod: message`, by Rust's tracing; a path of one word is told from a message by nothing. */
+const tracing = new RegExp(String.raw`^ +(${level}) ((?:\w+::)+\w+): (.*)$`, 's');
+/** ` 0 [Warning] [MY-010068] [Server] message`, by MySQL and MariaDB: number of the connection, code and part of the server. */
+const mysql = /^ (\d+) \[(System|Note|Warning|ERROR)\] (?:\[(MY-\d+)\] \[([^\]]+)\] )?(.*)$/s;
+
 /** What stands behind the time of a line; undefined if it is none of these. */
 export function behindTime(rest: string): Other | undefined {
   const piped = nlog.exec(rest);
@@ -54,18 +59,47 @@ export function behindTime(rest: string): Other | undefined {
     return { severity: tabbed[1]!, module: tabbed[2] ?? '', message: tabbed[4]!, attributes: { where: tabbed[3]! } };
   const channel = monolog.exec(rest);
   if (channel !== null) return { severity: channel[2]!, module: channel[1]!, message: channel[3]!, attributes: {} };
+  const path = tracing.exec(rest);
+  if (path !== null) return { severity: path[1]!, module: path[2]!, message: path[3]!, attributes: {} };
+  const server = mysql.exec(rest);
+  if (server !== null) {
+    const attributes = { thread: server[1]!, ...(server[3] === undefined ? {} : { code: server[3] }) };
+    return { severity: server[2]!, module: server[4] ?? '', message: server[5]!, attributes };
+  }
   const game = minecraft.exec(rest);
   if (game === null) return undefined;
   return { severity: game[2]!, module: game[3] ?? '', message: game[4]!, attributes: { thread: game[1]! } };
 }
 
-/** `E, [2026-11-21T08:00:00.123456 #12345] ERROR -- prog: message`, by Ruby's Logger and Rails. */
-const ruby = /^[A-Z], \[(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)?) #(\d+)\] +([A-Z]+) -- ([^:]*): ?(.*)$/s;
+/** `E, [2026-11-21T08:00:00.123456 #12345] ERROR -- My::App: message`, by Ruby's Logger and Rails. */
+const ruby = /^[A-Z], \[(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)?) #(\d+)\] +([A-Z]+) -- ((?:[^:]|::)*): ?(.*)$/s;
+/** `[2026-11-21 08:00:00,123: ERROR/ForkPoolWorker-1] message`, by Celery. */
+const celery = new RegExp(String.raw`^\[(\d{4}-\d\d-\d\d [\d:,]+): (${level})\/([^\]]+)\] (.*)$`, 's');
+/** `[2026-11-21T08:00:00Z ERROR my::mod] message`, by Rust's env_logger. */
+const rust = new RegExp(String.raw`^\[(\d{4}-\d\d-\d\dT[\d:.]+Z) (${level}) +([\w:]+)\] (.*)$`, 's');
+/** `E1121 08:00:00.123456       1 controller.go:123] message`, by glog and klog: a severity's letter, month and day. */
+const klog = /^([IWEF])(\d\d)(\d\d) (\d\d:\d\d:\d\d\.\d+) +(\d+) ([^\s\]]+:\d+)\] (.*)$/s;
+const months = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
 
-/** A line that does not begin with its time. */
+/** A line that begins with its time together with something else, or not with its time. */
 export function wholeLine(text: string): Other | undefined {
-  const found = ruby.exec(text);
-  if (found === null) return undefined;
-  const [, time, pid, severity, module, message] = found as unknown as string[];
-  return { time: time!, severity: severity!, module: module!.trim(), message: message!, attributes: { pid: pid! } };
+  const [, time, pid, severity, name, said] = ruby.exec(text) ?? [];
+  if (time !== undefined)
+    return { time, severity: severity!, module: name!.trim(), message: said!, attributes: { pid: pid! } };
+  const task = celery.exec(text);
+  if (task !== null)
+    return { time: task[1]!, severity: task[2]!, module: '', message: task[4]!, attributes: { thread: task[3]! } };
+  const path = rust.exec(text);
+  if (path !== null) return { time: path[1]!, severity: path[2]!, module: path[3]!, message: path[4]!, attributes: {} };
+  const glog = klog.exec(text);
+  if (glog === null) return undefined;
+  const [, letter, month, day, clock, thread, where, message] = glog as unknown as string[];
+  const attributes = { thread: thread!, where: where! };
+  return {
+    time: `${months[Number(month) - 1] ?? month!} ${day!} ${clock!}`,
+    severity: letter!,
+    module: '',
+    message: message!,
+    attributes,
+  };
 }

@@ -34,6 +34,7 @@ const levelFirst = new RegExp(
 const twoLines = new RegExp(String.raw`^\n(?<level>${level}): ?(?<message>.*)$`, 's');
 
 const levelHere = new RegExp(String.raw`^\[?(?<level>${level})\s*\]?(?=[\s:|\][(-]|$)`);
+const severityAlone = new RegExp(`^(?:${level})$`);
 const springBoot = /^(?<pid>\d+) --- (?<groups>(?:\[[^\]]*\] ?)+)(?<module>\S+)\s*: (?<message>.*)$/s;
 const group = /^(?:\[(?<square>[^\]]*)\]|\((?<round>[^()]*(?:\([^()]*\)[^()]*)*)\)|\{(?<curly>[^{}]*)\})/;
 const gap = /^(?:\s+|-{1,3}(?= )|\|(?= ))+/;
@@ -78,7 +79,9 @@ function springBootRest(parsed: Parsed, rest: string): boolean {
 /** Takes the logger and the message of what is left; `sure`: the layout has a place for a logger here. */
 function takeLogger(parsed: Parsed, rest: string, sure: boolean): void {
   const found = logger.exec(rest)?.groups ?? className.exec(rest)?.groups;
-  const named = found !== undefined && (sure || found['module']!.includes('.') || found['mark'] === ' - ');
+  // A second severity is a word of the message: `ERROR - INFO: …`.
+  const severe = found !== undefined && severityAlone.test(found['module']!);
+  const named = found !== undefined && !severe && (sure || found['module']!.includes('.') || found['mark'] === ' - ');
   if (!named) {
     parsed.message = rest.replace(/^(?:- |: )/, '');
     return;

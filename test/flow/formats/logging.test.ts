@@ -46,6 +46,14 @@ describe.each<[string, string, Partial<Row>]>([
   ['Laravel', '[2026-11-21 08:00:00.123] local.ERROR: m', { severity: 'ERROR', module: 'local' }],
   ['Logger of Ruby', 'E, [2026-11-21T08:00:00.123000 #12345] ERROR -- prog: m', { severity: 'ERROR', module: 'prog', attributes: { pid: '12345' } }],
   ['Logger of Ruby without a name', 'F, [2026-11-21T08:00:00.123000 #12345] FATAL -- : m', { severity: 'FATAL', module: '' }],
+  ['Logger of Ruby with the name of a class', 'W, [2026-11-21T08:00:00.123000 #9]  WARN -- My::App: m', { severity: 'WARN', module: 'My::App' }],
+  ['Celery', '[2026-11-21 08:00:00,123: ERROR/ForkPoolWorker-1] m', { severity: 'ERROR', module: '', attributes: { thread: 'ForkPoolWorker-1' } }],
+  ['tracing of Rust', '2026-11-21T08:00:00.123000Z ERROR my::mod: m', { severity: 'ERROR', module: 'my::mod' }],
+  ['tracing of Rust, filled up', '2026-11-21T08:00:00.123000Z  WARN my::mod::inner: m', { severity: 'WARN', module: 'my::mod::inner' }],
+  ['env_logger of Rust', '[2026-11-21T08:00:00.123Z ERROR my::mod] m', { severity: 'ERROR', module: 'my::mod' }],
+  ['klog', 'E1121 08:00:00.123000       1 controller.go:123] m', { severity: 'ERROR', module: '', attributes: { thread: '1', where: 'controller.go:123' } }],
+  ['MySQL', '2026-11-21T08:00:00.123000Z 0 [Warning] [MY-010068] [Server] m', { severity: 'WARN', module: 'Server', attributes: { thread: '0', code: 'MY-010068' } }],
+  ['MariaDB', '2026-11-21 08:00:00.123 8 [Note] m', { severity: 'NOTICE', module: '', attributes: { thread: '8' } }],
   ['%d{ISO8601_BASIC}', '20261121T080000,123 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
   ['%d{COMPACT}', '20261121080000123 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
   ['%d{ISO8601_OFFSET_DATE_TIME_HH}', '2026-11-21T01:00:00,123-07 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
@@ -93,6 +101,10 @@ test.each<[string, Partial<Row>]>([
 ])('Minecraft: %s', (line, expected) =>
   expect(readAll(log4j, line, { constants }).rows).toMatchObject([{ message: 'm', ...expected }]),
 );
+test('a second severity is a word of the message, not the logger', () =>
+  expect(
+    readAll(log4j, '[2026-11-21T08:00:00.123+0000] {task.py:13} INFO - ERROR: m', { constants }).rows,
+  ).toMatchObject([{ severity: 'INFO', module: '', message: 'ERROR: m' }]));
 test('a thread may be called as a severity of one language is', () =>
   expect(readAll(log4j, '08:00:00.123 [http] INFO a.b.C - m', { constants }).rows).toMatchObject([
     { severity: 'INFO', message: 'm', attributes: { thread: 'http' } },
