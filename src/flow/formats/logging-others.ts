@@ -40,6 +40,8 @@ export interface Other {
 const nlog = new RegExp(String.raw`^\|(${level})\|([^|]*)\|(.*)$`, 's');
 /** zap's console: tabs between severity, logger if it has a name, caller and message. */
 const zap = /^\t([A-Za-z]{4,6})\t(?:([^\t]+)\t)?([^\t\s]+\.go:\d+)\t(.*)$/s;
+/** Airlift's, which Trino and Presto write: severity, thread and logger between tabs. */
+const airlift = new RegExp(String.raw`^\t(${level})\t([^\t]*)\t([A-Za-z][\w$-]*(?:\.[\w$-]+)+)\t(.*)$`, 's');
 /** `app.ERROR: message {"a":1} []`, by Monolog and Laravel. */
 const monolog = new RegExp(String.raw`^ ([\w-]+(?:\.[\w-]+)*)\.(${level}): ?(.*)$`, 's');
 /** `[Server thread/WARN]: message`, and with a logger in brackets of its own behind. */
@@ -57,14 +59,17 @@ export function behindTime(rest: string): Other | undefined {
   const tabbed = zap.exec(rest);
   if (tabbed !== null)
     return { severity: tabbed[1]!, module: tabbed[2] ?? '', message: tabbed[4]!, attributes: { where: tabbed[3]! } };
+  const server = airlift.exec(rest);
+  if (server !== null)
+    return { severity: server[1]!, module: server[3]!, message: server[4]!, attributes: { thread: server[2]! } };
   const channel = monolog.exec(rest);
   if (channel !== null) return { severity: channel[2]!, module: channel[1]!, message: channel[3]!, attributes: {} };
   const path = tracing.exec(rest);
   if (path !== null) return { severity: path[1]!, module: path[2]!, message: path[3]!, attributes: {} };
-  const server = mysql.exec(rest);
-  if (server !== null) {
-    const attributes = { thread: server[1]!, ...(server[3] === undefined ? {} : { code: server[3] }) };
-    return { severity: server[2]!, module: server[4] ?? '', message: server[5]!, attributes };
+  const base = mysql.exec(rest);
+  if (base !== null) {
+    const attributes = { thread: base[1]!, ...(base[3] === undefined ? {} : { code: base[3] }) };
+    return { severity: base[2]!, module: base[4] ?? '', message: base[5]!, attributes };
   }
   const game = minecraft.exec(rest);
   if (game === null) return undefined;

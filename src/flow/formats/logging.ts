@@ -40,7 +40,7 @@ const group = /^(?:\[(?<square>[^\]]*)\]|\((?<round>[^()]*(?:\([^()]*\)[^()]*)*)
 const gap = /^(?:\s+|-{1,3}(?= )|\|(?= ))+/;
 /** A word that can name a logger, and what may stand between it and the message. */
 const logger =
-  /^(?<module>[A-Za-z_$][\w$./@-]*(?:\[\])?)(?<where>(?: ?\([\w$.]+:[\w$<>():]+\)|(?::[\w$<>]+)?:\d+)?)(?<groups>(?: +(?:\[[^\]]*\]|\([^()]*\)|\{[^}]*\}))*)\s*(?<mark>(?: - |: | : | \| |:$| -$))(?<message>.*)$/s;
+  /^(?<module>[A-Za-z_$][\w$./@#-]*(?:\[\])?)(?<where>(?: ?\([\w$.]+:[\w$<>():]+\)|(?::[\w$<>]+)?:\d+)?)(?<groups>(?: +(?:\[[^\]]*\]|\([^()]*\)|\{[^}]*\}))*)\s*(?<mark>(?: - |: | : | \| |:$| -$))(?<message>.*)$/s;
 /** The name of a class needs no mark behind it: `o.a.c.startup.Catalina.start Server startup`. */
 const className =
   /^(?<module>(?:[A-Za-z_][\w$]*\.)+[A-Z][\w$]*(?:\.[\w$<>]+)?)(?<groups>(?: +(?:\[[^\]]*\]|\([^()]*\)))*) +(?<message>.*)$/s;
@@ -94,11 +94,38 @@ function takeLogger(parsed: Parsed, rest: string, sure: boolean): void {
   parsed.attributes[parsed.attributes['thread'] === undefined ? 'thread' : 'context'] = behind.join(' ');
 }
 
+interface Group {
+  readonly text: string;
+  readonly round: boolean;
+  /** Where it begins. */
+  readonly at: number;
+}
+
+/** The group that is the name of a class, if one is. */
+const dottedIn = (groups: readonly Group[]): number =>
+  groups.findIndex(({ text, round }) => !round && /^[a-z][\w$]*(?:\.[\w$]+)+$/.test(text));
+
+/**
+ * Behind the logger in brackets and the thread or node behind it, brackets are words of the message: `[o.e.n.Node] [node-1] [index] created`.
+ * Takes them back and gives the message, if there are any.
+ */
+function behindLogger(groups: Group[], text: string): string | undefined {
+  const dotted = dottedIn(groups);
+  if (dotted < 0) return undefined;
+  const round = groups.findIndex((group, index) => index > dotted && group.round);
+  const first = (round < 0 ? dotted + 1 : round) + 1;
+  if (groups.length <= first) return undefined;
+  const { at } = groups[first]!;
+  groups.length = first;
+  return text.slice(at);
+}
+
 /** Everything behind the time, piece by piece: severity, groups, logger, message. False if there is no severity. */
 function readRest(parsed: Parsed, text: string): boolean {
-  const groups: { text: string; round: boolean }[] = [];
+  const groups: Group[] = [];
   let rest = text;
   for (;;) {
+    const mark = /^\s*[-:|] /.test(rest);
     rest = rest.replace(gap, '').replace(/^[:,|](?=\s|[A-Z[])/, '');
     const severity = parsed.severity === undefined ? levelHere.exec(rest) : null;
     if (severity !== null) {
@@ -115,9 +142,14 @@ function readRest(parsed: Parsed, text: string): boolean {
     }
     const found = group.exec(rest);
     // Kafka's own layout ends in its module: a bracket in front of its message is part of that.
-    if (found === null) break;
+    if (found === null) {
+      const message = mark || parsed.severity === undefined ? undefined : behindLogger(groups, text);
+      if (message !== undefined) rest = message;
+      break;
+    }
     const { square, round, curly } = found.groups!;
-    groups.push({ text: (square ?? round ?? curly)!.trim(), round: round !== undefined });
+    const at = text.length - rest.length;
+    groups.push({ text: (square ?? round ?? curly)!.trim(), round: round !== undefined, at });
     rest = rest.slice(found[0].length);
   }
   if (parsed.severity === undefined) {
@@ -135,10 +167,13 @@ function readRest(parsed: Parsed, text: string): boolean {
 }
 
 /** Which of the groups is the logger, if one is: JBoss writes `[logger] (thread) message`, Elasticsearch `[logger] [node] message`. */
-function settle(parsed: Parsed, groups: { text: string; round: boolean }[], rest: string): boolean {
-  const dotted = groups.findIndex(({ text, round }) => !round && /^[a-z][\w$]*(?:\.[\w$]+)+$/.test(text));
+function settle(parsed: Parsed, groups: readonly Group[], rest: string): boolean {
+  const dotted = dottedIn(groups);
   const threadBehind = groups.some(({ round }) => round);
-  if (dotted >= 0 && (threadBehind || (!logger.test(rest) && !className.test(rest)))) {
+  const named = (logger.exec(rest) ?? className.exec(rest))?.groups!['module'];
+  // With a node behind it, only a dotted word can be the logger in its place: `[o.e.n.Node] [node-1] started - ready`.
+  const early = named === undefined || (groups.length > dotted + 1 && !named.includes('.'));
+  if (dotted >= 0 && (threadBehind || early)) {
     parsed.module = groups[dotted]!.text;
     parsed.message = rest.replace(/^(?:- |: )/, '');
     nameGroups(
@@ -151,7 +186,8 @@ function settle(parsed: Parsed, groups: { text: string; round: boolean }[], rest
     parsed,
     groups.map(({ text }) => text),
   );
-  takeLogger(parsed, rest, groups.length > 0);
+  // Spark's own template, known by its years of two digits, names the class without its package.
+  takeLogger(parsed, rest, groups.length > 0 || /^\d\d\/\d\d\/\d\d /.test(parsed.time));
   return true;
 }
 

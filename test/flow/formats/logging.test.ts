@@ -54,6 +54,8 @@ describe.each<[string, string, Partial<Row>]>([
   ['klog', 'E1121 08:00:00.123000       1 controller.go:123] m', { severity: 'ERROR', module: '', attributes: { thread: '1', where: 'controller.go:123' } }],
   ['MySQL', '2026-11-21T08:00:00.123000Z 0 [Warning] [MY-010068] [Server] m', { severity: 'WARN', module: 'Server', attributes: { thread: '0', code: 'MY-010068' } }],
   ['MariaDB', '2026-11-21 08:00:00.123 8 [Note] m', { severity: 'NOTICE', module: '', attributes: { thread: '8' } }],
+  ['Trino', '2026-11-21T08:00:00.123Z\tERROR\tmain\tio.trino.Server\tm', { severity: 'ERROR', module: 'io.trino.Server', attributes: { thread: 'main' } }],
+  ['Jenkins', '2026-11-21 08:00:00.123+0000 [id=25]\tSEVERE\tjenkins.Init$1#onTaskFailed: m', { severity: 'ERROR', module: 'jenkins.Init$1#onTaskFailed' }],
   ['%d{ISO8601_BASIC}', '20261121T080000,123 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
   ['%d{COMPACT}', '20261121080000123 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
   ['%d{ISO8601_OFFSET_DATE_TIME_HH}', '2026-11-21T01:00:00,123-07 [main] WARN  a.b.C - m', { severity: 'WARN', module: 'a.b.C' }],
@@ -101,6 +103,14 @@ test.each<[string, Partial<Row>]>([
 ])('Minecraft: %s', (line, expected) =>
   expect(readAll(log4j, line, { constants }).rows).toMatchObject([{ message: 'm', ...expected }]),
 );
+test.each<[string, Partial<Row>]>([
+  ['2026-11-21 08:00:00,123 WARN  [org.hibernate.SQL] (default task-1) [x] y', { module: 'org.hibernate.SQL', message: '[x] y', attributes: { thread: 'default task-1' } }],
+  ['2026-11-21 08:00:00,123 WARN  [org.jboss.as] (MSC 1) (x) [y] z', { module: 'org.jboss.as', message: '(x) [y] z' }],
+  ['[2026-11-21T08:00:00,123][INFO ][o.e.c.m.CreateIndex] [node-1] [index] creating [2]', { module: 'o.e.c.m.CreateIndex', message: '[index] creating [2]', attributes: { thread: 'node-1' } }],
+  ['[2026-11-21T08:00:00,123][INFO ][o.e.n.Node] [node-1] started - ready', { module: 'o.e.n.Node', message: 'started - ready' }],
+  ['26/11/21 08:00:00 ERROR Executor: Exception in task', { module: 'Executor', message: 'Exception in task' }],
+])('a message keeps what it begins with: %s', (line, expected) =>
+  expect(readAll(log4j, line, { constants }).rows).toMatchObject([expected])); // prettier-ignore
 test('a second severity is a word of the message, not the logger', () =>
   expect(
     readAll(log4j, '[2026-11-21T08:00:00.123+0000] {task.py:13} INFO - ERROR: m', { constants }).rows,
