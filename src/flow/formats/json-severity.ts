@@ -60,7 +60,11 @@ function ofInner(fields: Fields, format: JsonlFormat): Severity | undefined {
 }
 
 /** MongoDB's name is one letter, which is many other things; and `priority` is a task's as often as a record's, so only its words count. */
-const counts = (name: string, fields: Fields): boolean => name !== 's' || (fields.has('t') && fields.has('ctx'));
+const counts = (name: string, fields: Fields): boolean => {
+  if (name === 's') return fields.has('t') && fields.has('ctx');
+  // Datadog's name; everywhere else it is how a request was answered.
+  return name !== 'status' || fields.has('ddsource') || fields.has('ddtags');
+};
 
 /** The severity that the fields state: the first that is known, else the first as it is written. */
 function stated(fields: Fields, format: JsonlFormat): Severity | undefined {

@@ -48,7 +48,7 @@ export const jsonl: JsonlFormat = {
     severity: names(
       'severity level lvl log.level @level error_severity levelname level_name severityText severity_text SeverityText @l Level log_level loglevel logLevel LogLevel Severity ' +
         'log.syslog.severity.name record.level.name s syslog.severity.name levelno severityNumber severity_number SeverityNumber ' +
-        'PRIORITY priority log.syslog.severity.code syslog_severity level_value severityLevel level.name level.levelStr',
+        'PRIORITY priority log.syslog.severity.code syslog_severity level_value severityLevel level.name level.levelStr status',
       'severity level lvl levelname log_level',
     ),
     module: names(
@@ -75,7 +75,9 @@ export function jsonlReader(format: JsonlFormat, dataDay: number): TextReader {
     for (const name of format.fields.time) {
       const found = fields.find(name);
       if (found === undefined) continue;
-      const time = instant(found.text);
+      const stated = onStatedDay(name, fields, instant);
+      if (stated !== undefined && 'seconds' in stated) return stated;
+      const time = stated ?? instant(found.text);
       if ('seconds' in time) {
         fields.take(name);
         return time;
@@ -111,6 +113,25 @@ export function jsonlReader(format: JsonlFormat, dataDay: number): TextReader {
     if (message === undefined) notes.push('message_none');
     return rowOrViolations(parts, undefined, notes);
   };
+}
+
+/** A time of the day alone is on the day that the record states beside it; only where it states none does the data date tell. */
+function onStatedDay(
+  name: string,
+  fields: Fields,
+  instant: (text: string) => Instant | Violation,
+): Instant | Violation | undefined {
+  const clock = fields.find(name)!.text;
+  if (!/^\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?$/.test(clock)) return undefined;
+  const beside = ['date', 'Date', 'DATE', 'day', 'log_date'].find((each) => fields.find(each) !== undefined);
+  if (beside === undefined) return undefined;
+  const day = fields.find(beside)!.text;
+  const joined = instant(`${day} ${clock}`);
+  const whole = 'seconds' in joined ? joined : instant(day);
+  if (!('seconds' in whole)) return joined;
+  if (whole === joined) fields.take(name);
+  fields.take(beside);
+  return whole;
 }
 
 /** Names that only some loggers give to a module, and others to anything: .NET's console, and tracing of Rust with its path. */

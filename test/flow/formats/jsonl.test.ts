@@ -41,6 +41,7 @@ describe('a line of', () => {
     ['an export of Kibana', '{"@timestamp":"Nov 21, 2026 @ 08:00:00.000","level":"warn","message":"m"}', { severity: 'WARN' }],
     ['CRI, text in braces', '2026-11-21T08:00:00.000000000Z stderr F {m', { message: '{m', attributes: { stream: 'stderr' } }],
     ['CRI, the first part of a long object', '2026-11-21T08:00:00.000000000Z stdout P {"level":"error","msg":"lo', { severity: '-', message: '{"level":"error","msg":"lo', attributes: { stream: 'stdout', partial: 'P' } }],
+    ['Datadog', '{"date":"2026-11-21T08:00:00Z","status":"error","message":"m","service":"s","ddsource":"java"}', { severity: 'ERROR', module: 's' }],
     ['NLog', '{"time":"2026-11-21 08:00:00.0000","level":"WARN","logger":"A.B","message":"m"}', { severity: 'WARN', module: 'A.B' }],
     ['.NET’s console', '{"Timestamp":"2026-11-21T08:00:00Z","EventId":0,"LogLevel":"Information","Category":"A.B","Message":"m"}', { severity: 'INFO', module: 'A.B' }],
     ['Monolog', '{"message":"m","context":{},"level":400,"level_name":"ERROR","channel":"app","datetime":"2026-11-21T08:00:00.000000+00:00","extra":{}}', { severity: 'ERROR', module: 'app' }],
@@ -68,6 +69,18 @@ describe('a line of', () => {
     expect(at(row)).toBe(eight);
   }); // prettier-ignore
 });
+
+test.each([
+  ['{"date":"2026-11-20","time":"10:00:00","msg":"m"}', '2026-11-20T10:00:00.000Z'],
+  ['{"time":"10:00:00.5","msg":"m","date":"2026/11/20"}', '2026-11-20T10:00:00.500Z'],
+  ['{"Date":"Nov 20, 2026","Time":"10:00:00","msg":"m"}', '2026-11-20T10:00:00.000Z'],
+  ['{"time":"10:00","date":"2026-11-20T08:00:00Z","msg":"m"}', '2026-11-20T08:00:00.000Z'],
+])('a time of the day is on the day that the record states: %s', (line, time) => {
+  const row = outcome(jsonl, line) as Row;
+  expect([at(row), row.attributes]).toEqual([time, line.includes('T08') ? { time: '10:00' } : null]);
+});
+test('a time of the day beside a day that cannot be read is on no day', () =>
+  expect(outcome(jsonl, '{"date":"03/04/2026","time":"10:00:00","msg":"m"}')).toEqual(['timestamp_ambiguous']));
 
 const levelOf = (level: unknown, more = {}): unknown => {
   const { rows, chunks } = readAll(jsonl, JSON.stringify({ time: eight, level, ...more }));
