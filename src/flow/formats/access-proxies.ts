@@ -28,7 +28,7 @@ const given = (fields: Readonly<Record<string, string | undefined>>): Attributes
 
 const statusOf = (text: string): Attributes => (Number(text) >= 100 ? { status: Number(text) } : {});
 
-const haproxyHead = String.raw`^(?:.*? haproxy\[\d+\]: )?(\S+):(\d+) ${stamp} `;
+const haproxyHead = String.raw`^(?:(?:.*? )?haproxy\[\d+\]: )?(\S+):(\d+) ${stamp} `;
 /** A quote in a request is written as `#22`; the line ends in it where it was cut. */
 const haproxyHttp = new RegExp(
   String.raw`${haproxyHead}(\S+) (\S+) ([-\d+/]+) (-?\d{1,3}) (\+?\d{1,15}) (\S+) (\S+) (\S{4}) ([\d/+]+) (\d+/\d+)(?: \{(.*?)\})?(?: \{(.*?)\})? "([^"]*)(?:"(?: (.*))?)?$`,

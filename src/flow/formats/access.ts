@@ -64,8 +64,13 @@ function accessLine(text: string): Found | undefined {
 
 const apacheError =
   /^\[([A-Z][a-z]{2} [A-Z][a-z]{2} +\d{1,2} [\d:.]+ \d{4})\] (?:\[([\w-]*):(\w+)\]|\[(\w+)\])(?: \[pid ([\d:a-z ]+)\])?(?: \[(?:remote|client) ([^\]]+)\])? (.*)$/s;
-const nginxError =
-  /^(\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d) \[(\w+)\] (\d+)#(\d+): (?:\*(\d+) )?(.*?)(, client: ([^,\s]+).*)?$/s;
+const nginxError = /^(\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d) \[(\w+)\] (\d+)#(\d+): (?:\*(\d+) )?(.*)$/s;
+
+/** Who asked, as nginx says it behind its message; what an upstream said stands in quotes before that, and may say what it likes. */
+function nginxClient(message: string): string | undefined {
+  const find = (text: string): string | undefined => /, client: ([\da-fA-F:.]+|unix:)(?:,|$)/.exec(text)?.[1];
+  return find(message.slice(Math.max(0, message.lastIndexOf('" while ')))) ?? find(message);
+}
 
 /** Apache writes `trace1` to `trace8`. */
 const errorSeverity = (word: string): string => severityOfWord(word.replace(/^trace\d$/, 'trace')) ?? word;
@@ -88,12 +93,13 @@ function errorLine(text: string): Found | undefined {
   }
   const nginx = nginxError.exec(text);
   if (nginx === null) return undefined;
-  const [, time, level, pid, , connection, said, about = '', client] = nginx as unknown as string[];
+  const [, time, level, pid, , connection, message] = nginx as unknown as string[];
+  const client = nginxClient(message!);
   return {
     time: time!,
     module: 'error',
     severity: errorSeverity(level!),
-    message: `${said!}${about!}`,
+    message: message!,
     attributes: {
       pid: pid!,
       ...(connection === undefined ? {} : { connection }),

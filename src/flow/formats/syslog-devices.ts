@@ -1,4 +1,4 @@
-// What lives here: what network devices put before their message, beside or instead of the head of a syslog line: Cisco's IOS, IOS-XR, NX-OS and ASA, and Fortinet.
+// What lives here: what network devices put before their message, beside or instead of the head of a syslog line: Cisco's IOS, IOS-XR, NX-OS and ASA, Meraki, Fortinet and SonicWall.
 // Invariant: the device's own word for its severity is found wherever it stands; how long a device is up is no time of the day.
 // Apart because each maker has a layout of its own, and none of them is in a standard.
 
@@ -58,7 +58,17 @@ const levelWord = /(?:^|[ ,])level="?([a-z]+)"?(?=[ ,]|$)/;
 export const levelOfPairs = (text: string): string | undefined =>
   /^date=\d/.test(text) ? levelWord.exec(text)?.[1]?.replace(/^information$/, 'info') : undefined;
 
-export function fortinetHead(text: string): DeviceHead | undefined {
+/** `id=firewall sn=0 time="2026-11-21 08:00:00 UTC" fw=10.0.0.1 pri=6 …`, by SonicWall. */
+const sonicwall = /^id=\S+ sn=\S+ time="([^"]+)" (?:fw=(\S+) )?/;
+/** `1 1795248000.123456789 MX84 events type=…`, by Meraki: the version and the place of RFC 5424, and a time that it does not know. */
+const meraki = /^1 (\d{9,10}\.\d{1,9}) (\S+) (.*)$/s;
+
+/** The head of a device that writes pairs. */
+export function pairsHead(text: string): DeviceHead | undefined {
+  const sonic = sonicwall.exec(text);
+  if (sonic !== null) return { stamp: sonic[1]!, attributes: given({ host: sonic[2] }), rest: text };
+  const cloud = meraki.exec(text);
+  if (cloud !== null) return { stamp: cloud[1]!, attributes: given({ host: cloud[2] }), rest: cloud[3]! };
   const found = fortinet.exec(text);
   if (found === null) return undefined;
   const pair = (name: string): string | undefined => new RegExp(`[ ,]${name}="?([^", ]+)`).exec(text)?.[1];

@@ -6,7 +6,7 @@ import type { SyslogFormat } from '../parse/format.ts';
 import { zoneSeconds } from '../parse/time.ts';
 import type { Violation } from '../types.ts';
 import { SEVERITY_NONE } from './severities.ts';
-import { ciscoReader, type DeviceHead, fortinetHead, levelOfPairs, mnemonic, untimedHead } from './syslog-devices.ts';
+import { ciscoReader, type DeviceHead, pairsHead, levelOfPairs, mnemonic, untimedHead } from './syslog-devices.ts';
 import { tagOf } from './syslog-tag.ts';
 import { instantReader, rowOrViolations, type TextReader } from './text-row.ts';
 
@@ -76,7 +76,7 @@ export function syslogReader(format: SyslogFormat, dataDay: number): TextReader 
       attributes: code === undefined ? {} : { facility: Math.floor(code / 8) },
     };
     const row =
-      readModern(rest, reading) ?? readDevice(cisco(rest) ?? fortinetHead(rest), reading) ?? readOlder(rest, reading);
+      readModern(rest, reading) ?? readDevice(cisco(rest) ?? pairsHead(rest), reading) ?? readOlder(rest, reading);
     if (row === undefined)
       return [...bad, { field: 'line', code: 'line_shape', message: 'The line is neither RFC 3164 nor RFC 5424.' }];
     const parts = {

@@ -91,7 +91,7 @@ test.each<[string, string, Partial<Row>]>([
   ['HAProxy, cut in the request', `${at8} fe be/s 1/0/3/6/1 200 27 - - ---- 1/1/1/1/0 0/0 "GET /a`, { message: 'GET /a' }],
   ['HAProxy over TCP', `Nov 21 08:00:00 lb haproxy[1]: ${at8} fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0`, { severity: 'INFO', message: 'fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0', attributes: { client: '117.136.40.129', port: 14_853, backend: 'bck/srv1', bytes: 212, termination: '--' } }],
   ['HAProxy over TCP, the server away', `${at8} fnt bck/<NOSRV> 0/-1/5007 +0 SC 0/0/0/0/3 0/0`, { severity: 'WARN', attributes: { backend: 'bck/<NOSRV>', termination: 'SC' } }],
-  ['HAProxy, an error', `${at8} frt/f1: Connection error during SSL handshake`, { severity: 'WARN', message: 'Connection error during SSL handshake', attributes: { client: '117.136.40.129', frontend: 'frt', bind: 'f1' } }],
+  ['HAProxy, an error, without a host', `haproxy[1]: ${at8} frt/f1: Connection error during SSL handshake`, { severity: 'WARN', message: 'Connection error during SSL handshake', attributes: { client: '117.136.40.129', frontend: 'frt', bind: 'f1' } }],
   ['Istio, with why it failed', '[2026-11-21T08:00:00.000Z] "GET /a HTTP/1.1" 503 UF upstream_reset_before_response_started{connection_failure} - "delayed connect error: 111" 0 135 3 - "-" "UA" "id" "h:8000" "10.0.0.9:80" inbound|8000|| 127.0.0.1:4185 10.44.1.27:80 203.0.113.9:37652 out.h default', { severity: 'ERROR', attributes: { client: '203.0.113.9', response_flags: 'UF', response_details: 'upstream_reset_before_response_started{connection_failure}', upstream_failure: 'delayed connect error: 111', downstream_remote: '203.0.113.9:37652', route: 'default' } }],
   ['AWS’ application load balancer', `h2 ${aws} 10.0.0.66:9000 0.000 0.002 0.000 502 - 5 257 ${request} arn:aws:x "Root=1-58" "h" "-" 1 2026-11-21T07:59:59.000000Z "forward" "-" "-" "10.0.0.66:9000" "-" "-" "-" TID_1`, { severity: 'ERROR', message: 'GET https://h:443/a HTTP/2.0', attributes: { client: '203.0.113.9', status: 502, bytes: 257, target: '10.0.0.66:9000', agent: 'UA', trace_id: 'Root=1-58', connection_id: 'TID_1', path: 'https://h:443/a' } }],
   ['AWS’ classic load balancer', `${aws} 10.0.0.1:80 0.000073 0.001048 0.000057 200 200 0 29 ${request}`, { severity: 'INFO', attributes: { client: '203.0.113.9', status: 200, bytes: 29 } }],
@@ -111,6 +111,8 @@ test.each<[string, Partial<Row>]>([
   ['[Sat Nov 21 08:00:00.123456 2026] [ssl:trace3] [pid 12] m', { severity: 'TRACE', module: 'ssl' }],
   ['[Sat Nov 21 08:00:00 2026] [warn] m', { severity: 'WARN', module: 'error', message: 'm' }],
   ['2026/11/21 08:00:00 [crit] 12#13: *7 m, client: 1.2.3.4, server: _', { severity: 'CRITICAL', message: 'm, client: 1.2.3.4, server: _', attributes: { pid: '12', connection: '7', client: '1.2.3.4' } }],
+  ['2026/11/21 08:00:00 [error] 7#7: *1 FastCGI sent in stderr: "x, client: 6.6.6.6, server: y" while reading, client: 203.0.113.9, server: _, request: "GET /, client: 6.6.6.6"', { attributes: { client: '203.0.113.9', pid: '7', connection: '1' } }],
+  ['2026/11/21 08:00:00 [error] 7#7: *1 open() "/x" failed (2: No such file), client: 2001:db8::9, server: _', { attributes: { client: '2001:db8::9', pid: '7', connection: '1' } }],
   ['2026/11/21 08:00:00 [emerg] 12#12: m', { severity: 'EMERGENCY', message: 'm', attributes: { pid: '12' } }],
 ])('an error log’s line: %s', (line, expected) => expect(outcome(apache, line)).toMatchObject(expected)); // prettier-ignore
 

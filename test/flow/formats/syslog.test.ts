@@ -63,6 +63,8 @@ describe('a device', () => {
     ['IOS without time stamps, through a relay', 'Nov 21 08:00:00 10.0.0.1 43: %LINK-3-UPDOWN: m', { severity: 'ERR', module: '%LINK-3-UPDOWN', attributes: { host: '10.0.0.1', sequence: '43' } }],
     ['Junos, with two spaces before its host', 'Nov 21 08:00:00  mx1 rpd[12]: RPD_OSPF_NBRDOWN: m', { severity: '-', module: 'rpd', message: 'RPD_OSPF_NBRDOWN: m', attributes: { host: 'mx1', pid: '12' } }],
     ['Junos with explicit priorities', 'Nov 21 08:00:00.000  mx1 mgd[12]: %INTERACT-4-UI_AUTH_EVENT: m', { severity: 'WARNING', module: 'mgd', attributes: { host: 'mx1', pid: '12' } }],
+    ['SonicWall', '<131>id=firewall sn=0 time="2026-11-21 08:00:00 UTC" fw=1.2.3.4 pri=3 m=2 msg="m"', { severity: 'ERR', module: '-', attributes: { facility: 16, host: '1.2.3.4' } }],
+    ['Meraki', '<134>1 1795248000.000000000 MX84 events type=x', { severity: 'INFO', module: '-', message: 'events type=x', attributes: { facility: 16, host: 'MX84' } }],
     ['Fortinet', '<187>date=2026-11-21 time=09:00:00 devname="fw1" devid="F" tz="+0100" type="event" level="error" msg="m"', { severity: 'ERR', module: '-', attributes: { facility: 23, host: 'fw1' } }],
     ['Fortinet without a priority', 'date=2026-11-21 time=08:00:00 devname=fw1 type=event level=information msg=m', { severity: 'INFO', attributes: { host: 'fw1' } }],
     ['Fortinet through a relay', 'Nov 21 08:00:00 fw1 date=2026-11-21 time=09:00:00 devname="x" type="event" level="alert" msg="m"', { severity: 'ALERT', module: '-', attributes: { host: 'fw1' } }],
