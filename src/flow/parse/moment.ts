@@ -176,6 +176,9 @@ function byDataDate(text: string, { east, dataDay }: MomentOptions): Instant | V
 /** Below it, a number may be seconds of 1970 to 1973 or anything finer. */
 const EPOCH_DIGITS_MIN = 9;
 
+/** As nanoseconds such a number is of 1973 to 2001; Windows and .NET count today's days with as many digits. */
+const TICKS_DIGITS = 18;
+
 /** Seconds, milliseconds, microseconds or nanoseconds since 1970, told by their size: good for the years 1973 to 5138. */
 export function instantOfNumber(text: string): Instant | Violation {
   const [, sign = '', whole, fraction = ''] = /^([+-]?)(\d{1,19})(?:\.(\d+))?$/.exec(text) ?? [];
@@ -183,6 +186,11 @@ export function instantOfNumber(text: string): Instant | Violation {
   const digits = whole.replace(/^0+/, '');
   if (digits.length < EPOCH_DIGITS_MIN && /[1-9]/.test(whole + fraction))
     return ambiguous(text, 'a number so small may count seconds, milliseconds or less since 1970');
+  if (digits.length === TICKS_DIGITS)
+    return ambiguous(
+      text,
+      'it may count nanoseconds since 1970, or ticks of Windows since 1601 or of .NET since the year 1',
+    );
   const places = digits.length <= 11 ? 0 : digits.length <= 14 ? 3 : digits.length <= 17 ? 6 : 9;
   const point = digits.length - places;
   const seconds = Number(digits.slice(0, Math.max(0, point)) || '0');

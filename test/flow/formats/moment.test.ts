@@ -91,6 +91,8 @@ describe('is refused, and says why', () => {
     ['9'.repeat(4000), 'timestamp_invalid'],
   ])('%s', (text, code) => expect(read(text)).toBe(code));
   test.each([
+    ['134402328000000000', 'ticks of Windows'],
+    ['639000000000000000', 'ticks of Windows'],
     ['03/04/2026 08:00:00', '3 may be the day and 4 the month'],
     ['03/04/26 08:00:00', 'two digits'],
     ['2026-11-21 08:00:00 IST', '"IST"'],
