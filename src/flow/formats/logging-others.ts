@@ -4,18 +4,16 @@
 
 /** As the frameworks of Java write them. */
 export const javaSeverities = 'TRACE DEBUG INFO WARN ERROR FATAL WARNING SEVERE CONFIG FINE FINER FINEST'.split(' ');
-/** In capitals, as Python, loguru, Serilog, Monolog and others write them too. Letters alone are too many other things. */
+/** In capitals, as Python, loguru, Monolog and others write them too. Short forms are not here: a line that was cut in `INFO` ends in INF. */
 const words = [
   ...javaSeverities,
-  ...'CRITICAL NOTICE SUCCESS ALERT EMERGENCY PANIC DPANIC VERBOSE INFORMATION ERR CRIT EMERG INF WRN DBG FTL VRB TRC'.split(
-    ' ',
-  ),
+  ...'CRITICAL NOTICE SUCCESS ALERT EMERGENCY PANIC DPANIC VERBOSE INFORMATION'.split(' '),
 ];
 /** Longer words first, so that WARN does not end in WARNING. */
 export const level = [...new Set(words)].toSorted((one, other) => other.length - one.length).join('|');
 /** In any case, where a bracket or a colon behind shows that the word is a severity. A thread may be called `http`, `log` or `config`. */
 const certain = new Set(
-  'trace verbose silly debug info information notice warn warning error err critical crit alert emergency emerg fatal panic dpanic'.split(
+  'trace trc verbose vrb silly debug dbg info inf information notice warn wrn warning error err critical crit alert emergency emerg fatal ftl panic dpanic'.split(
     ' ',
   ),
 );

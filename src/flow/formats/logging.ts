@@ -6,7 +6,7 @@ import type { GrammarFormat } from '../parse/format.ts';
 import { zoneSeconds } from '../parse/time.ts';
 import type { TextRow } from '../parse/tuple.ts';
 import type { Violation } from '../types.ts';
-import { behindTime, level, markedLevel, type Other, wholeLine } from './logging-others.ts';
+import { behindTime, javaSeverities, level, markedLevel, type Other, wholeLine } from './logging-others.ts';
 import { severityOfWord } from './severities.ts';
 import { instantReader, rowOrViolations, type VariantReader } from './text-row.ts';
 
@@ -31,7 +31,9 @@ const levelFirst = new RegExp(
   's',
 );
 /** The time on one line with class and method, the severity and the message on the next. */
-const twoLines = new RegExp(String.raw`^\n(?<level>${level}): ?(?<message>.*)$`, 's');
+const twoLines = new RegExp(String.raw`^\n(?<level>${javaSeverities.join('|')}): ?(?<message>.*)$`, 's');
+/** Class and method alone: a line that says more has a severity of its own, whatever its second line begins with. */
+const classAndMethod = /^\s+[\w.$]+(?: [\w$<>]+)?$/;
 
 const levelHere = new RegExp(String.raw`^\[?(?<level>${level})\s*\]?(?=[\s:|\][(-]|$)`);
 const severityAlone = new RegExp(`^(?:${level})$`);
@@ -204,7 +206,8 @@ function parse(text: string, more: string): Parsed | undefined {
     if (first['thread'] !== undefined) parsed.attributes['thread'] = first['thread'];
   }
   const next = twoLines.exec(more)?.groups;
-  if (next !== undefined && parsed.severity === undefined) {
+  const alone = classAndMethod.test(found['rest']!) && !levelHere.test(found['rest']!.trim());
+  if (next !== undefined && parsed.severity === undefined && alone) {
     parsed.severity = next['level']!;
     const [name = '', method] = found['rest']!.trim().split(' ');
     parsed.module = name;

@@ -111,6 +111,12 @@ test.each<[string, Partial<Row>]>([
   ['26/11/21 08:00:00 ERROR Executor: Exception in task', { module: 'Executor', message: 'Exception in task' }],
 ])('a message keeps what it begins with: %s', (line, expected) =>
   expect(readAll(log4j, line, { constants }).rows).toMatchObject([expected])); // prettier-ignore
+test('a second line that begins with a severity is a part of the message', () => {
+  for (const start of ['INFO a.b.C - m', 'INFO m'])
+    expect(readAll(log4j, `2026-11-21 08:00:00,123 ${start}\nSEVERE: no\n`, { constants }).rows).toMatchObject([
+      { severity: 'INFO', message: 'm\nSEVERE: no' },
+    ]);
+});
 test('a second severity is a word of the message, not the logger', () =>
   expect(
     readAll(log4j, '[2026-11-21T08:00:00.123+0000] {task.py:13} INFO - ERROR: m', { constants }).rows,
@@ -132,4 +138,6 @@ test.each([
   ['2026-11-21 25:00:00,123 INFO [main] a.b.C - m'],
   ['2026-11-21 08:00:00,123 no severity'],
   ['[2026-11-21 08:00:00,123] NOTICED m (a.B)'],
+  ['[2026-11-21 08:00:00,123] INF'],
+  ['2026-11-21 08:00:00,123 [main] CRIT'],
 ])('%s is a letter', (line) => expect(readAll(log4j, line, { constants }).rejects).toHaveLength(1));
