@@ -22,6 +22,7 @@ export interface TupleBuffer {
 
 export const createTupleBuffer = (): TupleBuffer => ({ bytes: Buffer.allocUnsafeSlow(256 * 1024), used: 0 });
 
+/** Where so many bytes go. It may put another buffer into `out.bytes`, so call it before `out.bytes` is read. */
 function room(out: TupleBuffer, more: number): number {
   const at = out.used;
   if (at + more > out.bytes.byteLength) {
@@ -41,7 +42,8 @@ export function writeTuple(
 ): Violation[] {
   const start = out.used;
   const violations: Violation[] = [];
-  out.bytes.writeInt16BE(columns.length, room(out, 2));
+  const countAt = room(out, 2);
+  out.bytes.writeInt16BE(columns.length, countAt);
   for (const { name, type } of columns) {
     const value = Object.hasOwn(row, name) ? row[name] : undefined;
     try {
@@ -57,7 +59,8 @@ export function writeTuple(
 
 function writeField(out: TupleBuffer, type: ColumnType, value: unknown): void {
   if (value === null || value === undefined) {
-    out.bytes.writeInt32BE(-1, room(out, 4));
+    const nullAt = room(out, 4);
+    out.bytes.writeInt32BE(-1, nullAt);
     return;
   }
   const field = encoders[type](value);

@@ -245,3 +245,34 @@ describe('a number that was read exactly', () => {
     await gives('boolean', [[from('1e400'), '! not_boolean']]);
   });
 });
+
+describe('a tuple', () => {
+  const { columns } = table('any', { a: 'text', b: 'bigint', c: 'timestamptz', d: 'bytea', e: 'jsonb' });
+  const values = { a: 'text', b: 7n, c: new Date(0), d: Buffer.from('bytes'), e: { a: 1 } };
+  const rows = [
+    values,
+    { source_id: 1, offset: 2, ...values },
+    { a: '' },
+    ...Object.keys(values).map((name) => ({ ...values, [name]: null })),
+  ];
+  const alone = (row: object): Buffer => {
+    const out = createTupleBuffer();
+    expect(writeTuple(out, columns, row)).toEqual([]);
+    return out.bytes.subarray(0, out.used);
+  };
+
+  it('is the same wherever the buffer has to grow for it', () => {
+    for (const row of rows) {
+      const wanted = alone(row);
+      for (let left = 0; left <= wanted.byteLength; left++) {
+        const out = createTupleBuffer();
+        const from = out.bytes.byteLength - left;
+        out.bytes.fill(0xaa);
+        out.used = from;
+        expect(writeTuple(out, columns, row)).toEqual([]);
+        expect(out.bytes.subarray(from, out.used).equals(wanted), `${left} bytes were left`).toBe(true);
+        expect(out.bytes.subarray(0, from).every((byte) => byte === 0xaa)).toBe(true);
+      }
+    }
+  });
+});
