@@ -33,7 +33,7 @@ const summaries: Record<DecisionKind, string> = {
   retry: 'try a parked stage again now, with its whole budget',
   skip: 'go on without a parked stage, where its pipeline declares what it then gives',
   'extend-budget': 'give a stage more attempts or time, also while it still tries',
-  'accept-loss': 'account what a stage cannot read as skipped, and go on',
+  'accept-loss': 'give up what the question says would be lost, and go on',
   abort: 'end a run; committed data stays, the rest is accounted as skipped',
 };
 
@@ -184,7 +184,7 @@ async function lossAt(
 
 const givenUp = (loss: { records: number; bytes: number }): string =>
   loss.records + loss.bytes === 0
-    ? 'given up  nothing that is unread; what else is lost is counted when the run ends, and `show` says it then'
+    ? 'given up  what the question says; how much it is, is counted when the run ends, and `show` says it then'
     : `given up  ${lossLine(loss)}`;
 
 /** Fills in stage and token where the store knows exactly one that can be meant; otherwise the run itself says what is missing. */

@@ -26,8 +26,8 @@ export function rowsFewer({ runKey, stage }: Pick<LedgerKey, 'runKey' | 'stage'>
   const rows = (n: number): string => (n === 1 ? '1 row' : `${count(n)} rows`);
   return new CodedError(
     'rows_fewer',
-    `${fewer.table} has ${rows(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them was deleted. ` +
-      `If the code is wrong, mend it, then retry. If fewer rows are right: mendflow accept-loss ${shellWord(runKey)} ${shellWord(stage)} --reason "…"`,
+    `${fewer.table} has ${rows(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them is deleted unless you say so. ` +
+      `If the code is wrong, mend it, then retry. If fewer rows are right, this deletes ${rows(fewer.before - fewer.after)} of the table: mendflow accept-loss ${shellWord(runKey)} ${shellWord(stage)} --reason "…"`,
   );
 }
 

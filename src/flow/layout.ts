@@ -10,8 +10,14 @@ export const SAMPLE_BYTES = 64 * 1024;
 /** Share of the sample that has to be good before a format is named. */
 const LOOKS_SHARE_MIN = 0.6;
 
-/** How many of the first records of a sample are good in a format. */
-function goodIn(format: Format, sample: Uint8Array, dataDay: number): { good: number; records: number } {
+/** Of the first records of a sample: how many are good in a format, and how many would be but for a severity that it does not know. */
+interface Found {
+  readonly good: number;
+  readonly severities: number;
+  readonly records: number;
+}
+
+function lookAt(format: Format, sample: Uint8Array, dataDay: number): Found {
   const cutter = newCutter({
     format,
     constants: { sourceId: '1', dataDay, generation: 1 },
@@ -24,8 +30,10 @@ function goodIn(format: Format, sample: Uint8Array, dataDay: number): { good: nu
     filled(cutter, sample.length);
     next = nextChunk(cutter);
   }
-  if (typeof next === 'string') return { good: 0, records: 0 };
-  return { good: next.rows, records: next.rows + next.rejects.length };
+  if (typeof next === 'string') return { good: 0, severities: 0, records: 0 };
+  const { rows, rejects } = next;
+  const severities = rejects.filter(({ violations }) => violations.every(({ code }) => code === 'severity_unknown'));
+  return { good: rows, severities: severities.length, records: rows + rejects.length };
 }
 
 /**
@@ -40,11 +48,14 @@ export function layoutSentence(
 ): string {
   const end = start.length < SAMPLE_BYTES ? start.length : Buffer.from(start).lastIndexOf(10) + 1;
   const sample = start.subarray(0, end);
-  const own = goodIn(chosen, sample, dataDay);
+  const own = lookAt(chosen, sample, dataDay);
   if (own.records === 0 || own.good > own.records * LOOKS_SHARE_MIN) return '';
+  // A lax format takes such lines too, with their words in the wrong columns.
+  if (own.good + own.severities > own.records * LOOKS_SHARE_MIN)
+    return `${own.severities} of the first ${own.records} records have the shape of ${chosen.name} and a severity that it does not know, so another format would load them wrong: correct the severities where they are written, or declare a format of your own that knows them (formats in mendflow.config.ts).`;
   const others = Object.entries(formats)
     .filter(([name]) => name !== chosen.name)
-    .map(([name, format]) => ({ name, ...goodIn(format, sample, dataDay) }))
+    .map(([name, format]) => ({ name, ...lookAt(format, sample, dataDay) }))
     .filter(({ good, records }) => good > 0 && good >= records * LOOKS_SHARE_MIN)
     .toSorted((one, other) => other.good / other.records - one.good / one.records || other.good - one.good);
   const best = others[0];

@@ -255,7 +255,7 @@ describe('a tuple', () => {
     { a: '' },
     ...Object.keys(values).map((name) => ({ ...values, [name]: null })),
   ];
-  const alone = (row: object): Buffer => {
+  const alone = (row: Readonly<Record<string, unknown>>): Buffer => {
     const out = createTupleBuffer();
     expect(writeTuple(out, columns, row)).toEqual([]);
     return out.bytes.subarray(0, out.used);

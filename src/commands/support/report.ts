@@ -149,7 +149,7 @@ const effects: Readonly<Record<DecisionKind, string>> = {
   retry: 'tries the stage again now, with its whole budget',
   'extend-budget': 'tries it again now, with the attempts that you add',
   skip: 'goes on without the stage and what it would have loaded',
-  'accept-loss': 'keeps what is loaded and gives up the rest, and the run ends degraded',
+  'accept-loss': 'gives up what the question says would be lost, and the run ends degraded',
   abort: 'ends the run, and what is loaded stays',
 };
 

@@ -240,10 +240,12 @@ const effects: Record<Exclude<DecisionKind, 'abort'>, (stage: string, park: Park
   skip: (stage) => `The run goes on without ${stage}.`,
   'extend-budget': (stage, park) =>
     `${stage} goes on now with the budget you added${ifAdmitted(park, 'and waits for it again; what you added is then gone, and it wakes with its whole budget')}.`,
-  'accept-loss': (stage) =>
+  'accept-loss': (stage, { failure }) =>
     stage === CLOSE_STAGE
       ? 'The run is closed as degraded, with its bad records as letters.'
-      : `What ${stage} has not read is accounted as skipped; the run goes on and ends degraded.`,
+      : failure.code === 'rows_fewer'
+        ? `${stage} deletes the rows that it does not make again; the run goes on and ends degraded.`
+        : `What ${stage} has not read is accounted as skipped; the run goes on and ends degraded.`,
 };
 
 /** A breaker that is held lets through who was told to try; one that is open refuses him like everybody. */

@@ -33,3 +33,15 @@ test('what looks like nothing is said to', () =>
   expect(say('plain', 'hello world\n'.repeat(3))).toBe(
     'No record of the first 3 has the shape of plain; it looks like none of the formats there are.',
   ));
+test.each([
+  ['all', (_n: number) => 'INFOO', 200],
+  ['most', (n: number) => ['INFO', 'INFOO', 'warnning'][n % 3]!, 133],
+])('a file whose severities are wrong in %s lines is sent to no other format', (_which, severity, wrong) => {
+  const text = Array.from(
+    { length: 300 },
+    (_none, n) => `2026-11-20T00:00:00.015Z ${severity(n)} [mod0] id=${n} message\n`,
+  ).join('');
+  expect(say('plain', text)).toMatch(
+    new RegExp(`^${wrong} of the first 200 records have the shape of plain and a severity that it does not know, so`),
+  );
+});
