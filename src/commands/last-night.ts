@@ -18,6 +18,7 @@ import {
 import { stateOf } from './support/breaker-words.ts';
 import type { Exit } from './support/exit-codes.ts';
 import { episodesOf, figuresOf, healedOf, type Healer, healerOf, outagesOf } from './support/night.ts';
+import { noReport } from './support/lost.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
 import { lossLine } from './support/report.ts';
@@ -109,7 +110,7 @@ function write(terminal: Terminal, page: Page): void {
   terminal.line(
     healed + failures.open + failures.ended === 0
       ? '  failures  none'
-      : `  failures  ${failures.attemptsFailed === 0 ? 'no attempt' : numbered(failures.attemptsFailed, 'attempt')} failed${failures.attemptsLost === 0 ? '' : `, ${counted(failures.attemptsLost)} died with a worker`}`,
+      : `  failures  ${failures.attemptsFailed === 0 ? 'no attempt' : numbered(failures.attemptsFailed, 'attempt')} failed${failures.attemptsLost === 0 ? '' : `, ${counted(failures.attemptsLost)} ${noReport(failures.attemptsLost)}`}`,
   );
   if (healed > 0) terminal.line(`  healed    ${numbered(healed, 'stage')}: ${healersLine(failures.by)}`);
   if (failures.ended > 0)
@@ -199,7 +200,7 @@ function writeStages(terminal: Terminal, stages: Page['stages']): void {
   ];
   terminal.line();
   terminal.table(
-    ['RUN', 'STAGE', 'ATTEMPTS FAILED', 'LOST WITH WORKER', 'LAST CODE', 'FROM', 'OVER', 'HOW'],
+    ['RUN', 'STAGE', 'ATTEMPTS FAILED', 'NO REPORT', 'LAST CODE', 'FROM', 'OVER', 'HOW'],
     first
       .slice(0, LINES_MAX)
       .map((one) => [

@@ -139,6 +139,10 @@ const TAIL_BYTES = 4 * 1024 * 1024;
 async function workerLines(session: Session, row: RunRow, limit: number): Promise<{ worker: string; line: string }[]> {
   const { workers } = await stackStatus({ dir: session.config.dir });
   const id = row.workflowId ?? workflowId(session.config.prefix, row.run);
+  if (workers.length === 0)
+    session.terminal.note(
+      `The stack in ${session.config.dir} has no workers; logs of other workers are where they run.`,
+    );
   const found = workers.flatMap(({ name, logFile }) =>
     endOf(logFile)
       .split('\n')
@@ -146,9 +150,9 @@ async function workerLines(session: Session, row: RunRow, limit: number): Promis
       .filter((line) => line.includes(JSON.stringify(row.run).slice(1)) || line.includes(JSON.stringify(id)))
       .map((line) => ({ worker: name, line: readable(line) })),
   );
-  if (workers.length === 0)
+  if (workers.length > 0 && found.length === 0)
     session.terminal.note(
-      `The stack in ${session.config.dir} has no workers; logs of other workers are where they run.`,
+      "No worker's log has anything about this run: a worker was killed or froze; see mendflow stack status.",
     );
   return found.slice(-limit);
 }

@@ -111,7 +111,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   return 'ok';
 }
 
-/** A worker that dies writes no failure, so a stage that lost nothing but workers would seem to have had none. */
+/** An attempt without a report writes no failure, so a stage that had no other would seem to have had none. */
 function withLost(one: StageRow, lost: readonly LostAttempts[], run: string): StageRow {
   const attempts = one.code === null ? lost.find(({ stage }) => stage === one.stage) : undefined;
   return attempts
@@ -304,8 +304,8 @@ function writeStages(terminal: Session['terminal'], page: Page): void {
 }
 
 /** Of a stage that waits only its beginning: all of it, or what is so by now, stands below the table. */
-function lastFailure({ code, text }: StageRow, isToldBelow: boolean): string {
-  if (code === null) return '';
+function lastFailure({ state, code, text }: StageRow, isToldBelow: boolean): string {
+  if (code === null) return state === 'aborted' ? 'stopped by the abort' : '';
   if (!isToldBelow || text === null) return `${code}: ${escaped(text ?? '')}`;
   if (code === 'breaker_open') return code;
   return `${code}: ${escaped(text.length > TEXT_SHOWN_MAX ? `${text.slice(0, TEXT_SHOWN_MAX).toWellFormed()}…` : text)}`;

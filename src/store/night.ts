@@ -13,7 +13,7 @@ export async function runStatesSince(pool: Pool, since: Date): Promise<Readonly<
   return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
 }
 
-/** One stage of one run that failed, that lost an attempt with its worker, or that its breaker held back. */
+/** One stage of one run that failed, with an attempt that left no report, or that its breaker held back. */
 export interface Troubled {
   readonly run: string;
   readonly pipeline: string;
@@ -21,7 +21,7 @@ export interface Troubled {
   readonly state: string;
   /** Attempts that failed since then: of what failed before, only that it is not over is told. */
   readonly failed: number;
-  /** Attempts since then that ended without a word, because their worker died or was taken for dead. */
+  /** Attempts since then that ended without a word: their worker ended, froze or could not reach this store. One that an abort stopped is none. */
   readonly lost: number;
   readonly firstAt: Date;
   /** Null while it is not over. */
@@ -44,11 +44,12 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
      from mendflow.stage_run s
      left join mendflow.run r on r.key = s.run_key
      cross join lateral (
-       select count(*) filter (where code <> 'worker_lost')::int as failed, count(*) filter (where code <> 'worker_lost' and at >= $1)::int as lately, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent
+       select count(*) filter (where code <> 'worker_lost')::int as failed, count(*) filter (where code <> 'worker_lost' and at >= $1)::int as lately, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent,
+         coalesce(bool_or(attempt = s.attempts), false) as last
        from mendflow.attempt where run_key = s.run_key and generation = s.generation and stage = s.stage) a
-     -- An attempt that neither failed nor is the one that ended well, or is under way, has told nobody how it ended.
+     -- An attempt that neither failed nor is the one that ended well, is under way or was stopped by an abort, has told nobody how it ended.
      cross join lateral (
-       select greatest(0, s.attempts - a.failed - case when s.state in ('done', 'running', 'skipped', 'loss-accepted') then 1 else 0 end)::int as lost) l
+       select greatest(0, s.attempts - a.failed - case when s.state in ('done', 'running', 'skipped', 'loss-accepted') or s.state = 'aborted' and not a.last then 1 else 0 end)::int as lost) l
      cross join lateral (
        select count(*)::int as decisions, coalesce(bool_or(kind = 'accept-loss'), false) as loss from mendflow.decision
        where run_key = s.run_key and stage in (s.stage, '') and taken and at >= coalesce(a.first, s.first_at)

@@ -179,7 +179,7 @@ export async function attemptsOf(pool: Pool, key: string, limit: number): Promis
   return rows;
 }
 
-/** Attempts of a stage that told nobody how they ended, because their worker died or was taken for dead. */
+/** Attempts of a stage that told nobody how they ended: their worker ended, froze or could not reach this store. */
 export interface LostAttempts {
   readonly stage: string;
   readonly attempts: readonly number[];

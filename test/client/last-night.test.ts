@@ -185,10 +185,10 @@ describe('the morning after', () => {
       `insert into mendflow.decision (run_key, stage, token, kind, actor, reason, taken, text, at)
        select key, '', '', 'abort', 'anna', 'late', true, '', clock_timestamp() from mendflow.run where key like '%blip-1'`,
     );
-    // As a killed worker leaves it: the second attempt ended well, and of the first nobody has heard.
+    // As a killed worker leaves it: the second attempt ended well, and of the first nobody has heard. What an abort stopped is no such attempt.
     await night.engine.rows(
       `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, ended_at)
-       select key, 1, 'killed', 'done', 2, clock_timestamp() from mendflow.run where key like '%blip-1'`,
+       select key, 1, s.name, s.state, s.tried, clock_timestamp() from mendflow.run, (values ('killed', 'done', 2), ('stopped', 'aborted', 1)) s (name, state, tried) where key like '%blip-1'`,
     );
     night.api.answer(404);
     await night.runs(1, 'gone-');
@@ -223,13 +223,13 @@ describe('the morning after', () => {
     );
     expect(out).toMatch(/ {2}runs {6}.*8 done.*; 2 decisions taken, 1 question waits\n/);
     expect(out).toMatch(
-      /failures {2}\d+ attempts failed, 1 died with a worker\n {2}healed {4}9 stages: \d by trying again, \d when the upstream was back,.* 1 after a decision\n {2}not over {2}1 stage, the oldest since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(/,
+      /failures {2}\d+ attempts failed, 1 left no report: its worker ended, froze, or could not reach the control store\n {2}healed {4}9 stages: \d by trying again, \d when the upstream was back,.* 1 after a decision\n {2}not over {2}1 stage, the oldest since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(/,
     );
     expect(out).toMatch(
       / {2}unasked {3}8 of 9 stages that are over needed nobody; the trouble of each lasted .+ on average\n/,
     );
     expect(out).toMatch(
-      /RUN +STAGE +ATTEMPTS FAILED +LOST WITH WORKER +LAST CODE +FROM +OVER +HOW\ncall\/\S*gone-1 +ask +1 +0 +http_404 +\S+ \S+Z +not yet +asking\n/,
+      /RUN +STAGE +ATTEMPTS FAILED +NO REPORT +LAST CODE +FROM +OVER +HOW\ncall\/\S*gone-1 +ask +1 +0 +http_404 +\S+ \S+Z +not yet +asking\n/,
     );
     expect(out).toMatch(/call\/\S*blip-1 +killed +0 +1 +worker_lost .* by trying again\n/);
     expect(out).toMatch(/OUTAGE +OPENED +BACK +CLOSED +DOWN +TRIALS +REOPENED +WHY\nhttp:api /);

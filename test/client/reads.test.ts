@@ -1,11 +1,14 @@
 // What is promised here: whoever reads about runs sees the same figures in text and JSON, and no byte of a record obeys a terminal.
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { letterKeyOf } from '../../src/connect.ts';
 import { readConfig } from '../../src/config.ts';
 import { insertLetters } from '../../src/store/letters.ts';
 import { createSealer } from '../../src/store/seal.ts';
 import { stage } from '../../src/engine/worker.ts';
+import { writeStack } from '../../src/stack/state.ts';
 import { outcomes, throwCode } from '../support/engine.ts';
 import { type Client, openClient } from '../support/client.ts';
 
@@ -171,9 +174,15 @@ describe('logs', () => {
       ],
     });
     expect((await client.mendflow('logs', 'copy/2026-05-01', '--worker')).err).toMatch(/has no workers/);
+    const worker = { name: 'worker-1', process: { pid: 2 ** 30, startedAt: 'before' }, logFile: '', fingerprint: '' };
+    writeStack(client.dir, { postgres: 'given', temporal: 'given', workersWanted: 1, workers: [worker] });
+    expect((await client.mendflow('logs', 'copy/2026-05-01', '--worker')).err).toMatch(
+      /^No worker's log has anything about this run: a worker was killed or froze; see mendflow stack status\.\n$/,
+    );
+    rmSync(join(client.dir, 'stack.json'));
   });
 
-  it('tells attempts that ended with their worker, of which no row says how', async () => {
+  it('tells attempts of which no row says how they ended', async () => {
     const { run } = (await client.mendflow('runs', '--date', '2026-05-02', '--json')).json<{ run: string }[]>()[0]!;
     const told = async (): Promise<string> => (await client.mendflow('logs', run)).out;
     expect(await told()).not.toContain('worker_lost');
@@ -185,13 +194,19 @@ describe('logs', () => {
     );
     const worker = `mendflow logs ${run} --worker`;
     expect(await told()).toContain(
-      `attempt   killed  attempts 1 to 4, 6 to 8 ended with their worker (worker_lost); its log says why: ${worker}\n`,
+      `attempt   killed  attempts 1 to 4, 6 to 8 left no report (worker_lost): their worker ended, froze, or could not reach the control store; see ${worker}\n`,
     );
     await client.engine.rows("update mendflow.stage_run set attempts = 2 where stage = 'killed'");
-    expect(await told()).toContain('killed  attempt 1 ended with its worker (worker_lost); its log says why: ');
-    expect((await client.mendflow('show', run)).out).toMatch(
-      /killed +done +2 .* worker_lost: attempt 1 ended with its worker; its log says why: mendflow logs \S+ --worker\n/,
+    expect(await told()).toContain(
+      'killed  attempt 1 left no report (worker_lost): its worker ended, froze, or could not reach the control store; see ',
     );
+    expect((await client.mendflow('show', run)).out).toMatch(
+      /killed +done +2 .* worker_lost: attempt 1 left no report: its worker ended, froze, or could not reach the control store; see mendflow logs \S+ --worker\n/,
+    );
+    // The attempt that an abort stopped is none of them.
+    await client.engine.rows("update mendflow.stage_run set state = 'aborted', attempts = 1 where stage = 'killed'");
+    expect(await told()).not.toContain('left no report');
+    expect((await client.mendflow('show', run)).out).toMatch(/killed +aborted +1 .* stopped by the abort\n/);
     await client.engine.rows("delete from mendflow.stage_run where stage = 'killed'");
     await client.engine.rows("delete from mendflow.attempt where stage = 'killed'");
   });

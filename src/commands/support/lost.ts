@@ -1,13 +1,17 @@
-// What lives here: attempts that ended with their worker, in words.
-// Invariant: numbers of attempts, and the command that shows the log of the worker; a worker that dies tells nobody anything else.
-// Apart because `show` and `logs` say the same of the same attempts.
+// What lives here: attempts that left no report, in words.
+// Invariant: only what is known: no row says how they ended, so what is said of the worker is what may have been, never that it died.
+// Apart because `show`, `logs` and `last-night` say the same of the same attempts.
 import { shellWord } from '../../model/shell.ts';
 import type { LostAttempts } from '../../store/reads.ts';
 
-/** `attempts 1 to 4, 6 ended with their worker; its log says why: mendflow logs <run> --worker`. `mark` stands behind the worker. */
+/** `left no report: their worker ended, froze, or could not reach the control store`, of so many attempts. `mark` stands before the colon. */
+export const noReport = (attempts: number, mark = ''): string =>
+  `left no report${mark}: ${attempts === 1 ? 'its' : 'their'} worker ended, froze, or could not reach the control store`;
+
+/** `attempts 1 to 4, 6 left no report: …; see mendflow logs <run> --worker`. */
 export function lostWords({ attempts }: Pick<LostAttempts, 'attempts'>, run: string, mark = ''): string {
-  const [word, whose] = attempts.length === 1 ? ['attempt', 'its'] : ['attempts', 'their'];
-  return `${word} ${inRanges(attempts)} ended with ${whose} worker${mark}; its log says why: mendflow logs ${shellWord(run)} --worker`;
+  const word = attempts.length === 1 ? 'attempt' : 'attempts';
+  return `${word} ${inRanges(attempts)} ${noReport(attempts.length, mark)}; see mendflow logs ${shellWord(run)} --worker`;
 }
 
 /** `1 to 4, 6`, of numbers in order. */

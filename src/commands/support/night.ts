@@ -13,7 +13,7 @@ export interface Healed {
   readonly ended: number;
   readonly open: number;
   readonly attemptsFailed: number;
-  /** Attempts that died with their worker. */
+  /** Attempts that left no report of how they ended. */
   readonly attemptsLost: number;
   /** Stages that did well in the end, and for which nobody had to decide anything. */
   readonly unasked: number;
