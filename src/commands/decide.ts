@@ -6,7 +6,7 @@ import type { Pool } from 'pg';
 import { parseDuration } from '../model/duration.ts';
 import { workflowId } from '../model/ids.ts';
 import type { Decision, DecisionKind } from '../model/messages.ts';
-import { shellWord } from '../model/shell.ts';
+import { shellWord, startCommand } from '../model/shell.ts';
 import { findRun, parksOf, totalsOf, unreadOf } from '../store/reads.ts';
 import { listStalled } from '../store/stalled.ts';
 import type { FilterOptions } from './support/decide-all.ts';
@@ -232,7 +232,7 @@ async function gone(session: Session, run: string): Promise<CommandError> {
   return new CommandError(
     'refused',
     open
-      ? `${run} is ${row.state} in the ledger, but no workflow works it any more: it was terminated or its history was removed. Nothing was decided. Start it again with \`mendflow start\`; what is committed stays and is not loaded twice.`
-      : `${run} is ${row.state}; there is nothing left to decide. ${row.state === 'done' || row.state === 'degraded' ? '`mendflow start … --force` processes it again' : '`mendflow start` works what is left'}; \`mendflow show ${shellWord(run)}\` says how it ended.`,
+      ? `${run} is ${row.state} in the ledger, but no workflow works it any more: it was terminated or its history was removed. Nothing was decided. Start it again: \`${startCommand(row)}\`; what is committed stays and is not loaded twice.`
+      : `${run} is ${row.state}; there is nothing left to decide. ${row.state === 'done' || row.state === 'degraded' ? `\`${startCommand(row, '--force')}\` processes it again` : `\`${startCommand(row)}\` works what is left`}; \`mendflow show ${shellWord(run)}\` says how it ended.`,
   );
 }

@@ -56,7 +56,7 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
   const waiting = state === undefined ? await notBegun(session, { pipeline, date }) : [];
   if (rows.length === 0 && stalled.length === 0 && waiting.length === 0) {
     terminal.note(
-      `No run${pipeline === undefined && state === undefined && date === undefined ? ' yet. Start one with `mendflow start`; `mendflow pipelines` lists what there is.' : ' fits.'}`,
+      `No run${pipeline === undefined && state === undefined && date === undefined ? ' yet. Start one with `mendflow start <pipeline>`; `mendflow pipelines` lists what there is.' : ' fits.'}`,
     );
     return 'ok';
   }

@@ -4,7 +4,7 @@
 import { defaultDataDate, hasBegun, isComplete, readDataDate } from '../model/data-date.ts';
 import { queues } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
-import { shellWord } from '../model/shell.ts';
+import { shellWord, startCommand } from '../model/shell.ts';
 import { findRun, parksOf } from '../store/reads.ts';
 import { listStalled } from '../store/stalled.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
@@ -138,11 +138,14 @@ async function tell(
   const { terminal } = session;
   const run = terminal.style('bold', launched.run);
   if (launched.how === 'already-done') {
+    const given = Object.fromEntries(options.set.map((pair) => pair.split(/=(.*)/s, 2)));
     const totals = await reportOf((await session.connected()).control, launched.row, 'done');
     terminal.line(
       `${run} is ${doneAlready(launched.row)}: ${counted(totals.loaded)} loaded, ${counted(totals.quarantined)} quarantined (generation ${launched.row.generation}). Nothing was changed. --force processes it again:`,
     );
-    terminal.line(`  ${againCommand(spec.name, dataDate, options)}`);
+    terminal.line(
+      `  ${startCommand({ pipeline: spec.name, dataDate, input: given }, '--force', ...(options.wait === true ? ['--wait'] : []))}`,
+    );
     return;
   }
   terminal.line(
@@ -158,13 +161,6 @@ async function tell(
     if (launched.how === 'attached') await tellStanding(session, spec, launched);
   }
   await warnWithoutWorker(session);
-}
-
-/** The same start, to paste. */
-function againCommand(name: string, dataDate: string, { set, wait }: Options): string {
-  const inputs = set.length === 0 ? [] : ['--set', ...set];
-  const words = ['start', name, '--date', dataDate, ...inputs, '--force', ...(wait === true ? ['--wait'] : [])];
-  return `mendflow ${words.map(shellWord).join(' ')}`;
 }
 
 /** Whoever only starts it would not hear that it waits, and for whom. */

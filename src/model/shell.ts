@@ -30,3 +30,17 @@ export const asCalledIn = (called: string, value: unknown): unknown =>
     : JSON.parse(JSON.stringify(value), (_key, one: unknown) =>
         typeof one === 'string' && /^mendflow [a-z-]/.test(one) ? `${called} ${one.slice('mendflow '.length)}` : one,
       );
+
+/** The start of this very run, with its date and inputs, to paste. */
+export const startCommand = (
+  run: {
+    readonly pipeline: string;
+    readonly dataDate: string;
+    readonly input: Readonly<Record<string, unknown>> | null;
+  },
+  ...more: readonly string[]
+): string => {
+  const inputs = Object.entries(run.input ?? {}).map(([name, value]) => `${name}=${String(value)}`);
+  const set = inputs.length === 0 ? [] : ['--set', ...inputs];
+  return `mendflow ${['start', run.pipeline, '--date', run.dataDate, ...set, ...more].map(shellWord).join(' ')}`;
+};

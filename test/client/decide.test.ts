@@ -127,7 +127,11 @@ describe('a decision from the command line', () => {
         state: 'done',
         stages: [{ stage: 'fetch' }, { stage: 'load', state: 'skipped' }],
         waits: [],
-        notes: [expect.stringMatching(/^anna skipped load, so what it would have loaded is not there/)],
+        notes: [
+          expect.stringMatching(
+            /^anna skipped load, so what it would have loaded is not there .*: mendflow start copy --date \S+ --set .*path=\S+.* --force$/,
+          ),
+        ],
       });
   });
 
@@ -171,7 +175,9 @@ describe('a decision from the command line', () => {
     await sleep(300);
     const late = await client.mendflow('retry', run, '--reason', 'too late');
     expect(late.code).toBe(4);
-    expect(late.err).toMatch(/is aborted; there is nothing left to decide\. `mendflow start` works what is left/);
+    expect(late.err).toMatch(
+      /is aborted; there is nothing left to decide\. `mendflow start copy --date \S+ --set .*path=.* works what is left/,
+    );
     const none = await client.mendflow('retry', 'copy/1999-01-01/a', '--reason', 'x');
     expect(none).toMatchObject({
       code: 6,

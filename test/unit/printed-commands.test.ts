@@ -1,6 +1,6 @@
 // What is promised here: a command that is printed works where it is printed, whatever the names in it hold and however Mendflow was called.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { wholeOf } from '../../src/commands/support/numbers.ts';
 import { runbookPath } from '../../src/commands/support/runbooks.ts';
 import { couldBeDataDate } from '../../src/model/data-date.ts';
-import { asCalled, asCalledIn, shellWord } from '../../src/model/shell.ts';
+import { asCalled, asCalledIn, shellWord, startCommand } from '../../src/model/shell.ts';
 import { calledAs } from '../../src/config.ts';
 
 const throughShell = (words: readonly string[]): string[] =>
@@ -45,6 +45,27 @@ describe('a word for the shell', () => {
   });
 
   it('stays plain where it is', () => expect(shellWord('http:main_api')).toBe('http:main_api'));
+});
+
+describe('a command that starts a run again', () => {
+  it('has its pipeline, date and inputs, as a shell takes them', () => {
+    const run = { pipeline: 'copy', dataDate: '2026-05-01', input: { path: '/a b', part: 3 } };
+    expect(startCommand(run, '--force')).toBe("mendflow start copy --date 2026-05-01 --set 'path=/a b' part=3 --force");
+    expect(startCommand({ ...run, input: null })).toBe('mendflow start copy --date 2026-05-01');
+  });
+
+  it('is printed whole everywhere: no sentence of ours leaves its pipeline or its date to the reader', () => {
+    const src = join(import.meta.dirname, '..', '..', 'src');
+    const partly = readdirSync(src, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) =>
+        readFileSync(join(src, name), 'utf8')
+          .split('\n')
+          .map((line) => `${name}: ${line.trim()}`),
+      )
+      .filter((line) => !/: (\/\/|\/?\*)/.test(line) && /mendflow start(`|\\`| …| again)/.test(line));
+    expect(partly).toEqual([]);
+  });
 });
 
 describe('the name of the program', () => {

@@ -10,13 +10,13 @@ import { searchAttributes } from '../../engine/search-attributes.ts';
 import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import { queues } from '../../model/ids.ts';
-import { shellWord } from '../../model/shell.ts';
+import { shellWord, startCommand } from '../../model/shell.ts';
 import { stackStatus, startOf } from '../../stack/index.ts';
 import { wrongClocks } from '../../store/clocks.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
 import { checkSchema } from '../../store/schema.ts';
 import { listBreakers } from '../../store/breakers.ts';
-import { parkedWorkflows, runsByState } from '../../store/reads.ts';
+import { findRun, parkedWorkflows, runsByState } from '../../store/reads.ts';
 import { listStalled } from '../../store/stalled.ts';
 import { nobodyWaits, waitsByUpstream } from '../../store/waits.ts';
 import { nextOf, stateOf, waitsLine } from './breaker-words.ts';
@@ -267,12 +267,13 @@ export async function runChecks(pool: Pool, polled: Polled, prefix: string): Pro
       says: `${other.length} parked under other code than the ${[...current].join(', ')} of the workers: ${other.join(', ')}. They go on with the code that is deployed`,
       mend: 'mendflow check',
     });
+  const first = gone.length > 0 ? await findRun(pool, gone[0]!) : undefined;
   if (gone.length > 0)
     checks.push({
       name: 'Parked runs',
       state: 'wrong',
       says: `${gone.length} wait in the ledger but no workflow works them: ${gone.join(', ')}`,
-      mend: `mendflow start … again; committed data is not loaded twice`,
+      mend: `${first ? startCommand(first) : `mendflow show ${shellWord(gone[0]!)}`}${gone.length > 1 ? ', and so each of the others' : ''}; committed data is not loaded twice`,
     });
   return checks;
 }

@@ -4,9 +4,10 @@
 // Apart because they run on a queue of their own, so that no upstream can keep them from running.
 import type { Pool } from 'pg';
 import { CodedError } from '../../model/failure.ts';
-import { shellWord } from '../../model/shell.ts';
+import { shellWord, startCommand } from '../../model/shell.ts';
 import { abortRun, closeRun } from '../../store/ledger.ts';
 import { addLateNote } from '../../store/notes.ts';
+import { findRun } from '../../store/reads.ts';
 import { removePark } from '../../store/parks.ts';
 import { openRun, writeDecisions, writeStageState } from '../../store/runs.ts';
 import type { Closed, Healing } from '../workflow/heal.ts';
@@ -58,10 +59,11 @@ export function recordIn(pool: Pool): Healing['record'] {
       if (generation !== undefined) {
         const stage = { runKey, generation, execution, stage: skipped };
         await writeStageState(pool, { ...stage, attemptAt: at }, 'skipped');
+        const row = await findRun(pool, runKey);
         await addLateNote(
           pool,
           stage,
-          `${actor} skipped ${skipped}, so what it would have loaded is not there ("${reason}"). To load it: mendflow start … --force, when it can be read.`,
+          `${actor} skipped ${skipped}, so what it would have loaded is not there ("${reason}"). To load it, when it can be read: ${row ? startCommand(row, '--force') : `mendflow show ${shellWord(runKey)}`}`,
         );
       }
       await removePark(pool, { runKey, generation, execution, stage: skipped }, token);
