@@ -76,7 +76,8 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     ? (await unreadOf(store, [row.run])).get(row.run)
     : undefined;
   const { closed: _closed, workflowId: id, ...shown } = row;
-  const { read, loaded, duplicate, quarantined, skipped, uncountedBytes } = sums;
+  const { read, loaded, duplicate, quarantined, skipped } = sums;
+  const uncountedBytes = sums.uncountedBytes + (row.closedAt === null ? 0 : (row.closed?.leftBytes ?? 0));
   const lostRecords = row.closed?.balance?.lost ?? sums.lost;
   // Of an open run it is no fault that not all is read yet.
   const faults = row.closedAt === null ? [] : sums.faults;

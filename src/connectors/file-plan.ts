@@ -5,7 +5,8 @@ import type { Pool } from 'pg';
 import type { FlowContext } from '../flow/context.ts';
 import type { Range } from '../flow/types.ts';
 import type { Db } from '../store/db.ts';
-import { addNote } from '../store/notes.ts';
+import { leftNote } from '../store/left.ts';
+import { addNote, notesThatBegin } from '../store/notes.ts';
 import { coverers, earlierSlice, firstFree, otherPlans, planAlone, type PlanKey, type Slice } from '../store/plans.ts';
 import { noteSource } from '../store/sources.ts';
 import type { FinishedEnd } from './file-end.ts';
@@ -49,7 +50,7 @@ export async function planFile(pool: Pool, ctx: FlowContext, found: Recognised, 
   const slice = await planAlone(pool, key, about, (db) =>
     ctx.generation === 1 ? firstTime(db, key, found.end, left) : again(db, key, found.end),
   );
-  await tell(pool, ctx, key, found, slice);
+  await tell(pool, ctx, key, { ...found, slice, isLeft: left.length > 0 });
   return { sourceId: source.id, slice, seen: anew ? now : before };
 }
 
@@ -72,16 +73,19 @@ async function leftToOthers(pool: Pool, ctx: FlowContext, key: PlanKey, found: R
   const left: Range[] = [];
   const here = pathOf(found.file.ref);
   for (const other of await otherPlans(pool, key)) {
-    const what = `bytes ${other.from} to ${other.to} of ${found.file.ref.name} are planned by run ${other.runKey}, which is ${other.state}`;
+    const what = `bytes ${other.from} to ${other.to} of ${found.file.ref.name}`;
     const sees = other.place === null || other.place.equals(here) || (await placeHolds(other.place, found.source));
     const can = sees && (other.begun || (await isBorder(found.bytes, other.to)));
     if (can) left.push(other);
+    // Once: the sentence names its moment, and each attempt has another one.
+    if (can && (await notesThatBegin(pool, ctx.runKey, `${what} are planned by run ${other.runKey}, `)).length > 0)
+      continue;
     await addNote(
       pool,
       ctx,
       can
-        ? `${what}: what of them is not loaded yet is left to it.`
-        : `${what} and no longer finds them under its path: this run loads what is missing.`,
+        ? leftNote(what, other)
+        : `${what} were planned by run ${other.runKey}, which no longer found them under its path: this run loads what is missing.`,
     );
   }
   return left;
@@ -95,8 +99,11 @@ async function isBorder(bytes: Bytes, at: number): Promise<boolean> {
 }
 const NEWLINE = 10;
 
-async function tell(pool: Pool, ctx: FlowContext, key: PlanKey, found: Recognised, slice: Slice): Promise<void> {
-  const { file, end } = found;
+/** What is read, and whether some was left to another run, whose note says which. */
+type Choice = Recognised & { readonly slice: Slice; readonly isLeft: boolean };
+
+async function tell(pool: Pool, ctx: FlowContext, key: PlanKey, choice: Choice): Promise<void> {
+  const { file, end, slice, isLeft } = choice;
   if (end.left > 0)
     await addNote(
       pool,
@@ -122,6 +129,8 @@ async function tell(pool: Pool, ctx: FlowContext, key: PlanKey, found: Recognise
     ctx,
     slice.from < slice.to
       ? `${file.ref.name}: its first ${to} bytes were loaded before by ${by}; this run reads what follows.`
-      : `${file.ref.name} was loaded before by ${by}, and nothing in it is new: nothing was read. To load it again for this run, start it again with --force.`,
+      : isLeft
+        ? `${file.ref.name} was loaded before by ${by} as far as it was loaded then; nothing was read.`
+        : `${file.ref.name} was loaded before by ${by}, and nothing in it is new: nothing was read. To load it again for this run, start it again with --force.`,
   );
 }

@@ -19,6 +19,7 @@ import {
   writersOf,
 } from './closer.ts';
 import { late, withoutWriters } from './lease.ts';
+import { settleLeft } from './left.ts';
 import { type Limits, verdictOnRecords } from './judge.ts';
 import { supersedeSamples } from './letters.ts';
 import { ledgerStage } from './sources.ts';
@@ -292,8 +293,9 @@ async function closeRow(
   const isWhole = lost === 0 && value.uncountedBytes === 0 && !lossAccepted && !acceptLoss;
   const closed = { ...value, lost, state: isWhole ? 'done' : 'degraded', notGreen: [] } as const;
   await writeClosed(client, runKey, closed.state, closed);
+  const left = await settleLeft(client, runKey);
   hit('run.close');
-  return { keep: true, value: closed };
+  return { keep: true, value: left ? { ...closed, state: 'degraded' } : closed };
 }
 
 /** Why and by whom a run is given up. */
@@ -328,6 +330,7 @@ export const abortRun = (pool: Pool, runKey: string, abort: Abort, by?: Closer):
         }
         const value = { ...(await balance(client, runKey)), state: abort.state, notGreen: [] };
         await writeClosed(client, runKey, abort.state, value);
+        await settleLeft(client, runKey);
         hit('run.close');
         return { keep: true, value };
       },

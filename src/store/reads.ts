@@ -21,6 +21,8 @@ export interface RunRow {
   readonly closed: {
     readonly totals?: Totals;
     readonly balance?: { readonly lost?: number; readonly uncountedBytes?: number };
+    /** What it left to other runs, which ended without loading it. */
+    readonly leftBytes?: number;
   } | null;
 }
 

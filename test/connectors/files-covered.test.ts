@@ -25,6 +25,9 @@ const rows = async (): Promise<number> =>
     )
   ).rows[0]!.n;
 
+const stateOf = async (key: string): Promise<unknown> =>
+  (await sink.pool.query('select state, health, closed from mendflow.run where key = $1', [key])).rows[0];
+
 /** A run of one file, as with `--set path=app.log`: what it loaded, and what it says. */
 async function alone(name: string, date: string): Promise<{ loaded: number; notes: string[] }> {
   const [file] = await listFiles(life.path(name));
@@ -225,10 +228,54 @@ describe('what was planned and not committed', () => {
     await life.work(first, { afterChunks: 2 });
     const second = await life.begin();
     await life.work(second);
-    expect(await notesOf(sink.pool, second.key)).toContainEqual(expect.stringMatching(/is left to it\.$/));
+    const left = expect.stringMatching(/, which was running at \S+Z: .* is left to it\.$/) as string;
+    const said = await notesOf(sink.pool, second.key);
+    expect(said[0]).toEqual(left);
+    expect(said).toHaveLength(2);
+    expect(said[1]).toMatch(/^app\.log was loaded before by run \S+ as far as it was loaded then; nothing was read\.$/);
     await life.work(first);
     expect(await life.violations(true)).toEqual([]);
+    expect(await notesOf(sink.pool, second.key)).toEqual(said);
+    expect(await stateOf(second.key)).toMatchObject({ state: 'done', health: 'healthy' });
   });
+
+  it.each(['while it is open', 'after its end'])(
+    'and was left to a run that is aborted is told to the run that left it, %s, until somebody loads it',
+    async (when) => {
+      life.append('app.log', 40);
+      const first = await life.begin();
+      await sink.pool.query(`update mendflow.run set input = '{"path": "/var/my logs"}' where key = $1`, [first.key]);
+      await life.work(first, { afterChunks: 2 });
+      const second = await life.begin();
+      if (when === 'after its end') await life.work(second);
+      else await life.work(second, { at: 'run.beforeClose' });
+      await life.abort(first);
+      if (when === 'while it is open') await life.work(second);
+      const { rows: given } = await sink.pool.query<{ bytes: number }>(
+        'select sum(upper(extent) - lower(extent))::int as bytes from mendflow.chunk where run_key = $1 and left_open',
+        [first.key],
+      );
+      const told = expect.stringMatching(
+        new RegExp(
+          `app\\.log that this run left to run ${first.key}, ${given[0]!.bytes} are loaded by no run: it ended aborted at \\S+Z\\. ` +
+            `To load them: mendflow start ${life.pipeline} --date ${first.date} --set 'path=/var/my logs'$`,
+        ),
+      ) as string;
+      expect(await notesOf(sink.pool, second.key)).toContainEqual(told);
+      expect(await stateOf(second.key)).toMatchObject({
+        state: 'degraded',
+        health: 'degraded',
+        closed: { leftBytes: given[0]!.bytes },
+      });
+      await life.again(first);
+      await life.work(first);
+      expect(await stateOf(second.key)).toMatchObject({ state: 'done', health: 'healthy' });
+      expect((await notesOf(sink.pool, second.key)).at(-1)).toBe(
+        `What this run left to others is all loaded, since run ${first.key} ended.`,
+      );
+      expect(await life.violations(true)).toEqual([]);
+    },
+  );
 });
 
 it.each([

@@ -112,7 +112,7 @@ export function timeLine({
 /** What was lost of a run that is degraded. */
 export const lossOf = ({ closed }: Partial<Pick<RunRow, 'closed'>>): { records: number; bytes: number } => ({
   records: closed?.balance?.lost ?? 0,
-  bytes: closed?.balance?.uncountedBytes ?? 0,
+  bytes: (closed?.balance?.uncountedBytes ?? 0) + (closed?.leftBytes ?? 0),
 });
 
 /** `lost: 12 records or rows and 3,456 bytes of which nothing is loaded`. */

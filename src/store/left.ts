@@ -1,0 +1,115 @@
+// What lives here: bytes that a run left to another one that was to load them, and what became of them.
+// Invariant: whether they are loaded is counted from the ledger of chunks, whenever a run closes that knows their file; a run whose bytes nobody has loaded is not green.
+// Apart from plans because a plan looks forward, and this looks back at runs that have ended.
+import { shellWord } from '../model/shell.ts';
+import type { Db } from './db.ts';
+
+/** Said of a run that was seen to be open, and true for ever: it names the moment. The statements below read the run out of it. */
+export const leftNote = (what: string, { runKey, state }: { runKey: string; state: string }): string =>
+  `${what} are planned by run ${runKey}, which was ${state} at ${new Date().toISOString().slice(0, 19)}Z: what of them was not loaded then is left to it.`;
+const leftTo = ' are planned by run (.*), which was [a-z]+ at [^ ]+ what of them was not loaded then is left to it\\.$';
+
+/** What a run left to another one that has ended since, and nobody has loaded. */
+interface Gap {
+  readonly stage: string;
+  readonly name: string;
+  readonly to: string;
+  readonly state: string;
+  readonly endedAt: Date;
+  readonly pipeline: string;
+  readonly dataDate: string;
+  readonly input: Readonly<Record<string, unknown>> | null;
+  readonly bytes: number;
+}
+
+/**
+ * In the transaction that closes a run: looks again at what it left to others, and at what others left to it or to anybody of the same files.
+ * Says whether the run itself has to be degraded. Others that have ended become so, and green again once all of it is loaded.
+ */
+export async function settleLeft(db: Db, runKey: string): Promise<boolean> {
+  const { rows } = await db.query<{ key: string }>(
+    `select distinct r.key from mendflow.slice mine
+     join mendflow.slice s on s.source_id = mine.source_id and s.stage = mine.stage
+     join mendflow.run r on r.key = s.run_key and r.generation = s.generation and r.state not in ('aborted', 'failed')
+     join mendflow.run_note n on n.run_key = s.run_key and n.generation = s.generation and n.stage = s.call and n.text ~ $2
+     where mine.run_key = $1 order by 1`,
+    [runKey, leftTo],
+  );
+  let own = false;
+  for (const { key } of rows) {
+    const missing = await tellGaps(db, key);
+    own ||= key === runKey && missing > 0;
+    await mark(db, key, missing, runKey);
+  }
+  return own;
+}
+
+async function tellGaps(db: Db, key: string): Promise<number> {
+  let missing = 0;
+  for (const gap of await gapsOf(db, key)) {
+    missing += gap.bytes;
+    await say(
+      db,
+      key,
+      gap.stage,
+      `Of the bytes of ${gap.name} that this run left to run ${gap.to}, ${gap.bytes} are loaded by no run: it ended ${gap.state} at ${gap.endedAt.toISOString().slice(0, 19)}Z. To load them: ${startCommand(gap)}`,
+    );
+  }
+  return missing;
+}
+
+const say = (db: Db, key: string, stage: string, text: string): Promise<unknown> =>
+  db.query(
+    `insert into mendflow.run_note (run_key, generation, stage, text)
+     select key, generation, $2, $3 from mendflow.run where key = $1 on conflict do nothing`,
+    [key, stage, text],
+  );
+
+/** All that the other one ever planned of the file counts, and a chunk that holds no hash of its bytes was given up, not read. */
+async function gapsOf(db: Db, key: string): Promise<Gap[]> {
+  const { rows } = await db.query<Gap>(
+    `select g.stage, mendflow.source_text(o.name, o.hint) as name, k.key as "to", k.state, k.closed_at as "endedAt", k.pipeline, k.data_date as "dataDate",
+       k.input, g.bytes
+     from (
+       select l.call as stage, p.source_id, p.run_key, (
+           select coalesce(sum(upper(hole) - lower(hole)), 0)::float8 from unnest(range_agg(p.extent) - coalesce((
+             select range_agg(c.extent) from mendflow.chunk c
+             where c.source_id = p.source_id and c.stage = p.stage and c.raw_sha256 is not null), '{}')) as hole) as bytes
+       from mendflow.run r
+       join mendflow.slice l on l.run_key = r.key and l.generation = r.generation
+       join (select distinct run_key, generation, stage, substring(text from $2) as taker from mendflow.run_note where run_key = $1) n
+         on n.run_key = r.key and n.generation = r.generation and n.stage = l.call
+       join mendflow.slice p on p.run_key = n.taker and p.source_id = l.source_id and p.stage = l.stage
+       where r.key = $1 group by l.call, p.source_id, p.stage, p.run_key) g
+     join mendflow.run k on k.key = g.run_key and k.state in ('done', 'degraded', 'aborted', 'failed')
+     join mendflow.source o on o.id = g.source_id
+     where g.bytes > 0 order by 1, 2, 3`,
+    [key, leftTo],
+  );
+  return rows;
+}
+
+/** Only a run that was marked here becomes green again here. */
+async function mark(db: Db, key: string, missing: number, by: string): Promise<void> {
+  if (missing > 0)
+    return void (await db.query(
+      `update mendflow.run set state = 'degraded', health = 'degraded', closed = closed || jsonb_build_object('leftBytes', $2::float8)
+       where key = $1 and (state = 'done' or state = 'degraded' and closed ? 'leftBytes')`,
+      [key, missing],
+    ));
+  const { rowCount } = await db.query(
+    `update mendflow.run set state = 'done', health = 'healthy', closed = closed - 'leftBytes' where key = $1 and state = 'degraded' and closed ? 'leftBytes'`,
+    [key],
+  );
+  if (rowCount === 1) await say(db, key, '', `What this run left to others is all loaded, since run ${by} ended.`);
+}
+
+/** The same run again, to paste. */
+function startCommand({ state, pipeline, dataDate, input }: Gap): string {
+  const sets = Object.entries(input ?? {}).flatMap(([name, value]) => [
+    '--set',
+    `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  ]);
+  const again = state === 'done' || state === 'degraded' ? ['--force'] : [];
+  return `mendflow ${['start', pipeline, '--date', dataDate, ...sets, ...again].map(shellWord).join(' ')}`;
+}
