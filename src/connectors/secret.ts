@@ -39,7 +39,8 @@ function readSecretFile(name: string, path: string): string | undefined {
     if (!found.isFile()) throw unreadable('it is no regular file');
     if (found.size > FILE_BYTES_MAX) throw unreadable(`it is larger than ${FILE_BYTES_MAX} bytes`);
     const value = readFileSync(path, 'utf8').trim();
-    return value === '' ? undefined : value;
+    if (value === '') throw unreadable('it is empty');
+    return value;
   } catch (error) {
     if (error instanceof CodedError) throw error;
     const { code } = error as { code?: unknown };
@@ -62,7 +63,7 @@ export function valueOf(secret: Secret, read: ReadSecret): string {
   if (value !== undefined && value !== '') return `${secret.before ?? ''}${value}`;
   throw new CodedError(
     'secret_missing',
-    `Neither ${secret.secret} nor ${secret.secret}_FILE is set for the worker. Nothing was sent. Set one of them; it is read again at the next call.`,
+    `Neither ${secret.secret} nor ${secret.secret}_FILE is set for the worker. Nothing was sent. A worker takes its variables when it starts: set one, start the workers again (\`mendflow stack up\` where it was set, or \`dev\` anew), then retry.`,
   );
 }
 

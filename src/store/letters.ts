@@ -182,7 +182,7 @@ const lineColumns = `l.id, l.run_key as "runKey", l.stage, mendflow.source_text(
   l.line_no::float8 as line, l.code, encode(l.fingerprint, 'hex') as fingerprint, l.state, l.sample, l.reason, l.at`;
 
 /**
- * Letters by run, pipeline, state and code, oldest position first. At most `limit`, 100 unless told. A letter is of the run that read its record last,
+ * Letters by run, pipeline, state and code; the open ones first, then by run and position. At most `limit`, 100 unless told. A letter is of the run that read its record last,
  * and is listed for every run that quarantined it.
  */
 export async function listLetters(
@@ -193,7 +193,7 @@ export async function listLetters(
   const { rows } = await db.query<LetterLine>(
     `select ${lineColumns} from ${runKey === undefined ? 'mendflow.dead_letter' : 'mendflow.letters_of($5)'} l join mendflow.source s on s.id = l.source_id
      where ($1::text is null or l.state = $1) and ($2::text is null or l.code = $2) and ($3::text is null or s.pipeline = $3)
-     order by l.run_key, l.source_id, l.off limit $4`,
+     order by l.state <> 'open', l.run_key, l.source_id, l.off limit $4`,
     [state, code, pipeline, limit, ...(runKey === undefined ? [] : [runKey])],
   );
   return rows;

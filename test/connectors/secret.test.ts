@@ -56,8 +56,14 @@ describe('a secret', () => {
       expect(error.failure.code).toBe('secret_missing');
       expect(error.message).toContain('T_FILE');
       expect(error.message).not.toContain(dir);
+      expect(error.message, path).toContain('read again at the next call');
     }
   });
+
+  it('that is set nowhere wants other workers: no variable reaches one that runs', () =>
+    expect(failed(() => valueOf(secret('T'), secretsFrom({}))).message).toMatch(
+      /Neither T nor T_FILE is set for the worker\. .*start the workers again .*, then retry\.$/,
+    ));
 });
 
 describe('a fingerprint', () => {

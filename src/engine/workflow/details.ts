@@ -86,7 +86,7 @@ const isOpen = ({ state }: StageSummary): boolean =>
 function pageOf(run: RunState): string {
   const { spec } = run;
   const lines = [
-    `**${run.key}** is **${healthOf(run)}**. Owner: ${spec.owner}. Runbook: ${spec.runbook ?? 'ops/runbooks'}.`,
+    `**${run.key}** is **${healthOf(run)}**. Owner: ${spec.owner}.${spec.runbook === undefined ? '' : ` Runbook: ${spec.runbook}.`}`,
     '',
   ];
   // Opening and closing are the run's own; they are worth a line only while something is wrong with them.
@@ -116,7 +116,7 @@ const exactly = (text: string): string =>
 function waitOf({ until, upstream, wakeAt, since, failure }: Park): string {
   const at = (moment: number): string => new Date(moment).toISOString();
   const { held } = failure;
-  const runbook = `Runbook: ops/runbooks/${rowOf(isCode(held) ? held : failure.code).runbook}.md.`;
+  const runbook = `Runbook: ${rowOf(isCode(held) ? held : failure.code).runbook}.md in ops/runbooks of the package mendflow.`;
   if (until === 'time' && wakeAt !== undefined) return `Next try by itself at ${at(wakeAt)}. Nothing has to be done.`;
   const end = wakeAt === undefined ? '' : ` before ${at(wakeAt)}, the deadline of the run; then it asks`;
   if (until === 'upstream' && upstream !== undefined && held !== undefined)
