@@ -1,7 +1,7 @@
 // What lives here: `mendflow doctor`.
 // Invariant: it looks at everything it can reach, whatever else is broken; each wrong line names what mends it; it changes nothing.
 // Apart as every command: arguments, one call, output.
-import { devsOf, hasLostItsWorker, underWay } from '../stack/index.ts';
+import { devsOf, hasLostItsWorker, stackStatus, underWay } from '../stack/index.ts';
 import { openPool } from '../store/db.ts';
 import type { Check } from './support/checks.ts';
 import type { Exit } from './support/exit-codes.ts';
@@ -20,10 +20,11 @@ export const registerDoctor: Register = (program, act) => {
 };
 
 async function doctor(session: Session, json: boolean): Promise<Exit> {
-  const { nodeCheck, stackCheck, unknown } = await import('./support/checks.ts');
+  const { nodeCheck, resume, stackCheck, unknown } = await import('./support/checks.ts');
   const { diskChecks } = await import('./support/disk-checks.ts');
   const { devMend, keeperChecks } = await import('./support/stack-checks.ts');
   const before = underWay(session.config.dir);
+  const { suspended } = await stackStatus({ dir: session.config.dir });
   const looked: Check[] = [
     nodeCheck(),
     await stackCheck(session.config.dir),
@@ -45,8 +46,10 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
     before !== undefined
       ? withoutHaste(before)
       : devsOf(session.config.dir).some(hasLostItsWorker)
-        ? byDev(devMend)
-        : undefined;
+        ? queuesBy(devMend)
+        : suspended.length > 0
+          ? queuesBy(resume(suspended))
+          : undefined;
   const checks = mended === undefined ? looked : looked.map(mended);
   const wrong = checks.filter(({ state }) => state === 'wrong');
   if (json) session.terminal.json({ healthy: wrong.length === 0, checks });
@@ -62,8 +65,8 @@ const withoutHaste =
       ? { ...one, mend: `Try again in a moment: ${now}` }
       : one;
 
-/** A worker in the background beside that of `dev` would go on with the code of now. */
-const byDev =
+/** Where `stack up` is not what brings workers back: they are only suspended; or they are those of `dev`, and others would go on with the code of now. */
+const queuesBy =
   (mend: string) =>
   (one: Check): Check =>
     one.name.startsWith('Queue ') && one.mend !== undefined ? { ...one, mend } : one;

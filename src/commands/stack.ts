@@ -164,7 +164,7 @@ async function status(session: Session, json: boolean): Promise<Exit> {
 }
 
 async function write({ terminal }: Session, found: StackStatus): Promise<void> {
-  const { postgres, temporal, workers } = found;
+  const { postgres, temporal, workers, suspended } = found;
   const { diskChecks } = await import('./support/disk-checks.ts');
   terminal.line(`The stack in ${escaped(found.dir)} is ${terminal.style('bold', found.state)}.`);
   const now = found.state === 'up' ? undefined : underWay(found.dir);
@@ -184,10 +184,13 @@ async function write({ terminal }: Session, found: StackStatus): Promise<void> {
   if (temporal.uiUrl !== undefined) terminal.line(`  Web UI    ${temporal.uiUrl}`);
   for (const worker of workers)
     terminal.line(
-      `  ${worker.name}  ${worker.alive ? 'up' : 'gone'}  process ${worker.pid}, log ${escaped(worker.logFile)}`,
+      `  ${worker.name}  ${!worker.alive ? 'gone' : suspended.some(({ pid }) => pid === worker.pid) ? 'stopped' : 'up'}  process ${worker.pid}, log ${escaped(worker.logFile)}`,
     );
   writeKeeper(terminal, found);
+  for (const { what, pid } of suspended)
+    terminal.line(`  ${what} stopped: process ${pid} is suspended; \`kill -CONT ${pid}\` lets it go on`);
   if (now !== undefined) return;
+  if (suspended.length > 0) return;
   if (found.state === 'partly') terminal.line('  Something is missing; `mendflow stack up` repairs it.');
   // The password belongs into a variable, never on a page; this says where the variable can be read.
   else if (postgres.state === 'up' && temporal.state === 'up') terminal.line('  Next      mendflow pipelines');

@@ -21,4 +21,4 @@ export { startTemporal } from './temporal.ts';
 export { leanNode, startWorkerProcess, type WorkerCommand, type WorkerProcess } from './worker-process.ts';
 export type { KeeperCommand } from './keeper/process.ts';
 export type { StackOwner } from './state.ts';
-export { startOf } from './system/process.ts';
+export { isSuspended, startOf } from './system/process.ts';

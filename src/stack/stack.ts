@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
 import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
-import { end, isAlive } from './system/process.ts';
+import { end, isAlive, isSuspended } from './system/process.ts';
 import {
   endKeeper,
   type KeeperCommand,
@@ -50,6 +50,8 @@ export interface StackStatus {
   readonly temporal: ServerStatus & { readonly address?: string; readonly uiUrl?: string };
   readonly workersWanted: number;
   readonly workers: readonly { name: string; pid: number; logFile: string; alive: boolean }[];
+  /** What lives and does nothing, since a signal stopped it: `up` does not mend this, SIGCONT does. */
+  readonly suspended: readonly { what: string; pid: number }[];
   readonly owner?: StackOwner;
   /** What starts again what ends by itself, and what it had to; undefined where nobody does. */
   readonly keeper?: KeeperNotes & { readonly pid: number; readonly alive: boolean };
@@ -351,7 +353,13 @@ export const stackStatus = async (options: { dir: string }): Promise<StackStatus
   const nothing = database === undefined && server === undefined && living === 0;
   const { keeper, owner } = state ?? {};
   const kept = keeper === undefined || isAlive(keeper.process);
-  const complete = good(postgres) && good(temporal) && living >= workersWanted && kept;
+  const suspended = [
+    ...(database === undefined ? [] : [{ what: 'Postgres', pid: database.process.pid }]),
+    ...(server === undefined ? [] : [{ what: 'Temporal', pid: server.process.pid }]),
+    ...workers.filter(({ alive }) => alive).map(({ name, pid }) => ({ what: name, pid })),
+    ...(keeper !== undefined && kept ? [{ what: 'keeper', pid: keeper.process.pid }] : []),
+  ].filter(({ pid }) => isSuspended(pid));
+  const complete = good(postgres) && good(temporal) && living >= workersWanted && kept && suspended.length === 0;
   return {
     dir,
     state: nothing ? 'down' : complete ? 'up' : 'partly',
@@ -359,6 +367,7 @@ export const stackStatus = async (options: { dir: string }): Promise<StackStatus
     temporal,
     workersWanted,
     workers,
+    suspended,
     ...(owner === undefined ? {} : { owner }),
     ...(keeper === undefined ? {} : { keeper: { ...readNotes(dir), pid: keeper.process.pid, alive: kept } }),
   };

@@ -123,6 +123,34 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
     }
   });
 
+  it('says that a worker is suspended, and what lets it go on', async () => {
+    const [own] = workers();
+    process.kill(own!, 'SIGSTOP');
+    try {
+      expect(await mendflow(['stack', 'status'])).toMatchObject({
+        code: 1,
+        out: expect.stringContaining(
+          `  worker-1 stopped: process ${own} is suspended; \`kill -CONT ${own}\` lets it go on\n`,
+        ) as string,
+      });
+      const { checks } = JSON.parse((await mendflow(['doctor', '--json'])).out) as { checks: { name: string }[] };
+      const wrong = { state: 'wrong', mend: `kill -CONT ${own}` };
+      expect(checks).toContainEqual({
+        ...wrong,
+        name: 'Stack folder',
+        says: `${dir}: worker-1 stopped: process ${own} is suspended`,
+      });
+      expect(checks).toContainEqual({
+        ...wrong,
+        name: 'Queue mendflow',
+        says: 'no worker polls it for stages; runs wait',
+      });
+    } finally {
+      process.kill(own!, 'SIGCONT');
+    }
+    expect((await status()).state).toBe('up');
+  });
+
   it('refuses to work with the code of another project, or of another copy of the package', async () => {
     const before = await status();
     const elsewhere = join(home, 'elsewhere');

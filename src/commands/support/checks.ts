@@ -11,7 +11,7 @@ import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import { queues } from '../../model/ids.ts';
 import { shellWord, startCommand } from '../../model/shell.ts';
-import { stackStatus, startOf } from '../../stack/index.ts';
+import { isSuspended, stackStatus, startOf } from '../../stack/index.ts';
 import { wrongClocks } from '../../store/clocks.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
 import { checkSchema } from '../../store/schema.ts';
@@ -51,12 +51,23 @@ export function nodeCheck(version = process.versions.node): Check {
       };
 }
 
+/** What lets suspended processes go on. */
+export const resume = (suspended: readonly { pid: number }[]): string =>
+  `kill -CONT ${suspended.map(({ pid }) => pid).join(' ')}`;
+
 export async function stackCheck(dir: string): Promise<Check> {
-  const { state, workers, workersWanted } = await stackStatus({ dir });
+  const { state, suspended, workers, workersWanted } = await stackStatus({ dir });
   const living = workers.filter(({ alive }) => alive).length;
   const name = 'Stack folder';
   if (state === 'up') return { name, state: 'ok', says: `${dir}: up, ${living} worker${living === 1 ? '' : 's'}` };
   if (state === 'down') return { name, state: 'note', says: `${dir}: no stack runs here`, mend: 'mendflow stack up' };
+  if (suspended.length > 0)
+    return {
+      name,
+      state: 'wrong',
+      says: `${dir}: ${suspended.map(({ what, pid }) => `${what} stopped: process ${pid} is suspended`).join('; ')}`,
+      mend: resume(suspended),
+    };
   return {
     name,
     state: 'wrong',
@@ -174,16 +185,17 @@ interface Poller {
 export interface Polled {
   readonly connection: Connection;
   readonly namespace: string;
-  /** Whether this worker is known to have ended. */
+  /** Whether this worker is known to have ended, or to be suspended. */
   readonly gone: (identity: string) => boolean;
 }
 
-/** The server goes on listing a worker that was killed. Those of a stack's own server run on this machine, where it is known who lives. */
+/** The server goes on listing a worker that was killed or suspended. Those of a stack's own server run on this machine, where it is known who lives. */
 export const goneWorkers =
   ({ temporal: given }: Config): Polled['gone'] =>
   (identity) => {
     const [pid, host] = identity.split('@');
-    return given === undefined && host === hostname() && startOf(Number(pid)) === undefined;
+    if (given !== undefined || host !== hostname()) return false;
+    return startOf(Number(pid)) === undefined || isSuspended(Number(pid));
   };
 
 /** Workers that poll a queue now, for workflows or for activities. */

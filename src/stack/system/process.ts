@@ -21,34 +21,48 @@ export interface RunAs {
 let bootId: string | undefined;
 const boot = (): string => (bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().slice(0, 8));
 
-const startFromProc = (pid: number): string | undefined => {
+interface Seen {
+  /** As `ps` shows it: a letter, and of some systems more behind it. */
+  readonly state: string;
+  readonly startedAt: string;
+}
+
+const seenInProc = (pid: number): Seen | undefined => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name in parentheses may hold spaces and parentheses itself, so fields are counted from the last one.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A zombie has ended; nothing but its exit code is left.
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : `${boot()}:${fields[19]}`;
+    return { state: fields[0]!, startedAt: `${boot()}:${fields[19]}` };
   } catch {
     return undefined; // No such process: the file is gone.
   }
 };
 
-const startFromPs = (pid: number): string | undefined => {
+const seenByPs = (pid: number): Seen | undefined => {
   try {
     const said = execFileSync('ps', ['-o', 'state=,lstart=', '-p', String(pid)], {
       encoding: 'utf8',
       timeout: 5000,
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
-    return said === '' || said.startsWith('Z') ? undefined : said.replace(/^\S+\s+/, '');
+    const [, state, startedAt] = /^(\S+)\s+(.+)$/.exec(said) ?? [];
+    return state === undefined ? undefined : { state, startedAt: startedAt! };
   } catch {
     return undefined; // ps ends with 1 when there is no such process.
   }
 };
 
+/** A zombie has ended; nothing but its exit code is left. */
+const seen = (pid: number): Seen | undefined => {
+  const found = process.platform === 'linux' ? seenInProc(pid) : seenByPs(pid);
+  return found === undefined || /^[ZX]/.test(found.state) ? undefined : found;
+};
+
 /** Start time of a live process, or undefined when no live process has this pid. Zombies count as dead. */
-export const startOf = (pid: number): string | undefined =>
-  process.platform === 'linux' ? startFromProc(pid) : startFromPs(pid);
+export const startOf = (pid: number): string | undefined => seen(pid)?.startedAt;
+
+/** Whether a signal has stopped the process with this pid: it lives, and does nothing until SIGCONT. */
+export const isSuspended = (pid: number): boolean => seen(pid)?.state.startsWith('T') === true;
 
 /** The process with this pid as it is now; undefined when it has already ended. */
 export const identify = (pid: number): ProcessId | undefined => {
