@@ -27,14 +27,18 @@ async function keep(order: KeeperOrder): Promise<void> {
   let tries = 0;
   let nextAt = 0;
   let calmSince = Date.now();
+  /** When all was last seen alive, or the last try began: what has ended since then did so later. */
+  let livedAt = Date.now();
   let noted: readonly Repair[] = readNotes(dir).repairs;
   writeNotes(dir, { repairs: noted });
   for (;;) {
     await sleep(LOOK_EVERY_MS);
     // Ended without a word, or replaced: the stack is somebody else's.
     if (!inBooksAsKeeper(dir, process.pid)) return;
+    const lookedAt = Date.now();
     const missing = await missingParts(order);
     if (missing.length === 0) {
+      livedAt = lookedAt;
       if (Date.now() - calmSince > CALM_MS) tries = 0;
       continue;
     }
@@ -43,12 +47,13 @@ async function keep(order: KeeperOrder): Promise<void> {
     const repairs = missing.map(({ what, logFile }): Repair => ({
       at: new Date().toISOString(),
       what,
-      lastWords: lastWordsOf(logFile),
+      lastWords: lastWordsOf(logFile, livedAt),
     }));
     for (const { what, lastWords } of repairs) say(`${what} has ended and is started again. ${lastWords}`);
     noted = [...noted, ...repairs].slice(-REPAIRS_KEPT);
     writeNotes(dir, { repairs: noted });
     tries += 1;
+    livedAt = Date.now();
     const waitMs = Math.min(WAIT_MAX_MS, LOOK_EVERY_MS * 2 ** (tries - 1));
     const stuck = await stackUp({ ...order, keeper: 'stays' }).then(
       () => undefined,
