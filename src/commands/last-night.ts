@@ -85,17 +85,20 @@ async function pageOf(session: Session, since: Date) {
     outages: outagesOf(moves, now),
     notAdmitting,
     waits,
-    restarts: await restartsSince(session, since),
+    ...(await endedSince(session, since)),
     letters: { open: letters.open, samples: letters.samples, written: letters.written },
   } as const;
 }
 
-/** What of the stack in this folder ended by itself and was started again; its keeper remembers the last ones only. */
-async function restartsSince({ config }: Session, since: Date): Promise<{ what: string; at: Date }[]> {
-  const { keeper } = await stackStatus({ dir: config.dir });
-  return (keeper?.repairs ?? [])
-    .map(({ what, at }) => ({ what, at: new Date(at) }))
-    .filter(({ at }) => at.getTime() >= since.getTime());
+/** What of the stack in this folder ended by itself and was started again, and when all of it was gone; the last ones only are remembered. */
+async function endedSince({ config }: Session, since: Date) {
+  const { keeper, losses } = await stackStatus({ dir: config.dir });
+  const restarts = (keeper?.repairs ?? []).map(({ what, at }) => ({ what, at: new Date(at) }));
+  const downs = losses.map(({ from, to, processes }) => ({ from: new Date(from), to: new Date(to), processes }));
+  return {
+    restarts: restarts.filter(({ at }) => at.getTime() >= since.getTime()),
+    downs: downs.filter(({ to }) => to.getTime() >= since.getTime()),
+  };
 }
 
 function write(terminal: Terminal, page: Page): void {
@@ -126,6 +129,10 @@ function write(terminal: Terminal, page: Page): void {
       `  unasked   ${counted(failures.unasked)} of ${numbered(healed + failures.ended, 'stage')} that ${healed + failures.ended === 1 ? 'is' : 'are'} over needed nobody; the trouble of each lasted ${inWords(failures.meanMs)} on average`,
     );
   if (page.restarts.length > 0) terminal.line(`  restarts  ${restartsLine(page.restarts)}: mendflow stack status`);
+  for (const { from, to, processes } of page.downs)
+    terminal.line(
+      `  down      The stack was down from about ${moment(from)} to ${moment(to)}, until \`stack up\`; ${counted(processes)} process${processes === 1 ? '' : 'es'} had ended.`,
+    );
   const samples = letters.samples > 0 ? `, ${counted(letters.samples)} of them samples of a stop` : '';
   terminal.line(
     `  letters   ${counted(letters.written)} written, ${counted(letters.open)} open now${samples}${letters.open > 0 ? `: ${lettersCommand('--state open', letters.open)}` : ''}`,

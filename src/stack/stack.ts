@@ -4,6 +4,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
+import { noteLoss } from './lost.ts';
 import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
 import { end, isAlive, isSuspended } from './system/process.ts';
@@ -13,6 +14,7 @@ import {
   type KeeperOrder,
   readNotes,
   type KeeperNotes,
+  type Loss,
   startKeeper,
 } from './keeper/process.ts';
 import { readStack, writeStack, type StackOwner, type StackState, type WorkerEntry } from './state.ts';
@@ -53,8 +55,10 @@ export interface StackStatus {
   /** What lives and does nothing, since a signal stopped it: `up` does not mend this, SIGCONT does. */
   readonly suspended: readonly { what: string; pid: number }[];
   readonly owner?: StackOwner;
+  /** When all of it was gone, until somebody brought it up. */
+  readonly losses: readonly Loss[];
   /** What starts again what ends by itself, and what it had to; undefined where nobody does. */
-  readonly keeper?: KeeperNotes & { readonly pid: number; readonly alive: boolean };
+  readonly keeper?: Omit<KeeperNotes, 'losses'> & { readonly pid: number; readonly alive: boolean };
 }
 
 /** One server; `given` is not ours and is not asked. */
@@ -221,6 +225,7 @@ export const stackUp = async (options: StackOptions): Promise<StackAddresses> =>
     'stack',
     async () => {
       refuseOtherOwner(dir, options);
+      await noteLoss(dir);
       const addresses = await servers(options, dir);
       await options.beforeWorkers?.(addresses);
       const workers = await workersUp(options, dir, addresses);
@@ -346,6 +351,7 @@ export const stackStatus = async (options: { dir: string }): Promise<StackStatus
     ...(address === undefined ? {} : { address }),
     ...(server?.uiUrl === undefined ? {} : { uiUrl: server.uiUrl }),
   };
+  const { losses = [], ...notes } = readNotes(dir);
   const workers = stackWorkers(dir);
   const workersWanted = state?.workersWanted ?? 0;
   const living = workers.filter((worker) => worker.alive).length;
@@ -368,7 +374,8 @@ export const stackStatus = async (options: { dir: string }): Promise<StackStatus
     workersWanted,
     workers,
     suspended,
+    losses,
     ...(owner === undefined ? {} : { owner }),
-    ...(keeper === undefined ? {} : { keeper: { ...readNotes(dir), pid: keeper.process.pid, alive: kept } }),
+    ...(keeper === undefined ? {} : { keeper: { ...notes, pid: keeper.process.pid, alive: kept } }),
   };
 };

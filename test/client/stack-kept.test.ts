@@ -205,6 +205,9 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
       /^Workers get other settings than those started last: MENDFLOW_MAIN_API \(not set before\), http:main_api address \(http:\/\/…@127\.0\.0\.1:9\/moved, before .*\)/m,
     );
     expect(up.err).toContain('2 workers, as before.');
+    expect((await mendflow(['last-night'])).out).toMatch(
+      /^ {2}down {6}The stack was down from about \S+ \S+Z to \S+ \S+Z, until `stack up`; 5 processes had ended\.$/m,
+    );
     await expect.poll(() => said.at(-1), { timeout: 20_000 }).toMatch(/^The stack is back/);
     expect(readFileSync(join(dir, 'stack.json'), 'utf8') + up.err).not.toContain('canary');
     expect((await status()).workers.map(({ alive }) => alive)).toEqual([true, true]);

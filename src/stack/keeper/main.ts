@@ -29,8 +29,9 @@ async function keep(order: KeeperOrder): Promise<void> {
   let calmSince = Date.now();
   /** When all was last seen alive, or the last try began: what has ended since then did so later. */
   let livedAt = Date.now();
-  let noted: readonly Repair[] = readNotes(dir).repairs;
-  writeNotes(dir, { repairs: noted });
+  const { losses = [], ...found } = readNotes(dir);
+  let noted: readonly Repair[] = found.repairs;
+  writeNotes(dir, { repairs: noted, losses });
   for (;;) {
     await sleep(LOOK_EVERY_MS);
     // Ended without a word, or replaced: the stack is somebody else's.
@@ -51,7 +52,7 @@ async function keep(order: KeeperOrder): Promise<void> {
     }));
     for (const { what, lastWords } of repairs) say(`${what} has ended and is started again. ${lastWords}`);
     noted = [...noted, ...repairs].slice(-REPAIRS_KEPT);
-    writeNotes(dir, { repairs: noted });
+    writeNotes(dir, { repairs: noted, losses });
     tries += 1;
     livedAt = Date.now();
     const waitMs = Math.min(WAIT_MAX_MS, LOOK_EVERY_MS * 2 ** (tries - 1));
@@ -63,6 +64,7 @@ async function keep(order: KeeperOrder): Promise<void> {
     if (stuck !== undefined) say(`Not all came back; the next try is in ${Math.round(waitMs / 1_000)} s. ${stuck}`);
     writeNotes(dir, {
       repairs: noted,
+      losses,
       ...(stuck === undefined ? {} : { stuck: stuck.slice(0, 2_000), nextTryAt: new Date(nextAt).toISOString() }),
     });
   }

@@ -43,9 +43,20 @@ export interface Repair {
   readonly lastWords: string;
 }
 
+/** All of the stack was gone, its keeper too, until somebody brought it up. */
+export interface Loss {
+  /** The last sign of life. */
+  readonly from: string;
+  readonly to: string;
+  /** How many had ended. */
+  readonly processes: number;
+}
+
 /** What the keeper wrote down last. */
 export interface KeeperNotes {
   readonly repairs: readonly Repair[];
+  /** Written by `up`. */
+  readonly losses?: readonly Loss[];
   /** Why the last try brought not all back; undefined when it did. */
   readonly stuck?: string;
   readonly nextTryAt?: string;
