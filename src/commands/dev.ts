@@ -87,12 +87,14 @@ async function keepWorking(session: Session, addresses: StackAddresses, book: De
       if (!repeatsTheLoss(line, config)) terminal.line(line);
     });
   const leaving: Promise<void>[] = [];
+  // Once for all workers: Node warns of a leak where each start leaves a listener behind.
+  const left = aborted(signal);
   let current: DevWorker | undefined;
   const replace = async (why: string): Promise<void> => {
     const startedMs = Date.now();
     const next = begin();
     if (next.pid !== undefined) book.worker(next.pid, false);
-    const isUp = await Promise.race([next.up, aborted(signal)]);
+    const isUp = await Promise.race([next.up, left]);
     if (signal.aborted) return void leaving.push(next.stop());
     if (!isUp) {
       terminal.line(

@@ -44,8 +44,10 @@ export function settingsChanged(before: Settings | undefined, now: Settings): st
       (name) =>
         `${name} (${now.environment[name] === undefined ? 'not set now' : before.environment[name] === undefined ? 'not set before' : 'another value'})`,
     ),
-    ...differing(before.project, now.project).map(
-      (name) => `${name} (${now.project[name] ?? 'none'}, before ${before.project[name] ?? 'none'})`,
-    ),
+    ...differing(before.project, now.project).map((name) => {
+      const [one, other] = [now.project[name] ?? 'none', before.project[name] ?? 'none'];
+      // What is a table of settings is shown whole by `upstreams`; here it would bury what differs.
+      return /^[[{]/.test(one + other) ? `${name} (see mendflow upstreams)` : `${name} (${one}, before ${other})`;
+    }),
   ];
 }
