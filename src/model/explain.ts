@@ -5,7 +5,7 @@ import { inWords, ms } from './duration.ts';
 import { codes, failure, type Code, type Failure } from './failure.ts';
 import { afterFailure, emptyTally, type Grant, grantOf, type Tally } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
-import { type Verdict, verdict } from './verdict.ts';
+import { acceptsLoss, isMendedHere, offered, type Verdict, verdict } from './verdict.ts';
 
 /** How one attempt ends: well, or with a code and perhaps the time the other side asked for. */
 export type Scripted = 'ok' | { readonly code: Code; readonly askedMs?: number };
@@ -113,7 +113,7 @@ function course({ policy, script, heal = 'on', tookMs = 0 }: Asked, random: numb
     const elapsedMs = now - (next.tally.firstFailureAt ?? now);
     const stopped = { failure: failed, attempts: next.tally.failures, elapsedMs, why: next.why };
     const decided = verdict(stopped, policy, { heal, pastDeadline: false });
-    const then = afterStop(decided, policy);
+    const then = afterStop(decided, failed, policy);
     now += then.waitMs;
     steps.push({ ...at, ...then.step, outcome: '', class: failed.class, waitMs: then.waitMs, elapsedMs: now });
     if (then.end !== 'waiting' || tried >= script.length - 1) return { steps, end: then.end };
@@ -130,6 +130,7 @@ function course({ policy, script, heal = 'on', tookMs = 0 }: Asked, random: numb
 /** What the engine makes of a spent budget, as one step. */
 function afterStop(
   end: Verdict,
+  failed: Failure,
   policy: Policy,
 ): { readonly step: Pick<Step, 'what' | 'text'>; readonly end: Explanation['end']; readonly waitMs: number } {
   if (end.do === 'fail')
@@ -140,7 +141,7 @@ function afterStop(
     };
   if (end.until === 'decision')
     return {
-      step: { what: 'question', text: `The run asks its owner and waits: ${choices(policy)}.` },
+      step: { what: 'question', text: `The run asks its owner and waits: ${choices(failed, policy)}.` },
       end: 'asking',
       waitMs: 0,
     };
@@ -172,14 +173,12 @@ const whySentence = {
   'retry budget spent': 'Too many runs are retrying on this upstream already.',
 } as const;
 
-const choices = (policy: Policy): string =>
-  [
-    'retry',
-    'extend-budget',
-    ...(policy.onSkip ? ['skip'] : []),
-    ...(policy.quarantineShareMax === undefined ? [] : ['accept-loss']),
-    'or abort',
-  ].join(', ');
+/** As the question offers them. Whether the stage moves records is not known before; then its policy says it. */
+function choices(failed: Failure, policy: Policy): string {
+  const loses = acceptsLoss('', 'decision', { failure: failed }, policy) && !isMendedHere(failed);
+  const kinds = offered({ stage: '', code: failed.code, skips: policy.onSkip !== undefined, acceptsLoss: loses });
+  return kinds.length === 2 ? kinds.join(' or ') : [...kinds.slice(0, -1), `or ${kinds.at(-1)}`].join(', ');
+}
 
 /** What becomes of bad records under a limit, for whoever asks before there are any. */
 export const limitSentence = (shareMax: number): string =>

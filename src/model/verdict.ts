@@ -2,7 +2,8 @@
 // Invariant: pure and total; every failure has a verdict, and only `heal: 'off'` makes it "fail".
 // Apart because this one decision is what Mendflow is for; it has to be readable in one go.
 import { ms } from './duration.ts';
-import { type Code, type Failure, rowOf } from './failure.ts';
+import { type Code, type Failure, isCode, rowOf } from './failure.ts';
+import type { DecisionKind } from './messages.ts';
 import { STAND_BACK_MS, type Why } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
 
@@ -59,6 +60,41 @@ const ours: ReadonlySet<Code> = new Set<Code>([
 ]);
 export const isMendedHere = ({ code }: Pick<Failure, 'code'>): boolean =>
   ours.has(code) || rowOf(code).fault === 'config';
+
+/** The answer lies in a file, a record or what was counted: the next attempt meets the same, however many there are. */
+const same: ReadonlySet<Code> = new Set<Code>([
+  'file_missing',
+  'file_vanished',
+  'file_exists',
+  'file_not_text',
+  'source_shrunk',
+  'source_rewritten',
+  'rows_fewer',
+  'rows_twice',
+  'quarantine_limit',
+  'dataset_gone',
+  'volume_low',
+]);
+
+/** What a question is about, as far as it says which decisions can help. */
+export interface Asking {
+  readonly stage: string;
+  readonly code: string;
+  readonly skips: boolean;
+  readonly acceptsLoss: boolean;
+}
+
+/** The decisions that can help: those that the question, `show` and `explain` offer. A code that is not known here may be healed by anything. */
+export function offered({ stage, code, skips, acceptsLoss: loses }: Asking): DecisionKind[] {
+  const canExtend = !isCode(code) || !(same.has(code) || isMendedHere({ code }));
+  return [
+    'retry',
+    ...(canExtend ? (['extend-budget'] as const) : []),
+    ...(skips && !stage.startsWith('mendflow:') ? (['skip'] as const) : []),
+    ...(loses ? (['accept-loss'] as const) : []),
+    'abort',
+  ];
+}
 
 const wrongAnswer: ReadonlySet<Code> = new Set<Code>(['answer_cut', 'answer_unreadable', 'answer_refused']);
 

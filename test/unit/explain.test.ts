@@ -1,5 +1,6 @@
 // What is promised here: `explain` tells what the guard and the engine would do, wait by wait.
 import { describe, expect, it } from 'vitest';
+import { commandsOf } from '../../src/commands/support/report.ts';
 import { explain, type Scripted } from '../../src/model/explain.ts';
 import type { Code } from '../../src/model/failure.ts';
 import { local, standard, warehouse } from '../../src/model/policy.ts';
@@ -67,8 +68,30 @@ describe('explain', () => {
     expect(told.steps).toHaveLength(2);
     expect(told.steps[1]).toMatchObject({
       what: 'question',
-      text: 'The run asks its owner and waits: retry, extend-budget, skip, accept-loss, or abort.',
+      text: 'The run asks its owner and waits: retry, skip, or abort.',
     });
+  });
+
+  it.each([
+    ['http_401', 'retry or abort'],
+    ['code_bug', 'retry or abort'],
+    ['quarantine_limit', 'retry, accept-loss, or abort'],
+    ['file_vanished', 'retry, accept-loss, or abort'],
+    ['file_missing', 'retry, accept-loss, or abort'],
+    ['volume_low', 'retry, accept-loss, or abort'],
+    ['http_400', 'retry, extend-budget, accept-loss, or abort'],
+  ] as const)('offers for %s what can help: %s', (code, kinds) => {
+    const policy = { ...warehouse, quarantineShareMax: 0.05 };
+    const { steps } = explain({ policy, script: script(code) });
+    expect(steps.at(-1)!.text).toBe(`The run asks its owner and waits: ${kinds}.`);
+    const acceptsLoss = kinds.includes('accept-loss');
+    const shown = commandsOf('a/2026-11-20', { stage: 'load', token: 't', code, acceptsLoss }, undefined);
+    expect(
+      shown
+        .map((line) => line.split(' ')[1])
+        .filter((kind) => kind !== 'skip')
+        .join(', '),
+    ).toBe(kinds.replace(/,? or /, ', '));
   });
 
   it('asks after two tries of what no rule knows', () => {

@@ -4,8 +4,7 @@
 import type { Pool } from 'pg';
 import { type DecisionKind, decisionKinds, type Totals } from '../../model/messages.ts';
 import type { AnySpec } from '../../model/spec.ts';
-import { isCode } from '../../model/failure.ts';
-import { isMendedHere } from '../../model/verdict.ts';
+import { offered } from '../../model/verdict.ts';
 import { spent } from '../../model/attempts.ts';
 import { inWords } from '../../model/duration.ts';
 import { shellWord } from '../../model/shell.ts';
@@ -167,16 +166,13 @@ export function commandsOf(
   spec: AnySpec | undefined,
 ): string[] {
   const policy = spec?.stages[park.stage.split('[')[0]!];
-  const command = (verb: string, more = ''): string =>
-    `mendflow ${verb} ${shellWord(run)} ${shellWord(park.stage)} --token ${park.token} --reason "…"${more}`;
-  const ours = park.stage.startsWith('mendflow:');
-  return [
-    command('retry'),
-    ...(isCode(park.code) && isMendedHere({ code: park.code }) ? [] : [command('extend-budget', ' --attempts 4')]),
-    ...(!ours && (spec === undefined || policy?.onSkip) ? [command('skip')] : []),
-    ...(park.acceptsLoss ? [command('accept-loss')] : []),
-    `mendflow abort ${shellWord(run)} --reason "…"`,
-  ];
+  const { stage, token, code, acceptsLoss } = park;
+  const skips = spec === undefined || policy?.onSkip !== undefined;
+  return offered({ stage, code, skips, acceptsLoss }).map((kind) =>
+    kind === 'abort'
+      ? `mendflow abort ${shellWord(run)} --reason "…"`
+      : `mendflow ${kind} ${shellWord(run)} ${shellWord(stage)} --token ${token} --reason "…"${kind === 'extend-budget' ? ' --attempts 4' : ''}`,
+  );
 }
 
 /** `read 1,000 = loaded 990 + duplicate 0 + quarantined 10 + skipped 0`. */

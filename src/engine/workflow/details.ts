@@ -7,7 +7,7 @@ import { spent } from '../../model/attempts.ts';
 import { isCode, rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
-import { isMendedHere } from '../../model/verdict.ts';
+import { offered } from '../../model/verdict.ts';
 import { asCalled, shellWord } from '../../model/shell.ts';
 import { waitingIn } from './admission.ts';
 import type { RunState } from './run-state.ts';
@@ -145,15 +145,17 @@ function lineOf(run: RunState, summary: StageSummary): string {
 export function commandsFor(run: RunState, stage: string, token: string): string[] {
   const policy = run.spec.stages[stage.split('[')[0]!];
   const park = run.parks[stage];
-  const command = (verb: string, more = ''): string =>
-    `    npx mendflow ${verb} ${shellWord(run.key)} ${shellWord(stage)} --token ${token} --reason "…"${more}`;
-  return [
-    command('retry'),
-    ...(park && isMendedHere(park.failure) ? [] : [command('extend-budget', ' --attempts 4')]),
-    ...(policy?.onSkip ? [command('skip')] : []),
-    ...(park?.acceptsLoss ? [command('accept-loss')] : []),
-    `    npx mendflow abort ${shellWord(run.key)} --reason "…"`,
-  ];
+  const asking = {
+    stage,
+    code: park?.failure.code ?? 'unknown',
+    skips: policy?.onSkip !== undefined,
+    acceptsLoss: park?.acceptsLoss === true,
+  };
+  return offered(asking).map((kind) =>
+    kind === 'abort'
+      ? `    npx mendflow abort ${shellWord(run.key)} --reason "…"`
+      : `    npx mendflow ${kind} ${shellWord(run.key)} ${shellWord(stage)} --token ${token} --reason "…"${kind === 'extend-budget' ? ' --attempts 4' : ''}`,
+  );
 }
 
 /** Finished stages that are listed by name; of more there is a count. */
