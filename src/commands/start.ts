@@ -101,7 +101,7 @@ async function start(session: Session, name: string, options: Options): Promise<
     store,
     terminal: options.json === true ? undefined : terminal,
     signal: session.signal,
-    ownStack: session.config.temporal === undefined,
+    stackDir: session.config.temporal === undefined ? session.config.dir : undefined,
   });
   const row = (await findRun(store, run)) ?? { run, generation: 1 };
   const asks = ended.state === 'asking' ? { asks: await questionsOf(store, run, spec) } : {};

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import { leftBehind } from '../../src/commands/support/wait.ts';
 import { devsOf, openDevBook, startOf } from '../../src/stack/index.ts';
 import { writeStack } from '../../src/stack/state.ts';
 import { withLock } from '../../src/stack/system/lock.ts';
@@ -97,6 +98,23 @@ it('while a worker that has ended is started again by the keeper, that is said',
   expect((await ran(['runs'])).err).toContain('is just starting again by itself what has ended. Nothing was changed.');
   writeStack(dir, books);
   expect((await ran(['runs'])).err).toContain('stack up');
+  rmSync(join(dir, 'stack.json'));
+});
+
+it('whoever stops waiting for a run is told that nothing works it, where no worker lives and nobody starts one', async () => {
+  const process_ = { pid: process.pid, startedAt: startOf(process.pid)! };
+  const gone = { name: 'worker-1', process: { pid: process.pid, startedAt: 'before' }, logFile: '', fingerprint: '' };
+  const books = { postgres: 'own', temporal: 'own', workersWanted: 1, workers: [gone] } as const;
+  const said = () => leftBehind({ run: 'copy/2026-06-02/a', stackDir: dir });
+  writeStack(dir, books);
+  expect(await said()).toMatch(
+    /^No longer waiting\. copy\/2026-06-02\/a waits until a worker is started \(`mendflow stack up`\)\. The same command attaches to it again; /,
+  );
+  expect(await said()).not.toMatch(/by itself|stays up/);
+  writeStack(dir, { ...books, keeper: { process: process_, fingerprint: '' } });
+  expect(await said()).toContain('copy/2026-06-02/a goes on by itself. ');
+  writeStack(dir, { ...books, workers: [{ ...gone, process: process_ }] });
+  expect(await said()).toContain('copy/2026-06-02/a goes on by itself. ');
   rmSync(join(dir, 'stack.json'));
 });
 

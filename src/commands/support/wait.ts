@@ -8,6 +8,7 @@ import { ApplicationFailure, CancelledFailure, TerminatedFailure } from '@tempor
 import type { Pool } from 'pg';
 import type { RunSummary } from '../../model/messages.ts';
 import { shellWord } from '../../model/shell.ts';
+import { devsOf, stackStatus } from '../../stack/index.ts';
 import {
   findRun,
   type ParkRow,
@@ -36,8 +37,8 @@ export interface Waiting {
   /** Undefined: tell nothing. */
   readonly terminal: Terminal | undefined;
   readonly signal: AbortSignal;
-  /** Servers and workers are those of the stack in this folder. */
-  readonly ownStack: boolean;
+  /** The folder of the stack whose servers and workers these are; undefined where they are not our own. */
+  readonly stackDir: string | undefined;
 }
 
 const LOOK_EVERY_MS = 500;
@@ -72,7 +73,7 @@ async function wait(waiting: Waiting, leave: AbortSignal): Promise<Ended> {
   let lastSeenAt = Date.now();
   for (;;) {
     if (broken !== undefined) throw broken;
-    if (signal.aborted) throw new CommandError('interrupted', leftBehind(waiting));
+    if (signal.aborted) throw new CommandError('interrupted', await leftBehind(waiting));
     // Only a look that began after the end may be the last one: it alone has seen the last rows.
     const last = ended;
     try {
@@ -93,13 +94,28 @@ async function wait(waiting: Waiting, leave: AbortSignal): Promise<Ended> {
   }
 }
 
-/** What goes on after Ctrl-C, and how to end it. */
-function leftBehind({ run, ownStack }: Waiting): string {
+/** What goes on after Ctrl-C and what does not, and how to end it. */
+export async function leftBehind({ run, stackDir }: Pick<Waiting, 'run' | 'stackDir'>): Promise<string> {
   const name = shellWord(run);
-  const stack = ownStack
-    ? ' The stack stays up as well, in the background; `mendflow stack down` ends it and keeps all data.'
-    : '';
-  return `No longer waiting. ${run} goes on by itself. The same command attaches to it again; \`mendflow show ${name}\` says how far it is, \`mendflow abort ${name} --reason "…"\` ends it.${stack}`;
+  const how = `The same command attaches to it again; \`mendflow show ${name}\` says how far it is, \`mendflow abort ${name} --reason "…"\` ends it.`;
+  if (stackDir === undefined) return `No longer waiting. ${run} goes on by itself. ${how}`;
+  const { state, workers, suspended, keeper } = await stackStatus({ dir: stackDir });
+  const living = workers.filter(({ alive }) => alive).map(({ pid }) => pid);
+  const frozen = living.filter((one) => suspended.some(({ pid }) => pid === one));
+  const works =
+    living.length > frozen.length ||
+    (frozen.length === 0 && keeper?.alive === true) ||
+    devsOf(stackDir).some((dev) => dev.workers.length > 0);
+  const goes = works
+    ? 'goes on by itself'
+    : frozen.length > 0
+      ? `waits until a worker that is suspended goes on (\`kill -CONT ${frozen.join(' ')}\`)`
+      : 'waits until a worker is started (`mendflow stack up`)';
+  const stack =
+    state === 'up'
+      ? ' The stack stays up as well, in the background; `mendflow stack down` ends it and keeps all data.'
+      : '';
+  return `No longer waiting. ${run} ${goes}. ${how}${stack}`;
 }
 
 async function endOf(handle: WorkflowHandle, leave: AbortSignal): Promise<Ended> {
