@@ -8,6 +8,7 @@ export const declared = upstreams({
     // Read anew at each call: from the environment, or from SHOP_ORDERS_TOKEN_FILE. Take the line out where none is needed.
     headers: { authorization: secret('SHOP_ORDERS_TOKEN', { before: 'Bearer ' }) },
     callsPerSecond: 5, // over all workers
+    good: (answer) => Array.isArray(answer.json()), // a 200 that says something else is refused by name
     // Three failures in a row stop the calls of all workers. What one run's stage meets again counts once while others are answered.
     breaker: { consecutive: 3, cooldownMs: 120_000 },
   },

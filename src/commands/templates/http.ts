@@ -18,6 +18,7 @@ export const httpUpstream = ({ name, variable }: Names): string => `'http:${name
   // Read anew at each call: from the environment, or from ${variable}_TOKEN_FILE. Take the line out where none is needed.
   headers: { authorization: secret('${variable}_TOKEN', { before: 'Bearer ' }) },
   callsPerSecond: 5, // over all workers
+  good: (answer) => Array.isArray(answer.json()), // a 200 that says something else is refused by name
   // Three failures in a row stop the calls of all workers. What one run's stage meets again counts once while others are answered.
   breaker: { consecutive: 3, cooldownMs: 120_000 },
 },`;
