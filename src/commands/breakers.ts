@@ -1,6 +1,7 @@
 // What lives here: `mendflow breakers`: what each breaker does and why, and an operator's word above it.
 // Invariant: reads and writes the control store only, so it answers while upstream, workers and Temporal are away; who, why and how long are kept.
 // Apart from `upstreams` because that is what is declared, and this is what happens.
+import type { Cause } from '../model/breaker-evidence.ts';
 import { nextCooldownMs } from '../model/breaker-cooldown.ts';
 import { inWords, parseDuration } from '../model/duration.ts';
 import { codes, isCode } from '../model/failure.ts';
@@ -131,6 +132,13 @@ async function list(session: Session, json: boolean): Promise<Exit> {
 const cooldownOf = (row: BreakerRow): number =>
   nextCooldownMs({ ...row, settings: { ...breakerDefaults, ...row.settings } }, Date.now());
 
+/** A fault that held the breaker is counted by nobody, so only its event knows it; it is the last failure where it came after the last that was counted. */
+function lastFailureOf({ cause }: BreakerRow, events: readonly BreakerEventRow[]): BreakerRow['cause'] {
+  const held = events.find(({ detail }) => typeof detail['hold'] === 'string');
+  if (held === undefined || (cause !== undefined && cause.when > held.at)) return cause;
+  return { ...(held.detail['cause'] as Cause | undefined), code: String(held.detail['hold']), when: held.at };
+}
+
 async function show(session: Session, written: string, json: boolean): Promise<Exit> {
   const store = await session.store();
   const row = await theBreaker(session, written);
@@ -149,10 +157,10 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     `${terminal.style('bold', escaped(page.key))} is ${terminal.style(styleOf(page), page.says)} since ${moment(page.since)}`,
   );
   terminal.line(`  why       ${page.because}`);
-  // A fault that is held feeds no breaker; the failure before it would explain nothing.
-  if (page.cause !== undefined && page.hold === undefined)
+  const failure = lastFailureOf(page, events);
+  if (failure !== undefined)
     terminal.line(
-      `  failure   ${causeWords(page.cause, '')} at ${moment(new Date(page.cause.when))}${isCode(page.cause.code) ? `: ${codes[page.cause.code].says}` : ''}`,
+      `  failure   ${causeWords(failure, '')} at ${moment(new Date(failure.when))}${isCode(failure.code) ? `: ${codes[failure.code].says}` : ''}`,
     );
   terminal.line(`  next      ${page.next}`);
   terminal.line(`  waits     ${waitsLine(page.waits)}`);

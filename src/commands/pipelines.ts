@@ -2,6 +2,7 @@
 // Invariant: what is printed is read from the same values the worker runs.
 // Apart as every command: arguments, one call, output.
 import { defaultDataDate } from '../model/data-date.ts';
+import { limitWords } from '../model/explain.ts';
 import type { AnySpec, Policy } from '../model/spec.ts';
 import type { Exit } from './support/exit-codes.ts';
 import { helpOf } from './support/inputs.ts';
@@ -119,7 +120,7 @@ function policyCells({ budget, backoff, attempt, heartbeat, slow, onSkip, quaran
     ...(onSkip ? ['skipped'] : []),
     ...(quarantineShareMax === undefined ? [] : ['continued with accepted loss']),
   ];
-  const limit = quarantineShareMax === undefined ? '' : `; asks above ${quarantineShareMax * 100} % bad records`;
+  const limit = quarantineShareMax === undefined ? '' : `; ${limitWords(quarantineShareMax)}`;
   return [
     `${budget.attemptsMax} attempts in ${budget.time}`,
     `${backoff.first}, times ${backoff.factor}, up to ${backoff.max}`,

@@ -7,7 +7,7 @@ import { workflowId } from '../model/ids.ts';
 import type { AnySpec } from '../model/spec.ts';
 import { balance } from '../store/balance.ts';
 import { notesOf } from '../store/notes.ts';
-import { type BreakerMode, readBreaker } from '../store/breakers.ts';
+import { breakerEvents, type BreakerMode, readBreaker } from '../store/breakers.ts';
 import {
   decisionsOf,
   type DecisionRow,
@@ -41,6 +41,7 @@ const STAGES_SHOWN_MAX = 60;
 const WAITS_SHOWN_MAX = 10;
 const ASKERS_SHOWN_MAX = 3;
 const TEXT_SHOWN_MAX = 60;
+const EVENTS_LOOKED_AT = 50;
 
 export const registerShow: Register = (program, act) => {
   program
@@ -71,7 +72,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   // Only a question needs what the project declares; to load it costs more than all the rest of this page.
   const declared = parks.length === 0 ? undefined : await session.declared().catch(() => undefined);
   const spec = declared?.registry.specs.find((one) => one.name === row.pipeline);
-  const askers = await askersOf(store, parks);
+  const [askers, healed] = [await askersOf(store, parks), await healedOf(store, parks)];
   const unread = parks.some(({ acceptsLoss }) => acceptsLoss)
     ? (await unreadOf(store, [row.run])).get(row.run)
     : undefined;
@@ -99,6 +100,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
       ...park,
       unread: park.acceptsLoss ? (unread?.get(park.stage) ?? 0) : 0,
       commands: commandsOf(row.run, park, spec),
+      acceptsAgainSince: healed.get(park.token) ?? null,
       askers: park.held === null ? [] : (askers.get(park.upstream ?? '') ?? []),
     })),
     breakers: await breakersOf(store, parks),
@@ -136,11 +138,32 @@ async function breakersOf(store: Pool, parks: readonly ParkRow[]): Promise<Page[
             key: row.key,
             mode: row.mode,
             says: stateOf(row),
+            // One that is held lets through who was told to try.
+            refuses: !row.admit && (row.mode !== 'auto' || row.hold === undefined),
             cause: row.mode === 'auto' && row.hold === undefined ? causeWords(row.cause) : '',
             next: nextOf(row, waits.get(row.key) ?? nobodyWaits, Date.now()),
           },
         ],
   );
+}
+
+/** By token: since when the upstream of a question accepts calls again that such a fault had held. Nothing else tells the one who asks that it is mended. */
+async function healedOf(pool: Pool, parks: readonly ParkRow[]): Promise<ReadonlyMap<string, Date>> {
+  const found = await Promise.all(
+    parks.map(async ({ token, until, upstream, code, since }) => {
+      const row = until === 'decision' && upstream !== null ? await readBreaker(pool, upstream) : undefined;
+      if (row === undefined || !row.admit || row.mode !== 'auto' || row.state === 'open' || row.state === 'half_open')
+        return [];
+      const events = await breakerEvents(pool, row.key, EVENTS_LOOKED_AT);
+      const held = events.findIndex(({ detail }) => detail['hold'] === code);
+      // Newest first: of the moves since it was held the first that passed.
+      const passed = events
+        .slice(0, Math.max(held, 0))
+        .findLast(({ to, at }) => to === 'ramping' && at > since.getTime());
+      return passed === undefined ? [] : [[token, new Date(passed.at)] as const];
+    }),
+  );
+  return new Map(found.flat());
 }
 
 /** By upstream: who asks for all that wait for it. One retry of theirs lets all go on. */
@@ -167,17 +190,20 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly notes: readonly string[];
   readonly letters: Readonly<Record<string, number>>;
   readonly stages: readonly StageRow[];
-  /** `askers`: who asks for all that wait for a held breaker; `unread`: bytes that accepting a loss would give up. */
+  /** `askers`: who asks for all that wait for a held breaker; `unread`: bytes that accepting a loss would give up; `acceptsAgainSince`: when its upstream passed its trial after a fault that held it. */
   readonly waits: readonly (ParkRow & {
     readonly commands: readonly string[];
     readonly askers: readonly Wait[];
     readonly unread: number;
+    readonly acceptsAgainSince: Date | null;
   })[];
   /** Of the upstreams that this run waits for or asks about. */
   readonly breakers: readonly {
     readonly key: string;
     readonly mode: BreakerMode;
     readonly says: string;
+    /** Also who is told to try makes no call now. */
+    readonly refuses: boolean;
     /** The failure behind it; empty where it is an operator's word or a held fault, which say it themselves. */
     readonly cause: string;
     readonly next: string;
@@ -234,7 +260,15 @@ function write(session: Session, page: Page, spec: AnySpec | undefined): void {
     );
   if (page.waits.length > 0) {
     terminal.line();
-    terminal.line(effectsLine(page.waits.flatMap(({ commands }) => commands)));
+    const refusing = page.breakers
+      .filter(({ refuses }) => refuses)
+      .map(({ key, says }) => `${escaped(key)} is ${says}`);
+    terminal.line(
+      effectsLine(
+        page.waits.flatMap(({ commands }) => commands),
+        refusing,
+      ),
+    );
   }
   if (page.waits.length > WAITS_SHOWN_MAX) {
     terminal.line();
@@ -267,6 +301,10 @@ function writeWait(
     terminal.line(`  ${escaped(breaker.key)} is ${breaker.says}${why}. ${breaker.next}`);
     terminal.line(`  See mendflow breakers show ${shellWord(breaker.key)}`);
   }
+  if (wait.acceptsAgainSince !== null)
+    terminal.line(
+      `  Since ${moment(wait.acceptsAgainSince)} ${escaped(wait.upstream ?? '')} accepts calls again: \`retry\` is enough.`,
+    );
   if (wait.until === 'decision') terminal.line('  It goes on only after one of:');
   else if (wait.held === null) terminal.line('  Nothing has to be done. To decide anyway:');
   else {

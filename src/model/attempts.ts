@@ -4,10 +4,10 @@
 import { inWords } from './duration.ts';
 import type { Grant } from './retry-clock.ts';
 
-/** `no attempt`, `1 attempt`, `3 attempts over 12 s`. */
+/** `no attempt`, `1 attempt`, `3 attempts, 12 s after the first failure`: not the time that the stage worked, which is counted from its begin. */
 export function spent(attempts: number, elapsedMs: number): string {
   if (attempts === 0) return 'no attempt';
-  return `${attempts} attempt${attempts === 1 ? '' : 's'}${elapsedMs > 0 ? ` over ${inWords(elapsedMs)}` : ''}`;
+  return `${attempts} attempt${attempts === 1 ? '' : 's'}${elapsedMs > 0 ? `, ${inWords(elapsedMs)} after the first failure` : ''}`;
 }
 
 /** After which attempt the budget at hand began. */

@@ -185,3 +185,7 @@ export const limitSentence = (shareMax: number): string =>
   shareMax >= 1
     ? 'Bad records become letters, however many they are; only a run of which everything is bad asks.'
     : `Bad records become letters. More than ${+(shareMax * 100).toFixed(3)} % of them bad, and it asks; up to ten never make it ask, unless they are more than half, or all that a source has.`;
+
+/** The same for one cell of a table. */
+export const limitWords = (shareMax: number): string =>
+  shareMax >= 1 ? 'asks only if all records are bad' : `asks above ${+(shareMax * 100).toFixed(3)} % bad records`;

@@ -31,6 +31,7 @@ export interface BreakerRow extends Admission {
   readonly mode: BreakerMode;
   /** Left of the mode, in ms; undefined where it does not end. */
   readonly modeLeftMs?: number;
+  readonly modeUntil?: number;
   readonly modeBy?: string;
   readonly modeWhy?: string;
   /** Code of the fault that holds it, such as `http_401`. */
@@ -44,8 +45,11 @@ export interface BreakerRow extends Admission {
   readonly changedMs: number;
   /** Left of the cooldown, in ms. */
   readonly openLeftMs?: number;
+  /** When it is over: read twice, it is the same moment. */
+  readonly openUntil?: number;
   /** Left of the gate that the upstream asked for, in ms. */
   readonly gateLeftMs?: number;
+  readonly gateUntil?: number;
   readonly window: { readonly calls: number; readonly fail: number; readonly slow: number; readonly callers: number };
   readonly settings: Partial<BreakerSettings> & { readonly callsPerSecond?: number };
   /** The last failure, of whatever caller. */
@@ -89,6 +93,8 @@ const shown = `
       from mendflow.breaker_event e where e.key = b.key and e.kind = 'mode' order by e.id desc limit 1) end as mode_at,
     mendflow.ms_of(b.mode_until - t.now)::float8 as mode_left, mendflow.ms_of(b.open_until - t.now)::float8 as open_left,
     mendflow.ms_of(b.gate_until - t.now)::float8 as gate_left,
+    extract(epoch from b.mode_until)::float8 * 1000 as mode_until, extract(epoch from b.open_until)::float8 * 1000 as open_until,
+    extract(epoch from b.gate_until)::float8 * 1000 as gate_until,
     look.admit, look.trial, look.st as why, look.retry_ms::float8 as retry_ms, b.state, b.epoch::float8 as epoch,
     (b.cfg ->> 'callsPerSecond')::float8 as calls_per_second,
     w.calls::float8 as calls, w.fail::float8 as fail, w.slow::float8 as slow, w.callers
@@ -200,6 +206,9 @@ interface ShownRow extends AdmissionRow {
   mode_left: number | null;
   open_left: number | null;
   gate_left: number | null;
+  mode_until: number | null;
+  open_until: number | null;
+  gate_until: number | null;
   calls: number;
   fail: number;
   slow: number;
@@ -223,6 +232,7 @@ function breakerRow(row: ShownRow): BreakerRow {
     key: row.key,
     mode: row.mode,
     ...(auto || row.mode_left === null ? {} : { modeLeftMs: row.mode_left }),
+    ...(auto || row.mode_until === null ? {} : { modeUntil: row.mode_until }),
     ...(auto || row.mode_by === null ? {} : { modeBy: row.mode_by }),
     ...(auto || row.mode_why === null ? {} : { modeWhy: row.mode_why }),
     ...(row.hold === null ? {} : { hold: row.hold }),
@@ -232,7 +242,9 @@ function breakerRow(row: ShownRow): BreakerRow {
     sinceAt: row.mode_at ?? row.changed_at,
     changedMs: row.changed_ms,
     ...(row.open_left === null ? {} : { openLeftMs: Math.max(0, row.open_left) }),
+    ...(row.open_until === null ? {} : { openUntil: row.open_until }),
     ...(row.gate_left === null || row.gate_left <= 0 ? {} : { gateLeftMs: row.gate_left }),
+    ...(row.gate_left === null || row.gate_left <= 0 || row.gate_until === null ? {} : { gateUntil: row.gate_until }),
     window: { calls: row.calls, fail: row.fail, slow: row.slow, callers: row.callers },
     settings: row.cfg,
     ...(row.cause === null ? {} : { cause: { ...row.cause, when: row.cause_at ?? 0 } }),

@@ -98,6 +98,9 @@ describe('an upstream that is away', () => {
       /ask waits for http:api since .*; (goes on by itself when its breaker admits it|was let go)/,
     );
     expect(show.out).toMatch(/http:api is forced open\. No call is made/);
+    expect(show.out).toMatch(
+      /\nretry tries the stage again now, with its whole budget \(but makes no call while http:api is forced open, and waits again\); /,
+    );
     // What an operator set wins over what the call was told before.
     expect(show.out.slice(show.out.indexOf('ask waits for'))).not.toContain('The next trial is');
     expect(show.out).toMatch(/See mendflow breakers show http:api/);
@@ -230,7 +233,10 @@ describe('a hold', () => {
     await at.parked(2);
     const { out } = await mendflow('breakers', 'show', 'http:api');
     expect(out).toMatch(/http:api is (open|half-open), held by http_401/);
-    expect(out).toMatch(/next {6}Nothing goes on by itself, because time does not heal http_401/);
+    expect(out).toMatch(
+      /next {6}Time does not heal http_401: mend its cause\. A new credential .* The run that asks needs its `retry` either way/,
+    );
+    expect(out).toMatch(/failure {3}http_401 from 127\.0\.0\.1:\d+, in call\/\S*held-\d ask at .*Z: /);
     expect(out).toMatch(/waits {5}2 parked.*; 1 asks/);
     expect(out).toContain('mendflow retry --all --upstream http:api --code http_401 --reason "…"');
     expect(out).toMatch(/window {4}emptied when it opened/);
@@ -240,7 +246,7 @@ describe('a hold', () => {
     const asks = parks.find(({ until }) => until === 'decision')!;
     const waits = parks.find(({ until }) => until === 'upstream')!;
     const show = (await mendflow('show', waits.run_key)).out;
-    expect(show).toMatch(/; does not go on by itself, because time does not heal http_401\n/);
+    expect(show).toMatch(/; does not go on by time alone, which does not heal http_401\n/);
     expect(show).toContain(`mendflow retry ${asks.run_key} ask --token ${asks.token} --reason "…"`);
     expect(show).toMatch(/What to look at: .*credentials\.md/);
     expect(show).not.toContain('Nothing has to be done');
@@ -252,7 +258,14 @@ describe('a hold', () => {
       code: 6,
       err: expect.stringMatching(/no upstream "http:apy"; there is db:other, http:api\. Nothing was changed/) as string,
     });
+    const asked = async (): Promise<string> => (await mendflow('show', asks.run_key)).out;
+    expect(await asked()).not.toMatch(/accepts calls again|makes no call/);
     at.api.answer(200);
+    expect((await mendflow('retry', waits.run_key, '--reason', 'try it')).code).toBe(0);
+    await expect
+      .poll(asked, { timeout: 20_000 })
+      .toMatch(/\n {2}Since \S+ \S+Z http:api accepts calls again: `retry` is enough\.\n/);
+    expect((await mendflow('breakers', 'show', 'http:api')).out).toMatch(/failure {3}http_401 /);
     // By its name alone, as all commands take it.
     const retried = await mendflow('retry', '--all', '--upstream', 'api', '--reason', 'token renewed', '--yes');
     expect(retried).toMatchObject({ code: 0 });

@@ -60,7 +60,7 @@ describe('001-12 "Job retried 8 times over 4 minutes, all attempts returned 500 
     ]);
     expect(waits[0]!.elapsedMs).toBeGreaterThan(0);
     const { out } = await client.mendflow('show', run);
-    expect(out).toMatch(/load asks since .*, after 3 attempts over .*: http_400/);
+    expect(out).toMatch(/load asks since .*, after 3 attempts, .* after the first failure: http_400/);
     expect(out).toMatch(/What to look at: .*ops\/runbooks\/upstream-refuses\.md/);
   });
 

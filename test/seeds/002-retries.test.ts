@@ -39,7 +39,9 @@ describe('002-4 resilient_operation', () => {
   it('says "Operation failed after N attempts" with the last error, once', async () => {
     const told = await guardedStage('load', resilient, lost);
     expect(told.lines.filter(({ level }) => level === 'ERROR').map(({ message }) => message)).toEqual([
-      expect.stringMatching(/^Stage load gave up after 3 attempts over .*The connection was cut/),
+      expect.stringMatching(
+        /^Stage load gave up after 3 attempts, .* after the first failure: .*The connection was cut/,
+      ),
     ]);
     expect(told.failure).toMatchObject({ attempts: 3, why: 'attempts spent', failure: { code: 'net_reset' } });
   });

@@ -1,12 +1,22 @@
 // What is promised here: `explain` tells what the guard and the engine would do, wait by wait.
 import { describe, expect, it } from 'vitest';
 import { commandsOf } from '../../src/commands/support/report.ts';
-import { explain, type Scripted } from '../../src/model/explain.ts';
+import { explain, limitWords, type Scripted } from '../../src/model/explain.ts';
 import type { Code } from '../../src/model/failure.ts';
 import { local, standard, warehouse } from '../../src/model/policy.ts';
 
 const script = (...words: (Code | 'ok')[]): Scripted[] => words.map((code) => (code === 'ok' ? 'ok' : { code }));
 const waits = (told: ReturnType<typeof explain>): number[] => told.steps.map(({ waitMs }) => waitMs.typical);
+
+describe('the limit of bad records', () => {
+  it('is never above all of them', () => {
+    expect([0.05, 0.5, 1].map(limitWords)).toEqual([
+      'asks above 5 % bad records',
+      'asks above 50 % bad records',
+      'asks only if all records are bad',
+    ]);
+  });
+});
 
 describe('explain', () => {
   it('is the table "what each retry looks like": attempt, wait, total elapsed, what happens', () => {

@@ -71,7 +71,9 @@ describe('a stage that gives up', () => {
   it('counts the time from the first failure that it counts as an attempt, also over a decision', async () => {
     const grant = { ...grantOf(policy), attemptBase: 1, firstFailureAt: -120_000 };
     const told = await guardedStage('load', policy, failing('http_400'), { grant });
-    expect(texts(told)).toEqual(['ERROR Stage load gave up after 2 attempts over 2 min: It went wrong.']);
+    expect(texts(told)).toEqual([
+      'ERROR Stage load gave up after 2 attempts, 2 min after the first failure: It went wrong.',
+    ]);
     expect(told.failure!.elapsedMs).toBeGreaterThanOrEqual(120_000);
   });
 });
@@ -100,8 +102,8 @@ describe('the number of attempts', () => {
     [0, 0, 'no attempt'],
     [0, 5_000, 'no attempt'],
     [1, 0, '1 attempt'],
-    [1, 3_000, '1 attempt over 3.0 s'],
+    [1, 3_000, '1 attempt, 3.0 s after the first failure'],
     [2, 0, '2 attempts'],
-    [2, 90_000, '2 attempts over 1 min 30 s'],
+    [2, 90_000, '2 attempts, 1 min 30 s after the first failure'],
   ])('%d in %d ms reads as %s', (attempts, elapsedMs, words) => expect(spent(attempts, elapsedMs)).toBe(words));
 });

@@ -64,25 +64,27 @@ export function causeWords(cause: unknown, before = 'the last with '): string {
 
 /** What happens next by itself, and when; or that nothing does, and what a person can do. `now` in ms since 1970. */
 export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
-  const at = (ms: number): string => `at ${moment(new Date(now + ms))} (in ${inWords(ms)})`;
+  // The moment is the database's: now and what is left would be another second at each look.
+  const at = (ms: number, when = now + ms): string => `at ${moment(new Date(when))} (in ${inWords(ms)})`;
   if (row.mode === 'forced_open')
     return row.modeLeftMs === undefined
       ? `No call is made until somebody says \`mendflow breakers auto ${shellWord(row.key)}\`.`
-      : `No call is made; it goes back to auto by itself ${at(row.modeLeftMs)}.`;
+      : `No call is made; it goes back to auto by itself ${at(row.modeLeftMs, row.modeUntil)}.`;
   if (row.mode === 'forced_closed')
-    return `Every call is made, whatever it meets; it goes back to auto by itself ${at(row.modeLeftMs ?? 0)}. Nothing protects the upstream until then: parked runs go on, and call again when they fail.`;
+    return `Every call is made, whatever it meets; it goes back to auto by itself ${at(row.modeLeftMs ?? 0, row.modeUntil)}. Nothing protects the upstream until then: parked runs go on, and call again when they fail.`;
   if (row.gateLeftMs !== undefined)
-    return `The upstream asked for fewer calls; they go on by themselves ${at(row.gateLeftMs)}.`;
+    return `The upstream asked for fewer calls; they go on by themselves ${at(row.gateLeftMs, row.gateUntil)}.`;
   if (row.mode === 'observe') return 'It counts, and lets every call through.';
   if (row.hold !== undefined)
-    return `Nothing goes on by itself, because time does not heal ${row.hold}: mend its cause, then \`retry\` the run that asks, or \`mendflow breakers auto ${shellWord(row.key)}\`. A renewed credential is noticed and tried by itself. All others go on by themselves after that.`;
+    return `Time does not heal ${row.hold}: mend its cause. A new credential where the worker reads it is noticed within seconds, and parked runs go on by themselves; after any other mend they go on once you \`retry\` the run that asks, or say \`mendflow breakers auto ${shellWord(row.key)}\`. The run that asks needs its \`retry\` either way.`;
   if (row.state === 'open' && (row.openLeftMs ?? 0) > 0)
-    return `One trial ${at(row.openLeftMs ?? 0)}: its probe, else the run that has waited longest. If it passes, ${goOn(waits)}.`;
+    return `One trial ${at(row.openLeftMs ?? 0, row.openUntil)}: its probe, else the run that has waited longest. If it passes, ${goOn(waits)}.`;
   if (row.state === 'open' || row.state === 'half_open')
     return `${row.state === 'open' ? 'The next call is its trial' : 'One trial is under way, or due'}. If it passes, ${goOn(waits)}; if not, the cooldown doubles, up to ${inWords(row.settings.cooldownMaxMs ?? breakerDefaults.cooldownMaxMs)}.`;
   if (row.state === 'ramping') {
-    const leftMs = Math.max(0, row.changedAt + (row.settings.rampMs ?? breakerDefaults.rampMs) - now);
-    return `Parked runs go on in waves, ${counted(waits.parked)} are left; it is closed again ${at(leftMs)} if nothing fails.`;
+    const rampMs = row.settings.rampMs ?? breakerDefaults.rampMs;
+    const leftMs = Math.max(0, rampMs - row.changedMs);
+    return `Parked runs go on in waves, ${counted(waits.parked)} are left; it is closed again ${at(leftMs, row.changedAt + rampMs)} if nothing fails.`;
   }
   return 'Calls are made; it opens by itself when the upstream fails.';
 }

@@ -152,12 +152,19 @@ const effects: Readonly<Record<DecisionKind, string>> = {
   abort: 'ends the run, and what is loaded stays',
 };
 
-/** What the kinds among these commands do: `retry tries the stage again now, …; abort ends the run, …`. */
-export const effectsLine = (commands: readonly string[]): string =>
+/** What the kinds among these commands do: `retry tries the stage again now, …; abort ends the run, …`. `refusing`: upstreams that let no call through, as `http:api is open`. */
+export const effectsLine = (commands: readonly string[], refusing: readonly string[] = []): string =>
   `${decisionKinds
     .filter((kind) => commands.some((command) => command.startsWith(`mendflow ${kind} `)))
-    .map((kind) => `${kind} ${effects[kind]}`)
+    .map(
+      (kind) =>
+        `${kind} ${effects[kind]}${kind === 'retry' || kind === 'extend-budget' ? unlessRefused(refusing) : ''}`,
+    )
     .join('; ')}.`;
+
+/** ` (but makes no call while http:api is open, and waits again)`: said before somebody decides, as the answer says it after. */
+const unlessRefused = (refusing: readonly string[]): string =>
+  refusing.length === 0 ? '' : ` (but makes no call while ${refusing.join(' and ')}, and waits again)`;
 
 /** Ready to copy. Without the spec (another project's pipeline) all kinds are offered; the run refuses what does not fit. */
 export function commandsOf(
@@ -210,7 +217,7 @@ export function waitLine(park: ParkRow, now: number): string {
   const name = park.upstream === null ? 'its upstream' : escaped(park.upstream);
   const next =
     park.held !== null
-      ? `does not go on by itself, because time does not heal ${escaped(park.held)}`
+      ? `does not go on by time alone, which does not heal ${escaped(park.held)}`
       : park.releasedAt === null
         ? 'goes on by itself when its breaker admits it'
         : 'was let go, and goes on now';
