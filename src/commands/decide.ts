@@ -144,7 +144,7 @@ async function decideOne(
   }
   const target = kind === 'abort' ? {} : await questionOf(session, run, stage, options.token);
   const decision: Decision = { kind, ...target, reason: options.reason, actor, ...extension };
-  const loses = kind === 'accept-loss' ? await lossAt(control, run, target.stage) : undefined;
+  const loses = kind === 'accept-loss' || kind === 'skip' ? await lossAt(control, run, target.stage) : undefined;
   const { sendDecision } = await import('./support/decision.ts');
   const answer = await sendDecision(connected, {
     run,
@@ -162,7 +162,7 @@ async function decideOne(
   else if (answer.taken) {
     const taken = answer.already === true ? `Already taken${when ? ` at ${moment(when)}` : ''}` : 'Taken';
     session.terminal.line(`${session.terminal.style('green', taken)}: ${escaped(answer.text)}`);
-    if (loses && answer.already !== true) session.terminal.line(`  ${givenUp(loses)}`);
+    if (loses && answer.already !== true) for (const line of givenUp(kind, loses)) session.terminal.line(`  ${line}`);
     session.terminal.line(`  follow  mendflow show ${shellWord(run)}`);
   } else
     session.terminal.note(
@@ -171,7 +171,7 @@ async function decideOne(
   return answer.taken ? 'ok' : 'refused';
 }
 
-/** What accepting the loss of this stage gives up, as far as it is known before; at the end of a run all that is bad in it. */
+/** What skipping this stage, or accepting its loss, gives up, as far as it is known before; at the end of a run all that is bad in it. */
 async function lossAt(
   store: Pool,
   run: string,
@@ -182,10 +182,14 @@ async function lossAt(
   return { records: 0, bytes: (await unreadOf(store, [run])).get(run)?.get(stage) ?? 0 };
 }
 
-const givenUp = (loss: { records: number; bytes: number }): string =>
-  loss.records + loss.bytes === 0
-    ? 'given up  what the question says; how much it is, is counted when the run ends, and `show` says it then'
-    : `given up  ${lossLine(loss)}`;
+/** A skip of a stage that has planned nothing gives up nothing that could be counted. */
+const givenUp = (kind: DecisionKind, loss: { records: number; bytes: number }): string[] => {
+  if (loss.records + loss.bytes > 0)
+    return [`given up  ${lossLine(loss)}`, ...(kind === 'skip' ? ['kept      rows that are loaded stay'] : [])];
+  return kind === 'skip'
+    ? []
+    : ['given up  what the question says; how much it is, is counted when the run ends, and `show` says it then'];
+};
 
 /** Fills in stage and token where the store knows exactly one that can be meant; otherwise the run itself says what is missing. */
 async function questionOf(

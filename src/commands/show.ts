@@ -29,7 +29,16 @@ import { runOrAccepted } from './support/find-run.ts';
 import { lostWords } from './support/lost.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
-import { balanceLine, commandsOf, effectsLine, lossLine, timeLine, waitLine, wouldGiveUp } from './support/report.ts';
+import {
+  balanceLine,
+  commandsOf,
+  costOf,
+  effectsLine,
+  lossLine,
+  timeLine,
+  waitLine,
+  wouldGiveUp,
+} from './support/report.ts';
 import { runbookPath } from './support/runbooks.ts';
 import type { Session } from './support/session.ts';
 import { counted, escaped, moment } from './support/terminal.ts';
@@ -73,9 +82,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
   const declared = parks.length === 0 ? undefined : await session.declared().catch(() => undefined);
   const spec = declared?.registry.specs.find((one) => one.name === row.pipeline);
   const [askers, healed] = [await askersOf(store, parks), await healedOf(store, parks)];
-  const unread = parks.some(({ acceptsLoss }) => acceptsLoss)
-    ? (await unreadOf(store, [row.run])).get(row.run)
-    : undefined;
+  const unread = parks.length > 0 ? (await unreadOf(store, [row.run])).get(row.run) : undefined;
   const { closed: _closed, workflowId: id, ...shown } = row;
   const { read, loaded, duplicate, quarantined, skipped } = sums;
   const uncountedBytes = sums.uncountedBytes + (row.closedAt === null ? 0 : (row.closed?.leftBytes ?? 0));
@@ -98,8 +105,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     stages: stages.map((one) => withLost(one, lost, row.run)),
     waits: parks.map((park) => ({
       ...park,
-      unread: park.acceptsLoss ? (unread?.get(park.stage) ?? 0) : 0,
-      commands: commandsOf(row.run, park, spec),
+      ...costOf(commandsOf(row.run, park, spec), unread?.get(park.stage)),
       acceptsAgainSince: healed.get(park.token) ?? null,
       askers: park.held === null ? [] : (askers.get(park.upstream ?? '') ?? []),
     })),
@@ -190,7 +196,7 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly notes: readonly string[];
   readonly letters: Readonly<Record<string, number>>;
   readonly stages: readonly StageRow[];
-  /** `askers`: who asks for all that wait for a held breaker; `unread`: bytes that accepting a loss would give up; `acceptsAgainSince`: when its upstream passed its trial after a fault that held it. */
+  /** `askers`: who asks for all that wait for a held breaker; `unread`: bytes that a skip or an accepted loss would give up; `acceptsAgainSince`: when its upstream passed its trial after a fault that held it. */
   readonly waits: readonly (ParkRow & {
     readonly commands: readonly string[];
     readonly askers: readonly Wait[];
@@ -316,7 +322,7 @@ function writeWait(
     terminal.line('  Or to decide for this run alone:');
   }
   for (const command of wait.commands) terminal.line(`    ${command}`);
-  if (wait.unread > 0) terminal.line(`  ${wouldGiveUp(wait.unread)}`);
+  if (wait.unread > 0) terminal.line(`  ${wouldGiveUp(wait.unread, wait.commands)}`);
 }
 
 /** Of very many stages those come first that are not finished. */

@@ -227,7 +227,7 @@ function tellQuestions(terminal: Session['terminal'], questions: readonly Questi
     terminal.line();
     terminal.line(`${terminal.style('bold', escaped(question.stage))}: ${escaped(question.text)} (${question.code})`);
     for (const command of question.commands) terminal.line(`  ${command}`);
-    if (question.unread !== undefined) terminal.line(`  ${wouldGiveUp(question.unread)}`);
+    if (question.unread !== undefined) terminal.line(`  ${wouldGiveUp(question.unread, question.commands)}`);
   }
   if (questions.length > 0) terminal.line(`\n${effectsLine(questions.flatMap(({ commands }) => commands))}`);
 }

@@ -1,7 +1,7 @@
 // What lives here: bytes that a run left to another one that was to load them, and what became of them.
 // Invariant: whether they are loaded is counted from the ledger of chunks, whenever a run closes that knows their file; a run whose bytes nobody has loaded is not green.
 // Apart from plans because a plan looks forward, and this looks back at runs that have ended.
-import { shellWord } from '../model/shell.ts';
+import { startCommand } from '../model/shell.ts';
 import type { Db } from './db.ts';
 
 /** Said of a run that was seen to be open, and true for ever: it names the moment. The statements below read the run out of it. */
@@ -52,11 +52,14 @@ async function tellGaps(db: Db, key: string): Promise<number> {
       db,
       key,
       gap.stage,
-      `Of the bytes of ${gap.name} that this run left to run ${gap.to}, ${gap.bytes} are loaded by no run: it ended ${gap.state} at ${gap.endedAt.toISOString().slice(0, 19)}Z. To load them: ${startCommand(gap)}`,
+      `Of the bytes of ${gap.name} that this run left to run ${gap.to}, ${gap.bytes} are loaded by no run: it ended ${gap.state} at ${gap.endedAt.toISOString().slice(0, 19)}Z. To load them: ${startCommand(gap, ...(isEnded(gap) ? ['--force'] : []))}`,
     );
   }
   return missing;
 }
+
+/** A run that was given up goes on when it is started; one that is done does not. */
+const isEnded = ({ state }: Gap): boolean => state === 'done' || state === 'degraded';
 
 const say = (db: Db, key: string, stage: string, text: string): Promise<unknown> =>
   db.query(
@@ -102,14 +105,4 @@ async function mark(db: Db, key: string, missing: number, by: string): Promise<v
     [key],
   );
   if (rowCount === 1) await say(db, key, '', `What this run left to others is all loaded, since run ${by} ended.`);
-}
-
-/** The same run again, to paste. */
-function startCommand({ state, pipeline, dataDate, input }: Gap): string {
-  const sets = Object.entries(input ?? {}).flatMap(([name, value]) => [
-    '--set',
-    `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-  ]);
-  const again = state === 'done' || state === 'degraded' ? ['--force'] : [];
-  return `mendflow ${['start', pipeline, '--date', dataDate, ...sets, ...again].map(shellWord).join(' ')}`;
 }

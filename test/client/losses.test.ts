@@ -140,6 +140,19 @@ describe('a small file in another format', () => {
 });
 
 describe('the rest of a file that was given up', () => {
+  it('is told by a skip as by an accepted loss', async () => {
+    const { run } = (await ingest({ 'big.log': bad(250) }, 'apache')).json<Report>();
+    const figure = bad(250).length.toLocaleString('en-US');
+    const dry = await client.mendflow('skip', '--all', '--pipeline', 'log-ingest', '--dry-run', '--reason', 'x');
+    expect(dry.out).toMatch(new RegExp(`BYTES UNREAD\\n(.*\\n)*.*big\\.log.* ${figure}\\n`));
+    expect(dry.err).toContain(`skip would give up ${figure} bytes of which nothing is loaded`);
+    expect((await client.mendflow('skip', run, '--reason', 'a debug log')).out).toMatch(
+      new RegExp(
+        `\\n  given up  lost: ${figure} bytes of which nothing is loaded .*\\n  kept      rows that are loaded stay\\n`,
+      ),
+    );
+  });
+
   it('is told in bytes, its samples are closed with the reason, and it is no ordinary end', async () => {
     const { run, asks } = (await ingest({ 'big.log': bad(250) }, 'apache')).json<Report>();
     expect(asks).toMatchObject([{ stage: 'ingest[big.log]' }]);
@@ -148,7 +161,7 @@ describe('the rest of a file that was given up', () => {
     );
     const figure = bad(250).length.toLocaleString('en-US');
     expect((await client.mendflow('show', run)).out).toContain(
-      `accept-loss would give up ${figure} bytes of which nothing is loaded, the good records in them included.`,
+      `skip as well as accept-loss would give up ${figure} bytes of which nothing is loaded, the good records in them included.`,
     );
     const all = ['accept-loss', '--all', '--pipeline', 'log-ingest', '--dry-run', '--reason', 'x'];
     const dry = await client.mendflow(...all);

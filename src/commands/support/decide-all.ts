@@ -118,7 +118,7 @@ async function list(session: Session, kind: DecisionKind, meant: readonly Wait[]
   const { terminal } = session;
   // Only of what is given up knowingly: a person has to see how much before the yes.
   const unread =
-    kind === 'accept-loss'
+    kind === 'accept-loss' || kind === 'skip'
       ? await unreadOf(
           await session.store(),
           meant.map(({ run }) => run),
@@ -142,7 +142,7 @@ async function list(session: Session, kind: DecisionKind, meant: readonly Wait[]
   if (meant.length > SHOWN_MAX)
     terminal.note(`and ${counted(meant.length - SHOWN_MAX)} more; --json with --dry-run lists them all.`);
   const bytes = meant.reduce((sum, one) => sum + bytesOf(one), 0);
-  if (bytes > 0) terminal.note(wouldGiveUp(bytes));
+  if (bytes > 0) terminal.note(wouldGiveUp(bytes, [`mendflow ${kind} `]));
 }
 
 /** Throws unless a person says yes. Without a terminal nobody can. */

@@ -52,7 +52,7 @@ export interface Question {
   readonly code: string;
   readonly text: string;
   readonly commands: readonly string[];
-  /** Bytes that accepting a loss would give up unread; only where there are any. */
+  /** Bytes that a skip or an accepted loss would give up unread; only where there are any. */
   readonly unread?: number;
 }
 
@@ -132,22 +132,37 @@ export const doneAlready = (row: Pick<RunRow, 'state' | 'closed'>): string =>
 /** What the run asks now, oldest first. */
 export async function questionsOf(pool: Pool, run: string, spec: AnySpec | undefined): Promise<Question[]> {
   const parks = (await parksOf(pool, run)).filter(({ until }) => until === 'decision');
-  const unread = parks.some(({ acceptsLoss }) => acceptsLoss) ? (await unreadOf(pool, [run])).get(run) : undefined;
+  const unread = parks.length > 0 ? (await unreadOf(pool, [run])).get(run) : undefined;
   return parks.map(({ stage, token, code, text, acceptsLoss }) => {
-    const bytes = acceptsLoss ? (unread?.get(stage) ?? 0) : 0;
     const commands = commandsOf(run, { stage, token, code, acceptsLoss }, spec);
-    return { stage, token, code, text, commands, ...(bytes > 0 ? { unread: bytes } : {}) };
+    const cost = costOf(commands, unread?.get(stage));
+    return { stage, token, code, text, commands, ...(cost.unread > 0 ? cost : {}) };
   });
 }
 
-/** What `accept-loss` costs beyond what is known to be bad. */
-export const wouldGiveUp = (bytes: number): string =>
-  `accept-loss would give up ${counted(bytes)} bytes of which nothing is loaded, the good records in them included.`;
+/** Those of these commands that give up what is not read. */
+const givers = (commands: readonly string[]): DecisionKind[] =>
+  (['skip', 'accept-loss'] as const).filter((kind) =>
+    commands.some((command) => command.startsWith(`mendflow ${kind} `)),
+  );
+
+/** These commands, and the bytes that some of them would give up unread. */
+export const costOf = (
+  commands: string[],
+  unread: number | undefined,
+): { readonly commands: string[]; readonly unread: number } => ({
+  commands,
+  unread: givers(commands).length > 0 ? (unread ?? 0) : 0,
+});
+
+/** What these commands cost beyond what is known to be bad. */
+export const wouldGiveUp = (bytes: number, commands: readonly string[]): string =>
+  `${givers(commands).join(' as well as ')} would give up ${counted(bytes)} bytes of which nothing is loaded, the good records in them included.`;
 
 const effects: Readonly<Record<DecisionKind, string>> = {
   retry: 'tries the stage again now, with its whole budget',
   'extend-budget': 'tries it again now, with the attempts that you add',
-  skip: 'goes on without the stage and what it would have loaded',
+  skip: 'goes on without the stage and what it has not loaded, and rows already loaded stay',
   'accept-loss': 'gives up what the question says would be lost, and the run ends degraded',
   abort: 'ends the run, and what is loaded stays',
 };
