@@ -76,6 +76,8 @@ export const registerBreakers: Register = (program, act) => {
         .requiredOption('--for <duration>', 'until it goes back to auto by itself, such as "1 hour"')
         .requiredOption('--reason <text>', 'why; kept with who and when');
     else command.option('--reason <text>', 'why; kept with who and when');
+    if (mode === 'observe')
+      command.option('--for <duration>', 'until it goes back to auto by itself; default: until somebody says `auto`');
     command
       .option('--json', 'print JSON')
       .action(act((session, key: string, options: ModeOptions) => set(session, key, mode, options)));

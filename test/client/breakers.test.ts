@@ -180,6 +180,9 @@ describe('an operator', () => {
       mode: 'observe',
       says: 'observe (closed)',
     });
+    expect((await mendflow('breakers', 'observe', 'other', '--for', '1 hour')).out).toMatch(
+      /db:other is observe \(closed\)\. It counts, and lets every call through; it goes back to auto by itself at [-\d]+ [:\d]+Z \(in (59 min|1 h)/,
+    );
     expect((await mendflow('breakers', 'auto', 'other', '--json')).json()).toMatchObject({
       mode: 'auto',
       admit: true,
@@ -188,6 +191,7 @@ describe('an operator', () => {
     const { out } = await mendflow('breakers', 'show', 'other');
     expect(out.slice(out.indexOf('What happened')).match(/forced closed|observe|auto/g)).toEqual([
       'forced closed',
+      'observe',
       'observe',
       'auto',
     ]);

@@ -74,7 +74,8 @@ export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
     return `Every call is made, whatever it meets; it goes back to auto by itself ${at(row.modeLeftMs ?? 0, row.modeUntil)}. Nothing protects the upstream until then: parked runs go on, and call again when they fail.`;
   if (row.gateLeftMs !== undefined)
     return `The upstream asked for fewer calls; they go on by themselves ${at(row.gateLeftMs, row.gateUntil)}.`;
-  if (row.mode === 'observe') return 'It counts, and lets every call through.';
+  if (row.mode === 'observe')
+    return `It counts, and lets every call through${row.modeLeftMs === undefined ? '' : `; it goes back to auto by itself ${at(row.modeLeftMs, row.modeUntil)}`}.`;
   if (row.hold !== undefined)
     return `Time does not heal ${row.hold}: mend its cause. A new credential where the worker reads it is noticed within seconds, and parked runs go on by themselves; after any other mend they go on once you \`retry\` the run that asks, or say \`mendflow breakers auto ${shellWord(row.key)}\`. The run that asks needs its \`retry\` either way.`;
   if (row.state === 'open' && (row.openLeftMs ?? 0) > 0)
