@@ -33,6 +33,7 @@ import {
   balanceLine,
   commandsOf,
   costOf,
+  correctionLine,
   effectsLine,
   lossLine,
   timeLine,
@@ -302,6 +303,7 @@ function writeWait(
   else if (breaker === undefined) terminal.line('  Its breaker lets calls through again.');
   const code = wait.held ?? wait.code;
   if (isCode(code)) terminal.line(`  What to look at: ${runbookPath(cwd, `ops/runbooks/${rowOf(code).runbook}.md`)}`);
+  if (correctionLine(code) !== '') terminal.line(`  ${correctionLine(code)}`);
   if (breaker) {
     const why = breaker.cause === '' ? '' : ` (${breaker.cause})`;
     terminal.line(`  ${escaped(breaker.key)} is ${breaker.says}${why}. ${breaker.next}`);

@@ -15,6 +15,7 @@ import type { Register } from './support/program.ts';
 import {
   balanceLine,
   doneAlready,
+  correctionLine,
   effectsLine,
   lossLine,
   type Question,
@@ -226,6 +227,7 @@ function tellQuestions(terminal: Session['terminal'], questions: readonly Questi
   for (const question of questions) {
     terminal.line();
     terminal.line(`${terminal.style('bold', escaped(question.stage))}: ${escaped(question.text)} (${question.code})`);
+    if (correctionLine(question.code) !== '') terminal.line(`  ${correctionLine(question.code)}`);
     for (const command of question.commands) terminal.line(`  ${command}`);
     if (question.unread !== undefined) terminal.line(`  ${wouldGiveUp(question.unread, question.commands)}`);
   }

@@ -190,6 +190,17 @@ describe('start', () => {
     );
   });
 
+  it('says of a mistake in the code what gives workers the corrected one', async () => {
+    const on = date();
+    client.engine.script('fetch', outcomes('code_bug'));
+    const asked = await client.mendflow('start', 'copy', '--date', on, ...inputs, '--wait');
+    const shown = await client.mendflow('show', `copy/${on}`);
+    for (const { out } of [asked, shown])
+      expect(out).toMatch(
+        /\n {2}Workers that run keep the code .*`mendflow stack up --workers 0`, then `mendflow stack up` starts as many as before/,
+      );
+  });
+
   it('ends with 1 when the run fails and with 7 when it is aborted', async () => {
     client.engine.script('fetch', outcomes('http_401'));
     const failed = await client.mendflow('start', 'loud', '--date', date(), '--wait');
