@@ -61,12 +61,12 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
   return rows;
 }
 
-/** Runs that were closed since then although something is lost, and what it is as far as it can be counted. */
+/** Runs that were closed since then although something is lost (not those that only left bytes to a run which ended without them: nobody gave these up), and what it is as far as it can be counted. */
 export async function lossesSince(pool: Pool, since: Date): Promise<{ runs: number; records: number; bytes: number }> {
   const { rows } = await pool.query<{ runs: number; records: number; bytes: number }>(
     `select count(*)::float8 as runs, coalesce(sum((closed #>> '{balance,lost}')::float8), 0) as records,
        coalesce(sum((closed #>> '{balance,uncountedBytes}')::float8), 0) as bytes
-     from mendflow.run where state = 'degraded' and closed_at >= $1`,
+     from mendflow.run where state = 'degraded' and not coalesce(closed ? 'leftBytes', false) and closed_at >= $1`,
     [since],
   );
   return rows[0]!;

@@ -7,6 +7,7 @@ import { ingestFile } from '../../src/activities/log-ingest.ts';
 import { listFiles } from '../../src/connectors/files.ts';
 import { flow, flowToDataset, lines, parse, table } from '../../src/flow/index.ts';
 import { closeRun } from '../../src/store/ledger.ts';
+import { lossesSince } from '../../src/store/night.ts';
 import { notesOf } from '../../src/store/notes.ts';
 import { contextOf } from '../flow/memory.ts';
 import { eachLife, type Life, type TestSink } from './life-of-files.ts';
@@ -267,6 +268,7 @@ describe('what was planned and not committed', () => {
         health: 'degraded',
         closed: { leftBytes: given[0]!.bytes },
       });
+      expect(await lossesSince(sink.pool, new Date(0))).toMatchObject({ runs: 0 });
       await life.again(first);
       await life.work(first);
       expect(await stateOf(second.key)).toMatchObject({ state: 'done', health: 'healthy' });
