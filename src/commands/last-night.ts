@@ -119,7 +119,9 @@ function write(terminal: Terminal, page: Page): void {
   if (failures.ended > 0)
     terminal.line(`  not done  ${numbered(failures.ended, 'stage')} skipped, failed, aborted or with accepted loss`);
   if (page.losses.runs > 0)
-    terminal.line(`  given up  in ${numbered(page.losses.runs, 'run')}, ${lossLine(page.losses)}`);
+    terminal.line(
+      `  given up  in ${numbered(page.losses.runs, 'run')} (${lostRuns(page.losses)}), ${lossLine(page.losses)}`,
+    );
   if (failures.oldest !== null)
     terminal.line(
       `  not over  ${numbered(failures.open, 'stage')}, the oldest since ${moment(failures.oldest)} (${inWords(page.until.getTime() - failures.oldest.getTime())})`,
@@ -185,9 +187,13 @@ function decisionsLine({ decisions, asking }: Pick<Page, 'decisions' | 'asking'>
   return asking > 0 ? `nobody has decided anything, and ${waiting}` : 'nobody had to decide anything';
 }
 
+const lostRuns = ({ runs, first }: Page['losses']): string =>
+  `${first.map(escaped).join(', ')}${runs > first.length ? ` and ${counted(runs - first.length)} more` : ''}`;
+
 const healers: Readonly<Record<Healer, string>> = {
   retry: 'by trying again',
   breaker: 'when the upstream was back',
+  person: 'after a person released the breaker',
   time: 'after a long wait',
   decision: 'after a decision',
 };

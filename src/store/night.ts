@@ -32,7 +32,14 @@ export interface Troubled {
   readonly spent: boolean;
   /** Decisions that were taken for it. */
   readonly decisions: number;
+  /** The attempt that the last of them caused did not fail, and no trial of the breaker had to pass first. */
+  readonly decided: boolean;
+  /** A person ended what kept its breaker closed to it, and no trial passed in between. */
+  readonly released: boolean;
 }
+
+/** Whether an event is of the breaker that refused the stage last: the refusal ends with its name. */
+const refusedBy = `s.code = 'breaker_open' and right(s.text, length(e.key) + 5) = 'show ' || e.key`;
 
 /** Stages whose trouble ended since then, or has not ended. */
 export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]> {
@@ -40,20 +47,27 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
     `select s.run_key as run, coalesce(r.pipeline, '') as pipeline, s.stage, case when s.state = 'done' and d.loss then 'loss-accepted' else s.state end as state,
        a.lately as failed, case when s.ended_at < $1 then 0 else l.lost end as lost, coalesce(a.first, s.first_at) as "firstAt",
        case when s.state in ('running', 'retrying', 'parked', 'asking') then null else s.ended_at end as "endedAt",
-       case when a.failed = 0 and s.code is distinct from 'breaker_open' then 'worker_lost' else s.code end as code, a.spent, d.decisions
+       case when a.failed = 0 and s.code is distinct from 'breaker_open' then 'worker_lost' else s.code end as code, a.spent, d.decisions, d.decided, b.released
      from mendflow.stage_run s
      left join mendflow.run r on r.key = s.run_key
      cross join lateral (
-       select count(*) filter (where code <> 'worker_lost')::int as failed, count(*) filter (where code <> 'worker_lost' and at >= $1)::int as lately, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent,
+       select count(*) filter (where code <> 'worker_lost')::int as failed, count(*) filter (where code <> 'worker_lost' and at >= $1)::int as lately, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent, max(at) filter (where code <> 'worker_lost') as latest,
          coalesce(bool_or(attempt = s.attempts), false) as last
        from mendflow.attempt where run_key = s.run_key and generation = s.generation and stage = s.stage) a
      -- An attempt that neither failed nor is the one that ended well, is under way or was stopped by an abort, has told nobody how it ended.
      cross join lateral (
        select greatest(0, s.attempts - a.failed - case when s.state in ('done', 'running', 'skipped', 'loss-accepted') or s.state = 'aborted' and not a.last then 1 else 0 end)::int as lost) l
      cross join lateral (
-       select count(*)::int as decisions, coalesce(bool_or(kind = 'accept-loss'), false) as loss from mendflow.decision
+       select count(*)::int as decisions, coalesce(bool_or(kind = 'accept-loss'), false) as loss,
+         coalesce(bool_or(kind = 'extend-budget' or at >= coalesce(a.latest, '-infinity') and not exists (select from mendflow.breaker_event e
+           where e.kind = 'move' and e.to_state = 'ramping' and e.at > decision.at and e.at < s.attempt_at and ${refusedBy})), false) as decided
+       from mendflow.decision
        where run_key = s.run_key and stage in (s.stage, '') and taken and at >= coalesce(a.first, s.first_at)
          and (s.state in ('running', 'retrying', 'parked', 'asking') or at <= s.ended_at)) d
+     cross join lateral (
+       select exists (select from mendflow.breaker_event e where ${refusedBy} and e.kind = 'mode' and e.reason in ('forced_closed', 'auto')
+         and e.detail ->> 'by' is distinct from 'expiry' and e.at between coalesce(a.first, s.first_at) and s.ended_at
+         and not exists (select from mendflow.breaker_event m where m.key = e.key and m.kind = 'move' and m.to_state = 'ramping' and m.at between e.at and s.ended_at)) as released) b
      where (a.failed > 0 or l.lost > 0 or s.code = 'breaker_open') and (s.ended_at is null or s.ended_at >= $1 or s.state in ('running', 'retrying', 'parked', 'asking'))
      order by 7, 1, 3`,
     [since],
@@ -61,12 +75,17 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
   return rows;
 }
 
-/** Runs that were closed since then although something is lost (not those that only left bytes to a run which ended without them: nobody gave these up), and what it is as far as it can be counted. */
-export async function lossesSince(pool: Pool, since: Date): Promise<{ runs: number; records: number; bytes: number }> {
-  const { rows } = await pool.query<{ runs: number; records: number; bytes: number }>(
-    `select count(*)::float8 as runs, coalesce(sum((closed #>> '{balance,lost}')::float8), 0) as records,
-       coalesce(sum((closed #>> '{balance,uncountedBytes}')::float8), 0) as bytes
-     from mendflow.run where state = 'degraded' and not coalesce(closed ? 'leftBytes', false) and closed_at >= $1`,
+/** Runs that ended since then with something lost, those that were aborted among them (not those that only left bytes to a run which ended without them: nobody gave these up), and what it is as far as it can be counted. */
+export async function lossesSince(
+  pool: Pool,
+  since: Date,
+): Promise<{ runs: number; first: string[]; records: number; bytes: number }> {
+  const { rows } = await pool.query<{ runs: number; first: string[]; records: number; bytes: number }>(
+    `select count(*)::float8 as runs, coalesce((array_agg(key order by closed_at, key))[1:3], '{}') as first,
+       coalesce(sum((closed #>> '{balance,lost}')::float8), 0) as records, coalesce(sum(bytes), 0)::float8 as bytes
+     from mendflow.run cross join lateral (
+       select coalesce((closed #>> '{balance,uncountedBytes}')::float8, 0) as bytes) b
+     where closed_at >= $1 and (state = 'degraded' and not coalesce(closed ? 'leftBytes', false) or state in ('aborted', 'failed') and bytes > 0)`,
     [since],
   );
   return rows[0]!;

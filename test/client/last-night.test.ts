@@ -22,6 +22,8 @@ const trouble = (run: string, from: number, to: number | null, more: Partial<Tro
   code: 'http_503',
   spent: false,
   decisions: 0,
+  decided: false,
+  released: false,
   ...more,
 });
 
@@ -64,7 +66,9 @@ describe('what healed a stage', () => {
     expect(healerOf(trouble('a', 0, 1))).toBe('retry');
     expect(healerOf(trouble('a', 0, 1, { spent: true }))).toBe('time');
     expect(healerOf(trouble('a', 0, 1, { spent: true, code: 'breaker_open' }))).toBe('breaker');
-    expect(healerOf(trouble('a', 0, 1, { code: 'breaker_open', decisions: 1 }))).toBe('decision');
+    expect(healerOf(trouble('a', 0, 1, { code: 'breaker_open', decisions: 1, decided: true }))).toBe('decision');
+    expect(healerOf(trouble('a', 0, 1, { decisions: 1 }))).toBe('retry');
+    expect(healerOf(trouble('a', 0, 1, { code: 'breaker_open', released: true }))).toBe('person');
     expect(
       healedOf([
         trouble('a', 0, 1),
@@ -73,7 +77,7 @@ describe('what healed a stage', () => {
         trouble('c', 0, 1, { state: 'skipped' }),
       ]),
     ).toEqual({
-      by: { retry: 1, breaker: 0, time: 0, decision: 0 },
+      by: { retry: 1, breaker: 0, person: 0, time: 0, decision: 0 },
       ended: 1,
       open: 2,
       attemptsFailed: 5,
@@ -257,6 +261,49 @@ describe('the morning after', () => {
     const ofRun = / {2}letters {2}120 open, 5 superseded: mendflow (.*)\n/.exec((await mendflow('show', run!.key)).out);
     expect((await mendflow(...ofRun![1]!.split(' '))).out.trim().split('\n')).toHaveLength(125 + 1);
     await night.engine.rows('delete from mendflow.dead_letter');
+  });
+
+  it('tells of a decision that did not help, of a breaker that a person released, and what aborted runs gave up', async () => {
+    const [blip] = await night.engine.rows<{ key: string }>("select key from mendflow.run where key like '%blip-1'");
+    const at = (seconds: number): string => `clock_timestamp() - interval '60 seconds' + interval '${seconds} seconds'`;
+    await night.engine.rows(
+      `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, first_at, ended_at, attempt_at, code, text)
+       select $1, 1, stage, 'done', 3, ${at(0)}, ${at(50)}, ${at(40)}, code, text from (values
+         ('decided', 'http_503', ''), ('tried', 'http_503', ''), ('freed', 'breaker_open', 'See: npx mendflow breakers show http:freed')) s (stage, code, text)`,
+      [blip!.key],
+    );
+    await night.engine.rows(
+      `insert into mendflow.attempt (run_key, generation, stage, attempt, attempts_max, code, class, text, worker, at)
+       select $1, 1, stage, n, 9, 'http_503', 'transient', 'away.', 'here:1', case n when 1 then ${at(5)} else failed end
+       from generate_series(1, 2) n, (values ('decided', ${at(6)}), ('tried', ${at(20)})) s (stage, failed)`,
+      [blip!.key],
+    );
+    await night.engine.rows(
+      `insert into mendflow.decision (run_key, stage, token, kind, actor, reason, taken, text, at)
+       select $1, stage, 'x', 'retry', 'anna', 'now', true, '', ${at(10)} from (values ('decided'), ('tried')) s (stage)`,
+      [blip!.key],
+    );
+    await night.engine.rows(
+      `insert into mendflow.breaker_event (key, kind, epoch, from_state, to_state, reason, detail, at)
+       values ('http:freed', 'mode', 1, 'open', 'open', 'forced_closed', '{"by": "anna"}', ${at(30)})`,
+    );
+    await night.engine.rows(
+      `insert into mendflow.run (key, pipeline, data_date, scope, generation, state, closed_at, closed)
+       select 'call/lost/' || n, 'call', 'lost', n::text, 1, 'aborted', clock_timestamp(), '{"balance": {"uncountedBytes": 250}}' from generate_series(1, 4) n`,
+    );
+    const { stages } = (await mendflow('last-night', '--json')).json<{
+      stages: { stage: string; healedBy: string }[];
+    }>();
+    expect(['decided', 'tried', 'freed'].map((name) => stages.find(({ stage }) => stage === name)?.healedBy)).toEqual([
+      'decision',
+      'time',
+      'person',
+    ]);
+    expect((await mendflow('last-night')).out).toContain(
+      '\n  given up  in 4 runs (call/lost/1, call/lost/2, call/lost/3 and 1 more), lost: 1,000 bytes of which nothing is loaded',
+    );
+    await night.engine.rows("delete from mendflow.run where data_date = 'lost'");
+    await night.engine.rows("delete from mendflow.stage_run where stage in ('decided', 'tried', 'freed')");
   });
 
   it('tells which processes of the stack ended by themselves in that time', async () => {

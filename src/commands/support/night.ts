@@ -4,7 +4,7 @@
 import type { Move, Troubled } from '../../store/night.ts';
 
 /** Who ended the trouble of a stage. */
-export type Healer = 'retry' | 'breaker' | 'time' | 'decision';
+export type Healer = 'retry' | 'breaker' | 'person' | 'time' | 'decision';
 
 export interface Healed {
   /** Stages that failed and then did well, by who healed them. */
@@ -23,15 +23,15 @@ export interface Healed {
   readonly oldest: Date | null;
 }
 
-/** A decision counts before everything else; then the breaker, if it was what stopped the stage last; then waiting after a spent budget. */
-export const healerOf = ({ decisions, code, spent }: Troubled): Healer =>
-  decisions > 0 ? 'decision' : code === 'breaker_open' ? 'breaker' : spent ? 'time' : 'retry';
+/** A decision whose attempt did not fail counts before everything else; then the breaker, if it was what stopped the stage last, or who released it; then waiting after a spent budget. */
+export const healerOf = ({ decided, released, code, spent }: Troubled): Healer =>
+  decided ? 'decision' : code === 'breaker_open' ? (released ? 'person' : 'breaker') : spent ? 'time' : 'retry';
 
 export function healedOf(troubled: readonly Troubled[]): Healed {
   const over = troubled.filter(({ endedAt }) => endedAt !== null);
   const open = troubled.filter(({ endedAt }) => endedAt === null);
   const healed = over.filter(({ state }) => state === 'done');
-  const by: Record<Healer, number> = { retry: 0, breaker: 0, time: 0, decision: 0 };
+  const by: Record<Healer, number> = { retry: 0, breaker: 0, person: 0, time: 0, decision: 0 };
   for (const one of healed) by[healerOf(one)]++;
   const sum = (figures: readonly number[]): number => figures.reduce((all, one) => all + one, 0);
   const lastedMs = over.map(({ firstAt, endedAt }) => endedAt!.getTime() - firstAt.getTime());
@@ -41,7 +41,7 @@ export function healedOf(troubled: readonly Troubled[]): Healed {
     open: open.length,
     attemptsFailed: sum(troubled.map(({ failed }) => failed)),
     attemptsLost: sum(troubled.map(({ lost }) => lost)),
-    unasked: healed.length - by.decision,
+    unasked: healed.filter(({ decisions, released }) => decisions === 0 && !released).length,
     meanMs: over.length === 0 ? null : sum(lastedMs) / over.length,
     oldest: open.length === 0 ? null : new Date(Math.min(...open.map(({ firstAt }) => firstAt.getTime()))),
   };
@@ -97,8 +97,8 @@ function mergeOverlaps(list: readonly Troubled[]): Episode[] {
       runs: new Set(members.map(({ run }) => run)).size,
       codes,
       unasked: members.every(
-        ({ decisions, state, endedAt }) =>
-          decisions === 0 && (endedAt === null ? state !== 'asking' : state === 'done'),
+        ({ decisions, released, state, endedAt }) =>
+          decisions === 0 && !released && (endedAt === null ? state !== 'asking' : state === 'done'),
       ),
     };
   });
