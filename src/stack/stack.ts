@@ -4,7 +4,6 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
-import { noteLoss } from './lost.ts';
 import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
 import { end, isAlive, isSuspended } from './system/process.ts';
@@ -225,6 +224,7 @@ export const stackUp = async (options: StackOptions): Promise<StackAddresses> =>
     'stack',
     async () => {
       refuseOtherOwner(dir, options);
+      const { noteLoss } = await import('./lost.ts');
       await noteLoss(dir);
       const addresses = await servers(options, dir);
       await options.beforeWorkers?.(addresses);

@@ -257,7 +257,9 @@ describe('a hold', () => {
     // What the refused call was told is over by the time somebody reads it.
     expect(show).not.toContain('no call was made');
     const told = await pagesOf(parks.flatMap(({ until, workflow_id: id }) => (until === 'upstream' ? [id] : [])));
-    expect(told).toMatch(/nothing happens by itself: time does not heal http_401\. .*ops\/runbooks\/credentials\.md/);
+    expect(told).toMatch(
+      /nothing happens by itself: time does not heal http_401\. .*Runbook: credentials\.md in ops\/runbooks/,
+    );
     expect(await mendflow('retry', '--all', '--upstream', 'http:apy', '--reason', 'x', '--yes')).toMatchObject({
       code: 6,
       err: expect.stringMatching(/no upstream "http:apy"; there is db:other, http:api\. Nothing was changed/) as string,
