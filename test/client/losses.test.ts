@@ -86,7 +86,7 @@ describe('records of which too many are bad', () => {
     const night = await client.mendflow('last-night');
     expect(night.out).toMatch(/\n {2}not done {2}\d stages? skipped, failed, aborted or with accepted loss\n/);
     expect(night.out).not.toContain('after a decision');
-    expect(night.out).toContain('\n  given up  in 1 run, lost: 12 records or rows\n');
+    expect(night.out).toContain(`\n  given up  in 1 run (${run}), lost: 12 records or rows\n`);
     await says(run, join(folder, String(day)));
   });
 
