@@ -48,7 +48,7 @@ it.each(['http', 'https'])(
     const http = openHttp(
       plainUpstream('http:broken', {
         address: `${scheme}://localhost:${broken.port}`,
-        timeout: '400 milliseconds',
+        timeout: '800 milliseconds',
         concurrency: 20,
       }),
       {

@@ -96,7 +96,10 @@ describe('one bad path', { timeout: 180_000 }, () => {
     await scene('fifty', 49);
     expect(await engine.parked('get', 'paths/2026-11-21/fifty-bad')).toMatchObject({ until: 'decision', attempts: 8 });
     expect(await trips('fifty')).toEqual([]);
-    expect(server.arrived.length - before).toBe(49 + 8);
+    const called = server.arrived.slice(before).map(({ path }) => path.split('/').at(-1)!);
+    expect(called.filter((name) => name === 'bad')).toHaveLength(8);
+    // A good call may come twice where the machine is so slow that its connection was closed meanwhile.
+    expect(new Set(called).size).toBe(49 + 1);
   });
 });
 

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataConverter } from '@temporalio/common';
 import * as temporal from '@temporalio/client';
-import { Client, type WorkflowHandle } from '@temporalio/client';
+import { Client, type WorkflowHandle, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { NativeConnection, type WorkerInterceptors } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { inject } from 'vitest';
@@ -46,7 +46,7 @@ export interface Engine {
   readonly calls: string[];
   script(stage: string, script: Script): void;
   startWorker(workflows?: string): Promise<{ stop(): Promise<void> }>;
-  start(pipeline: string, more?: Partial<RunArgs>): Promise<WorkflowHandle>;
+  start(pipeline: string, more?: Partial<RunArgs>): Promise<WorkflowHandleWithFirstExecutionRunId>;
   result(handle: WorkflowHandle): Promise<RunSummary>;
   /** Waits until the ledger shows the stage parked, and returns its row. */
   parked(

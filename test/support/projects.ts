@@ -19,8 +19,7 @@ const alias = Object.entries(exports).flatMap(([name, target]) =>
 /** The part of a vitest config that every project has. */
 export const shared = {
   resolve: { alias },
-  // Files share a few processes: a process of its own for each costs a third of all that the tests compute. A file leaves its process as it found it.
-  test: { pool: 'forks' as const, isolate: false, testTimeout: 60_000, retry: 0 },
+  test: { pool: 'forks' as const, testTimeout: 60_000, retry: 0 },
 };
 
 /** What takes minutes, or counts by the second: `npm run test:long` runs it, several files at once where a test mostly waits. */
