@@ -45,7 +45,8 @@ it('parks the runs of an upstream whose retries are spent, for a while and with 
   const awakeAgain = waiting.filter(({ run, since }) => !asleep.has(`${run} ${since}`)).length;
   expect(waiting).toHaveLength(RUNS);
   expect(at.api.seen.length).toBeGreaterThan(RUNS);
-  expect(at.api.seen.length).toBeLessThanOrEqual(RUNS + retriesMax(fromMs) + awakeAgain);
+  // Each run calls once, and the budget pays for a dozen more. Without it each would call four times in these seconds; who is let go meanwhile calls once more.
+  expect(at.api.seen.length).toBeLessThanOrEqual(2 * RUNS + awakeAgain);
   const stoodBack = waiting.filter(({ inMs }) => inMs >= 14_000 && inMs <= 46_000);
   expect(stoodBack.length).toBeGreaterThanOrEqual(RUNS - retriesMax(fromMs));
   expect(new Set(stoodBack.map(({ inMs }) => inMs)).size).toBeGreaterThan(1);
