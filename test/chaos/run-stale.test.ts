@@ -54,6 +54,15 @@ it.each(names('round', ROUNDS))(
     await at.until(aborted, { state: 'aborted', parks: 0 });
     for (const id of again) await at.start(id, 'wait');
     await at.until(again, { state: 'running', generation: 2 });
+    // A stage that the server has handed to the stopped worker begins elsewhere only when its time is over: that is no stale write.
+    const begun = async (): Promise<number | null> =>
+      (
+        await at.pool.query(
+          `select from mendflow.stage_run where generation = 2 and stage = 'step' and state = 'running' and strpos(run_key, $1) > 0`,
+          [`${round}-again-`],
+        )
+      ).rowCount;
+    await expect.poll(begun, { timeout: 120_000 }).toBe(again.length);
     await sleep(1_000);
 
     const before = await at.whole();
