@@ -3,6 +3,7 @@
 // Apart from plans because a plan looks forward, and this looks back at runs that have ended.
 import { startCommand } from '../model/shell.ts';
 import type { Db } from './db.ts';
+import { addNoteOfCurrent } from './notes.ts';
 
 /** Said of a run that was seen to be open, and true for ever: it names the moment. The statements below read the run out of it. */
 export const leftNote = (what: string, { runKey, state }: { runKey: string; state: string }): string =>
@@ -48,10 +49,9 @@ async function tellGaps(db: Db, key: string): Promise<number> {
   let missing = 0;
   for (const gap of await gapsOf(db, key)) {
     missing += gap.bytes;
-    await say(
+    await addNoteOfCurrent(
       db,
-      key,
-      gap.stage,
+      { runKey: key, stage: gap.stage },
       `Of the bytes of ${gap.name} that this run left to run ${gap.to}, ${gap.bytes} are loaded by no run: it ended ${gap.state} at ${gap.endedAt.toISOString().slice(0, 19)}Z. To load them: ${startCommand(gap, ...(isEnded(gap) ? ['--force'] : []))}`,
     );
   }
@@ -60,13 +60,6 @@ async function tellGaps(db: Db, key: string): Promise<number> {
 
 /** A run that was given up goes on when it is started; one that is done does not. */
 const isEnded = ({ state }: Gap): boolean => state === 'done' || state === 'degraded';
-
-const say = (db: Db, key: string, stage: string, text: string): Promise<unknown> =>
-  db.query(
-    `insert into mendflow.run_note (run_key, generation, stage, text)
-     select key, generation, $2, $3 from mendflow.run where key = $1 on conflict do nothing`,
-    [key, stage, text],
-  );
 
 /** All that the other one ever planned of the file counts, and a chunk that holds no hash of its bytes was given up, not read. */
 async function gapsOf(db: Db, key: string): Promise<Gap[]> {
@@ -104,5 +97,10 @@ async function mark(db: Db, key: string, missing: number, by: string): Promise<v
     `update mendflow.run set state = 'done', health = 'healthy', closed = closed - 'leftBytes' where key = $1 and state = 'degraded' and closed ? 'leftBytes'`,
     [key],
   );
-  if (rowCount === 1) await say(db, key, '', `What this run left to others is all loaded, since run ${by} ended.`);
+  if (rowCount === 1)
+    await addNoteOfCurrent(
+      db,
+      { runKey: key, stage: '' },
+      `What this run left to others is all loaded, since run ${by} ended.`,
+    );
 }

@@ -34,6 +34,18 @@ export const addLateNote = (
     [runKey, generation, stage, kept(text), execution ?? null],
   );
 
+/** What is found out of a run's current generation later, whoever works it. */
+export const addNoteOfCurrent = (
+  db: Db,
+  { runKey, stage }: Pick<NoteKey, 'runKey' | 'stage'>,
+  text: string,
+): Promise<unknown> =>
+  db.query(
+    `insert into mendflow.run_note (run_key, generation, stage, text)
+     select key, generation, $2, $3 from mendflow.run where key = $1 on conflict do nothing`,
+    [runKey, stage, kept(text)],
+  );
+
 /** What the current generation of a run has said with such a beginning. */
 export async function notesThatBegin(db: Db, runKey: string, beginning: string): Promise<string[]> {
   const { rows } = await db.query<{ text: string }>(

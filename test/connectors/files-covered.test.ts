@@ -240,6 +240,24 @@ describe('what was planned and not committed', () => {
     expect(await stateOf(second.key)).toMatchObject({ state: 'done', health: 'healthy' });
   });
 
+  it('and was left to a run with an input of 20,000 characters lets both close all the same', async () => {
+    life.append('app.log', 40);
+    const first = await life.begin();
+    const long = Array.from({ length: 20_000 }, (_none, n) =>
+      String.fromCodePoint(0x4e00 + ((n * 7_919) % 20_000)),
+    ).join('');
+    await sink.pool.query('update mendflow.run set input = jsonb_build_object($2::text, $3::text) where key = $1', [
+      first.key,
+      'path',
+      long,
+    ]);
+    await life.work(first, { afterChunks: 2 });
+    const second = await life.begin();
+    await life.work(second);
+    await life.abort(first);
+    expect(await stateOf(second.key)).toMatchObject({ state: 'degraded' });
+  });
+
   it.each(['while it is open', 'after its end'])(
     'and was left to a run that is aborted is told to the run that left it, %s, until somebody loads it',
     async (when) => {
