@@ -24,11 +24,11 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
   const { diskChecks } = await import('./support/disk-checks.ts');
   const { devMend, keeperChecks } = await import('./support/stack-checks.ts');
   const before = underWay(session.config.dir);
-  const { suspended } = await stackStatus({ dir: session.config.dir });
+  const status = await stackStatus({ dir: session.config.dir });
   const looked: Check[] = [
     nodeCheck(),
-    await stackCheck(session.config.dir),
-    ...(await keeperChecks(session.config.dir)),
+    stackCheck(session.config.dir, status),
+    ...keeperChecks(status),
     ...(await diskChecks(session.config.dir)),
   ];
   try {
@@ -47,8 +47,8 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
       ? withoutHaste(before)
       : devsOf(session.config.dir).some(hasLostItsWorker)
         ? queuesBy(devMend)
-        : suspended.length > 0
-          ? queuesBy(resume(suspended))
+        : status.suspended.length > 0
+          ? queuesBy(resume(status.suspended))
           : undefined;
   const checks = mended === undefined ? looked : looked.map(mended);
   const wrong = checks.filter(({ state }) => state === 'wrong');

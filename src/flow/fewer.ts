@@ -21,13 +21,16 @@ export interface Fewer {
   readonly why: string;
 }
 
+const count = (n: number): string => n.toLocaleString('en-US');
+
+/** `1 row`, `2,500 rows`. */
+export const rowsInWords = (n: number): string => (n === 1 ? '1 row' : `${count(n)} rows`);
+
 export function rowsFewer({ runKey, stage }: Pick<LedgerKey, 'runKey' | 'stage'>, fewer: Fewer): CodedError {
-  const count = (n: number): string => n.toLocaleString('en-US');
-  const rows = (n: number): string => (n === 1 ? '1 row' : `${count(n)} rows`);
   return new CodedError(
     'rows_fewer',
-    `${fewer.table} has ${rows(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them is deleted unless you say so. ` +
-      `If the code is wrong, mend it, then retry. If fewer rows are right, this deletes ${rows(fewer.before - fewer.after)} of the table: mendflow accept-loss ${shellWord(runKey)} ${shellWord(stage)} --reason "…"`,
+    `${fewer.table} has ${rowsInWords(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them is deleted unless you say so. ` +
+      `If the code is wrong, mend it, then retry. If fewer rows are right, this deletes ${rowsInWords(fewer.before - fewer.after)} of the table: mendflow accept-loss ${shellWord(runKey)} ${shellWord(stage)} --reason "…"`,
   );
 }
 

@@ -5,6 +5,7 @@ import { CodedError } from '../model/failure.ts';
 import { shellWord } from '../model/shell.ts';
 import type { Db } from '../store/db.ts';
 import { type LedgerKey, madeByOthers } from '../store/ledger.ts';
+import { rowsInWords } from './fewer.ts';
 import type { Range } from './types.ts';
 
 /** What is added, in words for people. */
@@ -20,10 +21,9 @@ export async function refuseTwice(db: Db, key: LedgerKey, { table, rows, range }
   const [other] = await madeByOthers(db, key, range);
   if (!other || rows <= other.bad) return;
   const run = shellWord(key.runKey);
-  const count = rows === 1 ? '1 row' : `${rows.toLocaleString('en-US')} rows`;
   throw new CodedError(
     'rows_twice',
-    `Run ${other.runKey} has loaded bytes ${range.from} to ${range.to} of this source before, and this run would add ${count} of them to ${table} beside those, such as under another date. Nothing of the chunk was loaded. ` +
+    `Run ${other.runKey} has loaded bytes ${range.from} to ${range.to} of this source before, and this run would add ${rowsInWords(rows)} of them to ${table} beside those, such as under another date. Nothing of the chunk was loaded. ` +
       `If they belong where they are: mendflow abort ${run} --reason "…", and to load them anew there start that run again with --force. ` +
       `If they belong to this run, delete those of the other; then, or to have both: mendflow retry ${run} ${shellWord(key.stage)} --reason "…"`,
   );

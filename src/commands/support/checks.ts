@@ -11,7 +11,7 @@ import { classify } from '../../model/classify.ts';
 import { inWords } from '../../model/duration.ts';
 import { queues } from '../../model/ids.ts';
 import { shellWord, startCommand } from '../../model/shell.ts';
-import { isSuspended, stackStatus, startOf } from '../../stack/index.ts';
+import { isSuspended, type StackStatus, startOf } from '../../stack/index.ts';
 import { wrongClocks } from '../../store/clocks.ts';
 import { SERVER_VERSION_MIN } from '../../store/db.ts';
 import { checkSchema } from '../../store/schema.ts';
@@ -55,8 +55,7 @@ export function nodeCheck(version = process.versions.node): Check {
 export const resume = (suspended: readonly { pid: number }[]): string =>
   `kill -CONT ${suspended.map(({ pid }) => pid).join(' ')}`;
 
-export async function stackCheck(dir: string): Promise<Check> {
-  const { state, suspended, workers, workersWanted } = await stackStatus({ dir });
+export function stackCheck(dir: string, { state, suspended, workers, workersWanted }: StackStatus): Check {
   const living = workers.filter(({ alive }) => alive).length;
   const name = 'Stack folder';
   if (state === 'up') return { name, state: 'ok', says: `${dir}: up, ${living} worker${living === 1 ? '' : 's'}` };

@@ -4,15 +4,14 @@
 import { hostname } from 'node:os';
 import type { Config } from '../../config.ts';
 import { queues } from '../../model/ids.ts';
-import { devsOf, hasLostItsWorker, stackStatus, stackWorkers } from '../../stack/index.ts';
+import { devsOf, hasLostItsWorker, type StackStatus, stackWorkers } from '../../stack/index.ts';
 import { ACTIVITY, type Check, type Polled, pollersOf } from './checks.ts';
 import { moment } from './terminal.ts';
 
 /** What ended before is an old story. */
 const TOLD_MS = 24 * 60 * 60 * 1_000;
 
-export async function keeperChecks(dir: string): Promise<Check[]> {
-  const { keeper } = await stackStatus({ dir });
+export function keeperChecks({ keeper }: StackStatus): Check[] {
   if (keeper === undefined) return [];
   const name = 'Keeper';
   if (!keeper.alive)
