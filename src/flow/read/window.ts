@@ -179,7 +179,8 @@ export function recordEnd(window: Window, head: Head | undefined): number {
   window.hole = from;
   if (to === window.filled && !atEnd(window)) {
     window.scan = to;
-    window.lines = 0;
+    // The lines before the hole; a record that is too long is counted from here, piece by piece.
+    if (!known) window.lines = newlinesIn(bytes, start, from);
     return -1;
   }
   // As everywhere, a last line without its end counts as a line.

@@ -36,6 +36,20 @@ test('a hole between records of several lines costs none of them, one in a line 
   expect(rows.map(({ message }) => message)).toEqual(['x\n\tat a', 'x']);
   expect(rejects).toHaveLength(2);
 });
+
+test.each([16, 100, 5000, 200_000])(
+  'behind a hole of %i bytes in a later line of a record, lines keep their numbers',
+  (size) => {
+    const head = '[2026-11-21 08:00:00,123] ERROR x (a.B)';
+    for (const torn of ['t', '\tat a\nt', '\tat a\n\tat b\n\tat c\n\u0001'])
+      for (const recordBytesMax of [50, 1000, 100_000])
+        for (const feed of size > 5000 ? [[65_536], [999]] : [[1], [7], [1 << 20]]) {
+          const { rows } = readAll(log4j, `${head}\n${torn}${nul(size)}${head}\n`, { feed, recordBytesMax });
+          expect(rows.at(-1)!.line, `${size} ${recordBytesMax} ${feed} ${torn}`).toBe(1 + torn.split('\n').length);
+        }
+  },
+);
+
 test('a few NULs in a line are a fault of the line, and of it alone', () => {
   const { rows, rejects } = readAll(
     syslog,
