@@ -12,8 +12,9 @@ import {
   decisionsOf,
   type LostAttempts,
   lostAttemptsOf,
-  parksOf,
   type RunRow,
+  type ToldPark,
+  toldParksOf,
 } from '../store/reads.ts';
 import { decisionLine } from './show.ts';
 import type { Exit } from './support/exit-codes.ts';
@@ -46,6 +47,8 @@ interface Entry {
   readonly what: 'opened' | 'attempt' | 'park' | 'decision' | 'closed';
   readonly stage: string;
   readonly text: string;
+  /** Of a park; null while it goes on. */
+  readonly endedAt?: Date | null;
 }
 
 async function logs(session: Session, written: string, options: Options): Promise<Exit> {
@@ -76,33 +79,37 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
   const [attempts, lost, parks, decisions] = await Promise.all([
     attemptsOf(store, row.run, limit),
     lostAttemptsOf(store, row.run),
-    parksOf(store, row.run),
+    toldParksOf(store, row.run, limit),
     decisionsOf(store, row.run, limit),
   ]);
   const entries: Entry[] = [
     { at: row.openedAt, what: 'opened', stage: '', text: `generation ${row.generation}` },
     ...attempts.map((one, index) => attemptEntry(one, attempts.slice(0, index).findLast(isBefore(one)))),
     ...lost.map((one) => lostEntry(one, row.run)),
-    ...parks.map(({ since, stage, until, upstream, code, attempts: tried, elapsedMs, wakeAt, token }): Entry => {
-      const next =
-        until === 'decision'
-          ? 'asks'
-          : until === 'upstream'
-            ? `waits for ${escaped(upstream ?? 'its upstream')}`
-            : wakeAt === null
-              ? 'waits'
-              : `waits until ${moment(wakeAt)}`;
-      return {
-        at: since,
-        what: 'park',
-        stage,
-        text: `${next}: ${code} after ${spent(tried, elapsedMs)}, token ${token}`,
-      };
-    }),
+    ...parks.map(parkEntry),
     ...decisions.map((one): Entry => ({ at: one.at, what: 'decision', stage: '', text: decisionLine(one) })),
     ...(row.closedAt === null ? [] : [{ at: row.closedAt, what: 'closed', stage: '', text: row.state } as const]),
   ];
   return entries.toSorted((a, b) => a.at.getTime() - b.at.getTime());
+}
+
+function parkEntry(park: ToldPark): Entry {
+  const { since, stage, code, attempts, elapsedMs, token, endedAt } = park;
+  const text = `${endedAt === null ? waitsFor(park) : waitedUntil(park, moment(endedAt))}: ${code} after ${spent(attempts, elapsedMs)}, token ${token}`;
+  return { at: since, what: 'park', stage, text, endedAt };
+}
+
+function waitsFor({ until, upstream, wakeAt }: ToldPark): string {
+  if (until === 'decision') return 'asks';
+  if (until === 'upstream') return `waits for ${escaped(upstream ?? 'its upstream')}`;
+  return wakeAt === null ? 'waits' : `waits until ${moment(wakeAt)}`;
+}
+
+/** A wait for a time ends before it where somebody decides so. */
+function waitedUntil({ until, upstream, wakeAt }: ToldPark, ended: string): string {
+  if (until === 'decision') return `asked until ${ended}`;
+  if (until === 'upstream') return `waited for ${escaped(upstream ?? 'its upstream')} until ${ended}`;
+  return `waited until ${ended}${wakeAt !== null && ended < moment(wakeAt) ? ` instead of ${moment(wakeAt)}` : ''}`;
 }
 
 const lostEntry = (one: LostAttempts, run: string): Entry => ({

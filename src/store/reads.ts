@@ -157,6 +157,32 @@ export async function parksOf(pool: Pool, key: string): Promise<ParkRow[]> {
   return rows;
 }
 
+/** A wait as it is told afterwards. */
+export interface ToldPark extends Pick<
+  ParkRow,
+  'stage' | 'token' | 'until' | 'code' | 'attempts' | 'elapsedMs' | 'since' | 'wakeAt' | 'upstream'
+> {
+  /** Null while it goes on. */
+  readonly endedAt: Date | null;
+}
+
+/** What waits and what has waited, oldest first; of more than `limit` the latest. A decision ends a park before its row goes. */
+export async function toldParksOf(pool: Pool, key: string, limit: number): Promise<ToldPark[]> {
+  const columns = 'p.stage, p.token, p.until, p.code, p.attempts, p.elapsed_ms, p.since, p.wake_at, p.upstream';
+  const { rows } = await pool.query<ToldPark>(
+    `select stage, token, until, code, attempts, elapsed_ms::float8 as "elapsedMs", since, wake_at as "wakeAt", upstream, ended_at as "endedAt" from (
+       select * from (
+         select ${columns}, (select min(at) from mendflow.decision where run_key = p.run_key and token = p.token and taken) as ended_at
+         from mendflow.parked_run p where run_key = $1
+         union all
+         select ${columns}, p.ended_at from mendflow.past_park p where run_key = $1
+           and not exists (select from mendflow.parked_run where run_key = p.run_key and token = p.token)) every
+       order by since desc, stage desc limit $2) latest order by since, stage`,
+    [key, limit],
+  );
+  return rows;
+}
+
 export interface AttemptRow {
   readonly stage: string;
   readonly generation: number;

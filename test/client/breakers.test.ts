@@ -131,6 +131,9 @@ describe('an upstream that is away', () => {
         timeout: 20_000,
       })
       .toBe(5);
+    expect((await mendflow('logs', 'away-1')).out).toMatch(
+      /park +ask {2}waited for http:api until \S+ \S+Z: breaker_open after .*\n[^]* closed +done\n$/,
+    );
     const waited = await watched;
     expect(waited.code).toBe(0);
     expect(waited.out).toMatch(/ask +parked +0 attempts, breaker_open, until http:api is back\n[^]*ask +done/);

@@ -52,6 +52,35 @@ describe('a decision from the command line', () => {
     ]);
   });
 
+  it('stands in logs behind the question it answers, also when all is over', async () => {
+    const { run, end } = await asking();
+    const codes = ['http_403'];
+    client.engine.script('fetch', () => {
+      const code = codes.shift();
+      return code === undefined ? 'fine' : throwCode(code);
+    });
+    const logs = async (): Promise<string> => (await client.mendflow('logs', run)).out;
+    for (const code of ['http_401', 'http_403']) {
+      await expect.poll(logs, { timeout: 20_000 }).toContain(`asks: ${code}`);
+      expect((await client.mendflow('retry', run, '--reason', 'renewed')).code).toBe(0);
+    }
+    expect((await end()).code).toBe(0);
+    const out = await logs();
+    expect(out.match(/Z {2}(\w+)/g)!.map((word) => word.slice(3))).toEqual(
+      'opened attempt park decision attempt park decision closed'.split(' '),
+    );
+    const asked =
+      /park +fetch {2}asked until \S+ \S+Z: (http_\d+) after \d attempts?(, .* after the first failure)?, token \S+\n/g;
+    expect([...out.matchAll(asked)].map(([, code]) => code)).toEqual(['http_401', 'http_403']);
+    const parks = async (...more: string[]): Promise<{ at: string; endedAt: string }[]> =>
+      (await client.mendflow('logs', run, '--json', ...more))
+        .json<{ entries: { what: string; at: string; endedAt: string }[] }>()
+        .entries.filter(({ what }) => what === 'park');
+    const [first, second] = await parks();
+    expect(Date.parse(first!.endedAt)).toBeGreaterThanOrEqual(Date.parse(first!.at));
+    expect(await parks('--limit', '1')).toEqual([second]);
+  });
+
   it('takes what a stage waited for it as no work of that stage', async () => {
     const { run, token, end } = await asking();
     // In the order in which the run itself takes these locks; a look of it in between sets right since when it waits.

@@ -169,7 +169,7 @@ describe('logs', () => {
         { what: 'opened' },
         { what: 'attempt', stage: 'fetch' },
         { what: 'attempt', stage: 'load' },
-        { what: 'park' },
+        { what: 'park', endedAt: null },
         { what: 'decision' },
       ],
     });

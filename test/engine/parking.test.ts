@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { setMode } from '../../src/store/breakers.ts';
+import { toldParksOf } from '../../src/store/reads.ts';
 import { openOutage, type Outage } from '../support/outage.ts';
 
 let at: Outage;
@@ -131,6 +132,15 @@ describe('an outage', () => {
     await setMode(at.engine.pool, 'http:api', { mode: 'auto', by: 'ann', why: 'test' });
     await at.engine.decide(handle!, { kind: 'retry', actor: 'ann', reason: 'it is back' });
     expect(await at.engine.result(handle!)).toMatchObject({ state: 'done', decisions: 1 });
+    const [{ key } = { key: '' }] = await at.engine.rows<{ key: string }>(
+      `select key from mendflow.run where scope = 'late-1'`,
+    );
+    const told = await toldParksOf(at.engine.pool, key, 10);
+    expect(told).toMatchObject([
+      { until: 'upstream', upstream: 'http:api', code: 'breaker_open' },
+      { until: 'decision', code: 'breaker_open' },
+    ]);
+    for (const { since, endedAt } of told) expect(endedAt!.getTime()).toBeGreaterThanOrEqual(since.getTime());
   });
 
   it('keeps a history of a few events, however often a park looks', async () => {
