@@ -5,8 +5,8 @@ import type { Pool } from 'pg';
 import type { FlowContext } from '../flow/context.ts';
 import type { Range } from '../flow/types.ts';
 import type { Db } from '../store/db.ts';
-import { leftNote } from '../store/left.ts';
-import { addNote, notesThatBegin } from '../store/notes.ts';
+import { noteLeft } from '../store/left.ts';
+import { addNote } from '../store/notes.ts';
 import { coverers, earlierSlice, firstFree, otherPlans, planAlone, type PlanKey, type Slice } from '../store/plans.ts';
 import { noteSource } from '../store/sources.ts';
 import type { FinishedEnd } from './file-end.ts';
@@ -76,17 +76,15 @@ async function leftToOthers(pool: Pool, ctx: FlowContext, key: PlanKey, found: R
     const what = `bytes ${other.from} to ${other.to} of ${found.file.ref.name}`;
     const sees = other.place === null || other.place.equals(here) || (await placeHolds(other.place, found.source));
     const can = sees && (other.begun || (await isBorder(found.bytes, other.to)));
-    if (can) left.push(other);
-    // Once: the sentence names its moment, and each attempt has another one.
-    if (can && (await notesThatBegin(pool, ctx.runKey, `${what} are planned by run ${other.runKey}, `)).length > 0)
-      continue;
-    await addNote(
-      pool,
-      ctx,
-      can
-        ? leftNote(what, other)
-        : `${what} were planned by run ${other.runKey}, which no longer found them under its path: this run loads what is missing.`,
-    );
+    if (can) {
+      left.push(other);
+      await noteLeft(pool, ctx, what, other);
+    } else
+      await addNote(
+        pool,
+        ctx,
+        `${what} were planned by run ${other.runKey}, which no longer found them under its path: this run loads what is missing.`,
+      );
   }
   return left;
 }

@@ -162,7 +162,7 @@ async function write(work: Work, lane: Lane, chunk: Chunk, poison: unknown): Pro
   if (key.generation > 1) await supersedeLetters(client, key, chunk, rejects);
   const mistake = placeOfAll(rejects, recordsOf(chunk));
   if (mistake !== undefined)
-    await addNote(client, { ...key, execution: work.execution }, mistakeNote(key.stage, mistake));
+    await addNote(client, { ...key, execution: work.execution }, mistakeNote(key.stage, mistake), 'mistake');
   hit('chunk.afterLetters');
   await work.alongside?.(client, chunk);
   return bins;

@@ -25,12 +25,9 @@ export const placeOfAll = (bad: readonly Reject[], records: number): string | un
   return found && found.count >= NEARLY_ALL * records ? found.place : undefined;
 };
 
-/** What begins a note about such a place. */
-export const MISTAKE_NOTE = 'The code of ';
-
 /** Said of records that became letters; once, however many chunks say it. */
 export const mistakeNote = (stage: string, place: string): string =>
-  `${MISTAKE_NOTE}${stage} threw an error at ${place} for its bad records, so look at the code there first: the records may be good.`;
+  `The code of ${stage} threw an error at ${place} for its bad records, so look at the code there first: the records may be good.`;
 
 /** Fails with `code_bug` where nearly all of `records` failed at one place. */
 export function refuseOwnMistake(

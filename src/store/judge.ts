@@ -2,9 +2,8 @@
 // Invariant: counted over all sources and stages of the run at once, under the lock of its closing, so neither small files nor workers side by side escape.
 // Apart from the balance, which asks whether everything is accounted for, not whether it is any good.
 import { badInWords, tooManyBad } from '../flow/limit.ts';
-import { MISTAKE_NOTE } from '../flow/own-mistake.ts';
 import type { Db } from './db.ts';
-import { notesThatBegin } from './notes.ts';
+import { notesOfKind } from './notes.ts';
 
 /** Share of bad records, 0..1, that each stage allows; a stage that is not named allows all but everything. */
 export type Limits = Readonly<Record<string, number>>;
@@ -35,7 +34,7 @@ export async function verdictOnRecords(db: Db, runKey: string, limits: Limits): 
   if (says.length === 0 && (await everythingIsBad(db, runKey)))
     says.push('Every record that the run read is bad; nothing was loaded.');
   // Where the code fails and not the records, that is the first thing to know.
-  return says.length === 0 ? [] : [...(await notesThatBegin(db, runKey, MISTAKE_NOTE)), ...says];
+  return says.length === 0 ? [] : [...(await notesOfKind(db, runKey, 'mistake')), ...says];
 }
 
 /** By source, what this generation read; without those of which somebody gave something up. */

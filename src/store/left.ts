@@ -3,12 +3,33 @@
 // Apart from plans because a plan looks forward, and this looks back at runs that have ended.
 import { startCommand } from '../model/shell.ts';
 import type { Db } from './db.ts';
-import { addNoteOfCurrent } from './notes.ts';
+import { addNoteOfCurrent, kept, type NoteKey } from './notes.ts';
 
-/** Said of a run that was seen to be open, and true for ever: it names the moment. The statements below read the run out of it. */
-export const leftNote = (what: string, { runKey, state }: { runKey: string; state: string }): string =>
-  `${what} are planned by run ${runKey}, which was ${state} at ${new Date().toISOString().slice(0, 19)}Z: what of them was not loaded then is left to it.`;
-const leftTo = ' are planned by run (.*), which was [a-z]+ at [^ ]+ what of them was not loaded then is left to it\\.$';
+/** Said of a run that was seen to be open, and true for ever: it names the moment. Once, because each attempt has another moment. */
+export async function noteLeft(
+  db: Db,
+  { runKey, generation, stage, execution }: NoteKey,
+  what: string,
+  to: { readonly runKey: string; readonly state: string },
+): Promise<void> {
+  const begins = `${what} are planned by run ${to.runKey}, which was `;
+  const at = new Date().toISOString().slice(0, 19);
+  await db.query(
+    `insert into mendflow.run_note (run_key, generation, stage, text, kind, about)
+     select $1, $2, $3, $4, 'left', $6 where mendflow.holds($1, $2, $5) and not exists (
+       select from mendflow.run_note where run_key = $1 and generation = $2 and stage = $3 and kind = 'left' and about = $6 and starts_with(text, $7))
+     on conflict do nothing`,
+    [
+      runKey,
+      generation,
+      stage,
+      kept(`${begins}${to.state} at ${at}Z: what of them was not loaded then is left to it.`),
+      execution ?? null,
+      to.runKey,
+      kept(begins),
+    ],
+  );
+}
 
 /** What a run left to another one that has ended since, and nobody has loaded. */
 interface Gap {
@@ -32,9 +53,9 @@ export async function settleLeft(db: Db, runKey: string): Promise<boolean> {
     `select distinct r.key from mendflow.slice mine
      join mendflow.slice s on s.source_id = mine.source_id and s.stage = mine.stage
      join mendflow.run r on r.key = s.run_key and r.generation = s.generation and r.state not in ('aborted', 'failed')
-     join mendflow.run_note n on n.run_key = s.run_key and n.generation = s.generation and n.stage = s.call and n.text ~ $2
+     join mendflow.run_note n on n.run_key = s.run_key and n.generation = s.generation and n.stage = s.call and n.kind = 'left'
      where mine.run_key = $1 order by 1`,
-    [runKey, leftTo],
+    [runKey],
   );
   let own = false;
   for (const { key } of rows) {
@@ -73,14 +94,14 @@ async function gapsOf(db: Db, key: string): Promise<Gap[]> {
              where c.source_id = p.source_id and c.stage = p.stage and c.raw_sha256 is not null), '{}')) as hole) as bytes
        from mendflow.run r
        join mendflow.slice l on l.run_key = r.key and l.generation = r.generation
-       join (select distinct run_key, generation, stage, substring(text from $2) as taker from mendflow.run_note where run_key = $1) n
+       join (select distinct run_key, generation, stage, about as taker from mendflow.run_note where run_key = $1 and kind = 'left') n
          on n.run_key = r.key and n.generation = r.generation and n.stage = l.call
        join mendflow.slice p on p.run_key = n.taker and p.source_id = l.source_id and p.stage = l.stage
        where r.key = $1 group by l.call, p.source_id, p.stage, p.run_key) g
      join mendflow.run k on k.key = g.run_key and k.state in ('done', 'degraded', 'aborted', 'failed')
      join mendflow.source o on o.id = g.source_id
      where g.bytes > 0 order by 1, 2, 3`,
-    [key, leftTo],
+    [key],
   );
   return rows;
 }

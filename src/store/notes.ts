@@ -13,13 +13,21 @@ export interface NoteKey {
   readonly execution?: string | undefined;
 }
 
-const kept = (text: string): string => text.replaceAll('\0', '').toWellFormed().slice(0, 1_000);
+/** What programs look for: that the code is wrong and not its records, that bytes were left to another run. All else is only told. */
+export type NoteKind = 'told' | 'mistake' | 'left';
+
+export const kept = (text: string): string => text.replaceAll('\0', '').toWellFormed().slice(0, 1_000);
 
 /** What an attempt says that nobody waits for any more is not kept. */
-export const addNote = (db: Db, { runKey, generation, stage, execution }: NoteKey, text: string): Promise<unknown> =>
+export const addNote = (
+  db: Db,
+  { runKey, generation, stage, execution }: NoteKey,
+  text: string,
+  kind: Exclude<NoteKind, 'left'> = 'told',
+): Promise<unknown> =>
   db.query(
-    'insert into mendflow.run_note (run_key, generation, stage, text) select $1, $2, $3, $4 where mendflow.holds($1, $2, $5) on conflict do nothing',
-    [runKey, generation, stage, kept(text), execution ?? null],
+    'insert into mendflow.run_note (run_key, generation, stage, text, kind) select $1, $2, $3, $4, $6 where mendflow.holds($1, $2, $5) on conflict do nothing',
+    [runKey, generation, stage, kept(text), execution ?? null, kind],
   );
 
 /** What somebody decided is true of this generation, also when it has closed meanwhile. */
@@ -46,12 +54,12 @@ export const addNoteOfCurrent = (
     [runKey, stage, kept(text)],
   );
 
-/** What the current generation of a run has said with such a beginning. */
-export async function notesThatBegin(db: Db, runKey: string, beginning: string): Promise<string[]> {
+/** What the current generation of a run has said of this kind. */
+export async function notesOfKind(db: Db, runKey: string, kind: NoteKind): Promise<string[]> {
   const { rows } = await db.query<{ text: string }>(
     `select distinct n.text from mendflow.run_note n join mendflow.run r on r.key = n.run_key and r.generation = n.generation
-     where n.run_key = $1 and starts_with(n.text, $2) order by 1 limit ${NOTES_MAX}`,
-    [runKey, beginning],
+     where n.run_key = $1 and n.kind = $2 order by 1 limit ${NOTES_MAX}`,
+    [runKey, kind],
   );
   return rows.map(({ text }) => text);
 }

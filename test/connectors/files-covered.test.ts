@@ -8,7 +8,7 @@ import { listFiles } from '../../src/connectors/files.ts';
 import { flow, flowToDataset, lines, parse, table } from '../../src/flow/index.ts';
 import { closeRun } from '../../src/store/ledger.ts';
 import { lossesSince } from '../../src/store/night.ts';
-import { notesOf } from '../../src/store/notes.ts';
+import { addNote, notesOf } from '../../src/store/notes.ts';
 import { contextOf } from '../flow/memory.ts';
 import { eachLife, type Life, type TestSink } from './life-of-files.ts';
 
@@ -240,6 +240,22 @@ describe('what was planned and not committed', () => {
     expect(await stateOf(second.key)).toMatchObject({ state: 'done', health: 'healthy' });
   });
 
+  it('and was left to a run is known also where the name of the file fills the note that says so', async () => {
+    const name = '\u0001'.repeat(250);
+    life.append(name, 40);
+    const first = await life.begin();
+    await life.work(first, { afterChunks: 2 });
+    const second = await life.begin();
+    await life.work(second);
+    expect((await notesOf(sink.pool, second.key))[0]).toHaveLength(1_000);
+    await life.abort(first);
+    expect(await stateOf(second.key)).toMatchObject({ state: 'degraded' });
+    await life.again(first);
+    await life.work(first);
+    expect(await stateOf(second.key)).toMatchObject({ state: 'done', health: 'healthy' });
+    expect(await life.violations(true)).toEqual([]);
+  });
+
   it('and was left to a run with an input of 20,000 characters lets both close all the same', async () => {
     life.append('app.log', 40);
     const first = await life.begin();
@@ -256,6 +272,10 @@ describe('what was planned and not committed', () => {
     await life.work(second);
     await life.abort(first);
     expect(await stateOf(second.key)).toMatchObject({ state: 'degraded' });
+    // As of a log that was renamed, in folders with long names of such letters.
+    const place = { runKey: (await life.begin()).key, generation: 1, stage: 'ingest' };
+    await addNote(sink.pool, place, long);
+    expect(await notesOf(sink.pool, place.runKey)).toEqual([long.slice(0, 1_000)]);
   });
 
   it.each(['while it is open', 'after its end'])(
