@@ -45,7 +45,9 @@ test.each([16, 100, 5000, 200_000])(
       for (const recordBytesMax of [50, 1000, 100_000])
         for (const feed of size > 5000 ? [[65_536], [999]] : [[1], [7], [1 << 20]]) {
           const { rows } = readAll(log4j, `${head}\n${torn}${nul(size)}${head}\n`, { feed, recordBytesMax });
-          expect(rows.at(-1)!.line, `${size} ${recordBytesMax} ${feed.join()} ${torn}`).toBe(1 + torn.split('\n').length);
+          expect(rows.at(-1)!.line, `${size} ${recordBytesMax} ${feed.join()} ${torn}`).toBe(
+            1 + torn.split('\n').length,
+          );
         }
   },
 );
