@@ -241,7 +241,7 @@ describe('a hold', () => {
     const { out } = await mendflow('breakers', 'show', 'http:api');
     expect(out).toMatch(/http:api is (open|half-open), held by http_401/);
     expect(out).toMatch(
-      /next {6}Time does not heal http_401: mend its cause\. A new credential .* The run that asks needs its `retry` either way/,
+      /next {6}Time does not heal http_401: mend its cause\. By itself only another credential is tried, .* is noticed within a minute.*; if it is accepted, parked runs go on\. .* The run that asks needs its `retry` either way/,
     );
     expect(out).toMatch(/failure {3}http_401 from 127\.0\.0\.1:\d+, in call\/\S*held-\d ask at .*Z: /);
     expect(out).toMatch(/waits {5}2 parked.*; 1 asks/);
@@ -261,7 +261,7 @@ describe('a hold', () => {
     expect(show).not.toContain('no call was made');
     const told = await pagesOf(parks.flatMap(({ until, workflow_id: id }) => (until === 'upstream' ? [id] : [])));
     expect(told).toMatch(
-      /nothing happens by itself: time does not heal http_401\. .*Runbook: credentials\.md in ops\/runbooks/,
+      /http_401 holds its breaker, which time does not heal\. By itself only another credential is tried: .* After any other mend let all go on with .* Runbook: credentials\.md in ops\/runbooks/,
     );
     expect(await mendflow('retry', '--all', '--upstream', 'http:apy', '--reason', 'x', '--yes')).toMatchObject({
       code: 6,

@@ -120,7 +120,7 @@ function waitOf({ until, upstream, wakeAt, since, failure }: Park): string {
   if (until === 'time' && wakeAt !== undefined) return `Next try by itself at ${at(wakeAt)}. Nothing has to be done.`;
   const end = wakeAt === undefined ? '' : ` before ${at(wakeAt)}, the deadline of the run; then it asks`;
   if (until === 'upstream' && upstream !== undefined && held !== undefined)
-    return `Waits for ${upstream} since ${at(since)}, and nothing happens by itself${end}: time does not heal ${held}. Put it right, then let all go on with \`npx mendflow retry --all --upstream ${shellWord(upstream)} --code ${held} --reason "…"\`, or this run alone. Who asks: \`npx mendflow runs --state asking\`. A renewed credential is tried by itself. ${runbook}`;
+    return `Waits for ${upstream} since ${at(since)}: ${held} holds its breaker, which time does not heal. By itself only another credential is tried: once a worker reads another value of a secret of this upstream, and if it is accepted, this run and all others that wait go on. After any other mend let all go on with \`npx mendflow retry --all --upstream ${shellWord(upstream)} --code ${held} --reason "…"\`, or this run alone. Who asks: \`npx mendflow runs --state asking\`.${wakeAt === undefined ? '' : ` At ${at(wakeAt)}, the deadline of the run, it asks as well.`} ${runbook}`;
   if (until === 'upstream')
     return `Waits for ${upstream} since ${at(since)}: its breaker let nobody through then, and wakes this run when it does, or when an operator says so. Nothing has to be done${end}. ${runbook}`;
   return `Waits for a decision since ${at(since)}. ${runbook}`;
