@@ -4,6 +4,7 @@
 import { inWords, parseDuration } from '../model/duration.ts';
 import { explain, limitSentence, type Explanation, type Scripted, type Spread } from '../model/explain.ts';
 import { codes, isCode } from '../model/failure.ts';
+import { breakerSettingsOf } from '../model/upstream.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
 import type { Session } from './support/session.ts';
@@ -51,7 +52,11 @@ async function run(session: Session, name: string, written: string, options: Opt
       `--took has to be a duration such as 2s, of a year at most, and is "${options.took}". Nothing was changed. See \`mendflow help explain\`.`,
     );
   const heal = spec.heal ?? 'on';
-  const told = explain({ policy, script: readScript(options.when), heal, tookMs });
+  const { upstreams } = await session.declared();
+  const key = policy.upstream ?? '';
+  const one = Object.hasOwn(upstreams, key) ? upstreams[key] : undefined;
+  const behind = one && { key, breaker: breakerSettingsOf(one), hasProbe: one.probe !== undefined };
+  const told = explain({ policy, script: readScript(options.when), heal, tookMs, behind });
   const share = policy.quarantineShareMax;
   const records = share === undefined ? {} : { records: limitSentence(share) };
   if (options.json === true) session.terminal.json({ pipeline: name, stage, heal, ...told, ...records });
@@ -103,7 +108,7 @@ const span = ({ min, typical, max }: Spread): string => {
   return low === high ? inWords(typical) : `~${inWords(typical)} (${low} – ${high})`;
 };
 
-function write(terminal: Terminal, of: string, { steps, end, budget }: Explanation): void {
+function write(terminal: Terminal, of: string, { steps, end, budget, others }: Explanation): void {
   terminal.line(`${terminal.style('bold', of)}: ${budget.attemptsMax} attempts in ${inWords(budget.timeMs)}`);
   terminal.line();
   terminal.table(
@@ -118,6 +123,7 @@ function write(terminal: Terminal, of: string, { steps, end, budget }: Explanati
   );
   terminal.line();
   terminal.line(endSentence[end]);
+  if (others !== undefined) terminal.line(others);
 }
 
 const endSentence: Record<Explanation['end'], string> = {

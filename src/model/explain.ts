@@ -2,9 +2,11 @@
 // Invariant: pure, and no policy of its own: it runs the guard's `afterFailure` and the engine's `verdict`, so it cannot promise what they do not do.
 // Apart because people ask it before an incident, and tests ask whether the answer is true.
 import { inWords, ms } from './duration.ts';
+import { aboutOthers, type Behind, type Door, doorOf } from './explain-breaker.ts';
 import { codes, failure, type Code, type Failure } from './failure.ts';
-import { afterFailure, emptyTally, type Grant, grantOf, type Tally } from './retry-clock.ts';
+import { afterFailure, asks, emptyTally, type Grant, grantOf, type Next, type Tally } from './retry-clock.ts';
 import type { Policy } from './spec.ts';
+import { outcomeOf } from './upstream-outcome.ts';
 import { acceptsLoss, isMendedHere, offered, type Verdict, verdict } from './verdict.ts';
 
 /** How one attempt ends: well, or with a code and perhaps the time the other side asked for. */
@@ -39,6 +41,8 @@ export interface Explanation {
   readonly end: 'done' | 'waiting' | 'asking' | 'failed';
   /** How many attempts a stage gets, and how long, before the slow phase or a question. */
   readonly budget: { readonly attemptsMax: number; readonly timeMs: number };
+  /** What else decides where an upstream is away: other runs, and its breaker. Absent where no attempt ends as an outage makes it end. */
+  readonly others?: string;
 }
 
 export interface Asked {
@@ -48,6 +52,8 @@ export interface Asked {
   readonly heal?: 'on' | 'off';
   /** How long an attempt takes, in ms. Default 0: the waits alone. */
   readonly tookMs?: number;
+  /** The upstream that the policy names. Without it the stage meets no breaker, but where the script says so. */
+  readonly behind?: Behind | undefined;
 }
 
 /** More steps than any policy of a person's making; a script that repeats for ever ends here. */
@@ -63,10 +69,16 @@ export function explain(asked: Asked): Explanation {
     const mid = typical.steps[index]![of];
     // A budget of time may end one course earlier than another; the range then covers those that come this far.
     const others = [min, max].flatMap(({ steps }) =>
-      steps[index]?.what === typical.steps[index]!.what ? [steps[index][of]] : [],
+      steps[index]?.what === typical.steps[index]!.what && steps[index].outcome === typical.steps[index]!.outcome
+        ? [steps[index][of]]
+        : [],
     );
     return { min: Math.min(mid, ...others), typical: mid, max: Math.max(mid, ...others) };
   };
+  const others = aboutOthers(
+    asked.behind,
+    asked.script.some((one) => one !== 'ok' && outcomeOf(failureOf(one)).kind === 'fail'),
+  );
   return {
     steps: typical.steps.map((step, index) => ({
       ...step,
@@ -75,6 +87,7 @@ export function explain(asked: Asked): Explanation {
     })),
     end: typical.end,
     budget: { attemptsMax: asked.policy.budget.attemptsMax, timeMs: ms(asked.policy.budget.time) },
+    ...(others === undefined ? {} : { others }),
   };
 }
 
@@ -84,39 +97,62 @@ interface Course {
   readonly end: Explanation['end'];
 }
 
-function course({ policy, script, heal = 'on', tookMs = 0 }: Asked, random: number): Course {
+function course({ policy, script, heal = 'on', tookMs = 0, behind }: Asked, random: number): Course {
   const steps: Single[] = [];
+  const door = behind && doorOf(behind, random);
   let grant: Grant = grantOf(policy);
   let tally: Tally = emptyTally;
   let now = 0;
   let waitMs = 0;
-  for (let tried = 0; steps.length < STEPS_MAX; tried++) {
-    const outcome = script[Math.min(tried, script.length - 1)] ?? 'ok';
+  for (let tried = 0; steps.length < STEPS_MAX;) {
+    now += waitMs;
+    const refused = door !== undefined && door.waitMs(now) > 0;
+    const outcome = refused
+      ? ({ code: 'breaker_open' } as const)
+      : (script[Math.min(tried, script.length - 1)] ?? 'ok');
     const attempt = grant.attemptBase + tally.failures + 1;
     const at = { attempt, attemptsMax: grant.attemptBase + grant.attemptsMax };
-    now += waitMs + tookMs;
-    if (outcome === 'ok') {
+    const failed = outcome === 'ok' ? undefined : failureOf(outcome);
+    let opens = '';
+    // A refused call takes no time and uses no word of the script.
+    if (!refused) {
+      door?.begins(now);
+      now += tookMs;
+      opens = door?.ends(failed, now) ?? '';
+      tried++;
+    }
+    if (failed === undefined) {
       const text = attempt === 1 ? 'The stage is done.' : `Healed by itself, at attempt ${attempt}.`;
       steps.push({ what: 'attempt', ...at, outcome: 'ok', class: '', waitMs, elapsedMs: now, text });
       return { steps, end: 'done' };
     }
-    const failed = failureOf(outcome);
-    const next = afterFailure(tally, failed, { policy, grant, now, random, progressed: false });
+    const next = unlessOpen(
+      afterFailure(tally, failed, { policy, grant, now, random, progressed: false }),
+      failed,
+      door,
+    );
     const ended = { ...at, outcome: failed.code, class: failed.class, waitMs, elapsedMs: now } as const;
+    const says = [codes[failed.code].says, opens].filter((one) => one !== '').join(' ');
     if (next.next === 'retry') {
       tally = next.tally;
-      steps.push({ what: 'attempt', ...ended, text: `${codes[failed.code].says} Tried again.` });
+      steps.push({ what: 'attempt', ...ended, text: `${says} Tried again.` });
       waitMs = next.delayMs;
       continue;
     }
-    steps.push({ what: 'attempt', ...ended, text: `${codes[failed.code].says} ${whySentence[next.why]}` });
+    const isCalled = next.why === 'not admitted' && failed.code !== 'breaker_open';
+    steps.push({ what: 'attempt', ...ended, text: isCalled ? says : `${says} ${whySentence[next.why]}` });
     const elapsedMs = now - (next.tally.firstFailureAt ?? now);
     const stopped = { failure: failed, attempts: next.tally.failures, elapsedMs, why: next.why };
     const decided = verdict(stopped, policy, { heal, pastDeadline: false });
-    const then = afterStop(decided, failed, policy);
+    const then = afterStop(
+      decided,
+      failed,
+      policy,
+      door && { trials: door.trials(), ...door.behind, leftMs: door.waitMs(now) },
+    );
     now += then.waitMs;
     steps.push({ ...at, ...then.step, outcome: '', class: failed.class, waitMs: then.waitMs, elapsedMs: now });
-    if (then.end !== 'waiting' || tried >= script.length - 1) return { steps, end: then.end };
+    if (then.end !== 'waiting' || tried >= script.length) return { steps, end: then.end };
     waitMs = 0;
     // As the engine wakes a park: one attempt in the slow phase, all of them once the upstream is back, counted on from those before.
     const attemptBase = grant.attemptBase + next.tally.failures;
@@ -127,11 +163,16 @@ function course({ policy, script, heal = 'on', tookMs = 0 }: Asked, random: numb
   return { steps, end: 'waiting' };
 }
 
+/** As the guard has it: who would wait for a time while the breaker is open waits for the breaker. */
+const unlessOpen = (next: Next, failed: Failure, door: Door | undefined): Next =>
+  next.next === 'stop' && door?.isOpen() === true && !asks(failed, next) ? { ...next, why: 'not admitted' } : next;
+
 /** What the engine makes of a spent budget, as one step. */
 function afterStop(
   end: Verdict,
   failed: Failure,
   policy: Policy,
+  breaker: { readonly key: string; readonly trials: string; readonly leftMs: number } | undefined,
 ): { readonly step: Pick<Step, 'what' | 'text'>; readonly end: Explanation['end']; readonly waitMs: number } {
   if (end.do === 'fail')
     return {
@@ -145,15 +186,12 @@ function afterStop(
       end: 'asking',
       waitMs: 0,
     };
-  if (end.until === 'upstream')
-    return {
-      step: {
-        what: 'park',
-        text: 'Parked, holding nothing, until the breaker of the upstream admits calls. Nobody is asked.',
-      },
-      end: 'waiting',
-      waitMs: 0,
-    };
+  if (end.until === 'upstream') {
+    const whose =
+      breaker === undefined ? 'the upstream admits calls' : `${breaker.key} admits calls: ${breaker.trials}`;
+    const text = `Parked, holding nothing, until the breaker of ${whose}. Nobody is asked.`;
+    return { step: { what: 'park', text }, end: 'waiting', waitMs: breaker?.leftMs ?? 0 };
+  }
   const text = `Parked, holding nothing, for ${inWords(end.delayMs)}; then one attempt. Nobody is asked.`;
   return { step: { what: 'park', text }, end: 'waiting', waitMs: end.delayMs };
 }

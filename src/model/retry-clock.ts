@@ -133,3 +133,10 @@ export function afterFailure(
   if (delayMs > leftMs && asked) return { next: 'stop', why: 'wait beyond the budget', tally };
   return { next: 'retry', delayMs: Math.min(delayMs, leftMs), tally };
 }
+
+/** What no time heals, or has not healed in the tries it has: a person is asked, whatever the breaker says. */
+export const asks = ({ class: of }: Failure, next: Next): boolean =>
+  of === 'permanent' ||
+  of === 'data' ||
+  of === 'unknown' ||
+  (next.next === 'stop' && (next.why === 'tries spent' || next.why === 'may have happened'));

@@ -287,6 +287,16 @@ describe('a hold', () => {
   });
 });
 
+describe('explain', () => {
+  it('knows the breaker of the upstream that a stage names', async () => {
+    const { out } = await mendflow('explain', 'call', 'ask', '--when', 'http_503');
+    expect(out).toContain(
+      'until the breaker of http:api admits calls: one trial (its probe) goes 1 min 30 s after it opened',
+    );
+    expect(out).toMatch(/\nThis is a run that is alone: \d failures in a row open the breaker of http:api/);
+  });
+});
+
 describe('upstreams', () => {
   it('shows what the workers use, and where this shell has it in another way', async () => {
     process.env['OUTAGE_TOKEN'] = 'sesame';

@@ -4,6 +4,7 @@ import { commandsOf } from '../../src/commands/support/report.ts';
 import { explain, limitWords, type Scripted } from '../../src/model/explain.ts';
 import type { Code } from '../../src/model/failure.ts';
 import { local, standard, warehouse } from '../../src/model/policy.ts';
+import { breakerDefaults } from '../../src/model/upstream.ts';
 
 const script = (...words: (Code | 'ok')[]): Scripted[] => words.map((code) => (code === 'ok' ? 'ok' : { code }));
 const waits = (told: ReturnType<typeof explain>): number[] => told.steps.map(({ waitMs }) => waitMs.typical);
@@ -152,5 +153,76 @@ describe('explain', () => {
 
   it('fails at the first spent budget where healing is off', () => {
     expect(explain({ policy: local, script: script('http_503'), heal: 'off' })).toMatchObject({ end: 'failed' });
+  });
+});
+
+describe('a stage that names its upstream', () => {
+  const breaker = { ...breakerDefaults, consecutive: 3, cooldownMs: 30_000 };
+  const behind = { key: 'http:api', breaker, hasProbe: false };
+  const short = { ...standard, budget: { attemptsMax: 3, time: '5 minutes' } } as const;
+  const course = (told: ReturnType<typeof explain>): string[] =>
+    told.steps.map(({ what, attempt, outcome }) => `${what} ${attempt} ${outcome}`.trim());
+
+  it('waits for its breaker from the failure on that opens it, and says when that tries again', () => {
+    const told = explain({ policy: standard, script: script('http_503'), behind });
+    expect(course(told)).toEqual([
+      'attempt 1 http_503',
+      'attempt 2 http_503',
+      'attempt 3 http_503',
+      'attempt 4 breaker_open',
+      'park 4',
+    ]);
+    // The cooldown is spread by up to a tenth, and the attempt that is refused has waited for 4 s of it.
+    expect(waits(told)).toEqual([0, 1_000, 2_000, 4_000, 27_500]);
+    expect(told.steps[2]!.text).toBe('The upstream is not available. The breaker opens. Tried again.');
+    expect(told.steps.at(-1)!.text).toBe(
+      'Parked, holding nothing, until the breaker of http:api admits calls: one trial (the run that has waited longest) goes 30 s after it opened, and after each that fails the wait doubles, up to 15 min. Nobody is asked.',
+    );
+    expect(told.end).toBe('waiting');
+    expect(told.others).toMatch(/^This is a run that is alone: 3 failures in a row open the breaker of http:api, and/);
+  });
+
+  it('tries again after each cooldown, which doubles, and goes on as soon as the upstream is back', () => {
+    const words = script('http_503', 'http_503', 'http_503', 'http_503', 'ok');
+    const told = explain({ policy: standard, script: words, behind });
+    expect(course(told).slice(4)).toEqual([
+      'park 4',
+      'attempt 4 http_503',
+      'attempt 5 breaker_open',
+      'park 5',
+      'attempt 5 ok',
+    ]);
+    expect(told.steps[5]!.text).toBe('The upstream is not available. The breaker stays open. Tried again.');
+    expect(told.steps[6]!.waitMs.typical + told.steps[7]!.waitMs.typical).toBe(63_000);
+    expect(told.steps[7]!.text).toContain('goes 1 min after it opened');
+    expect(told.end).toBe('done');
+  });
+
+  it('waits for no time of its policy where its last attempt opens the breaker', () => {
+    const told = explain({ policy: short, script: script('http_503'), behind: { ...behind, hasProbe: true } });
+    expect(course(told)).toEqual(['attempt 1 http_503', 'attempt 2 http_503', 'attempt 3 http_503', 'park 3']);
+    expect(told.steps[2]!.text).toBe('The upstream is not available. The breaker opens.');
+    expect(told.steps[3]).toMatchObject({
+      waitMs: { typical: 31_500 },
+      text: expect.stringContaining('one trial (its probe) goes 30 s after it opened') as string,
+    });
+  });
+
+  it('waits for a time where its attempts are too few to open the breaker, and says that others do', () => {
+    const told = explain({
+      policy: short,
+      script: script('http_503'),
+      behind: { ...behind, breaker: breakerDefaults },
+    });
+    expect(told.steps.at(-1)).toMatchObject({ what: 'park', waitMs: { typical: 900_000 } });
+    expect(told.others).toMatch(/5 failures in a row open .* where other runs fail as well it opens sooner\./);
+  });
+
+  it('asks as before about what no breaker counts; without a named upstream it says what a breaker would change', () => {
+    expect(explain({ policy: standard, script: script('http_404'), behind })).toMatchObject({ end: 'asking' });
+    expect(explain({ policy: standard, script: script('http_404', 'ok'), behind }).others).toBeUndefined();
+    expect(explain({ policy: standard, script: script('http_503', 'ok') }).others).toMatch(
+      /^This stage names no declared upstream\. /,
+    );
   });
 });

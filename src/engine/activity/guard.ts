@@ -11,6 +11,7 @@ import { CodedError, type Failure } from '../../model/failure.ts';
 import type { StageCall, StageFailure, Trouble } from '../../model/messages.ts';
 import {
   afterFailure,
+  asks,
   emptyTally,
   mayHaveHappened,
   type Next,
@@ -271,13 +272,6 @@ function affordable(
 
 /** Whose calls these are; kept in the control store, where runs have their names anyway. */
 const callerOf = ({ runKey, stage }: StageCall): string => `${runKey} ${stage}`;
-
-/** What no time heals, or has not healed in the tries it has: a person is asked, whatever the breaker says. */
-const asks = ({ class: of }: Failure, next: Next): boolean =>
-  of === 'permanent' ||
-  of === 'data' ||
-  of === 'unknown' ||
-  (next.next === 'stop' && (next.why === 'tries spent' || next.why === 'may have happened'));
 
 /** Each time costs a few events, so the run is told at the second attempt, the fourth, the eighth and so on. */
 const isTold = (attempt: number): boolean => attempt >= 2 && Number.isInteger(Math.log2(attempt));

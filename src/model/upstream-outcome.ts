@@ -1,9 +1,7 @@
 // What lives here: what the end of a call says about the upstream.
 // Invariant: pure; only an answer proves an upstream up, only its own fault counts against it, and our own doing says nothing.
-// Apart because it is the one table between failures and breakers.
-import { classify } from '../../model/classify.ts';
-import { type Code, codes, CodedError, type Failure, rowOf } from '../../model/failure.ts';
-import type { Upstream } from '../../model/upstream.ts';
+// Apart because it is the one table between failures and breakers, and `explain` reads it as the calls do.
+import { type Code, type Failure, rowOf } from './failure.ts';
 
 export type Outcome =
   /** It was answered: a 404 and a bad record are answers too. */
@@ -50,28 +48,4 @@ export function outcomeOf(failed: Failure): Outcome {
   )
     return { kind: 'fail', code: failed.code, waitMs: failed.nextDelayMs ?? 0 };
   return { kind: answered.has(runbook) ? 'ok' : 'ignored' };
-}
-
-/**
- * The failure as its caller sees it: by the upstream's own codes, and with its name. One of another upstream stays as it is, and so does one
- * of our own: no upstream is to blame for it, and what it says has to be done again must not be lost.
- */
-export function named(error: unknown, key: string, declared: Upstream): CodedError {
-  const failed = classify(error);
-  if (error instanceof CodedError && failed.upstream !== undefined && failed.upstream !== key) return error;
-  const code = declared.codes?.[failed.code] ?? failed.code;
-  if (error instanceof CodedError && failed.fault === 'self' && code === failed.code) return error;
-  const text = code !== failed.code && failed.text === codes[failed.code].says ? codes[code].says : failed.text;
-  const shown = new CodedError(code, text, {
-    cause: error,
-    upstream: key,
-    // Whether it happened was told by the phase of the call. Another code has a certainty of its own, but a doubt stays a doubt.
-    ...(declared.undone?.includes(failed.code) === true
-      ? { commit: 'no' }
-      : code === failed.code || failed.commit === 'unknown'
-        ? { commit: failed.commit }
-        : {}),
-    ...(failed.nextDelayMs === undefined ? {} : { nextDelayMs: failed.nextDelayMs }),
-  });
-  return failed.rule === undefined ? shown : Object.assign(shown, { failure: { ...shown.failure, rule: failed.rule } });
 }
