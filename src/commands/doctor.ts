@@ -20,9 +20,10 @@ export const registerDoctor: Register = (program, act) => {
 };
 
 async function doctor(session: Session, json: boolean): Promise<Exit> {
-  const { nodeCheck, resume, stackCheck, unknown } = await import('./support/checks.ts');
+  const { nodeCheck, stackCheck, unknown } = await import('./support/checks.ts');
   const { diskChecks } = await import('./support/disk-checks.ts');
-  const { devMend, keeperChecks } = await import('./support/stack-checks.ts');
+  const { devMend, resume } = await import('./support/idle.ts');
+  const { keeperChecks } = await import('./support/stack-checks.ts');
   const before = underWay(session.config.dir);
   const status = await stackStatus({ dir: session.config.dir });
   const looked: Check[] = [

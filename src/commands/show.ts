@@ -1,5 +1,5 @@
 // What lives here: `mendflow show <run>`: everything an operator needs to decide, on one page.
-// Invariant: reads the control store only; commands carry the token of the question that is open now.
+// Invariant: asks the control store only, and of an open run whether this stack's workers live; commands carry the token of the question that is open now.
 // Apart from the list of runs because this page is what alerts and the Web UI send people to.
 import type { Pool } from 'pg';
 import { isCode, rowOf } from '../model/failure.ts';
@@ -26,6 +26,7 @@ import { nobodyWaits, type Wait, waitsByUpstream, waitsLike } from '../store/wai
 import { causeWords, nextOf, stateOf } from './support/breaker-words.ts';
 import { type Exit } from './support/exit-codes.ts';
 import { runOrAccepted } from './support/find-run.ts';
+import { type Idle, idleOf } from './support/idle.ts';
 import { lostWords } from './support/lost.ts';
 import { lettersCommand } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
@@ -113,6 +114,7 @@ async function show(session: Session, written: string, json: boolean): Promise<E
     breakers: await breakersOf(store, parks),
     decisions,
     stalled: (await listStalled(store, 1, row.run))[0] ?? null,
+    idle: row.closedAt === null ? (idleOf(session.config) ?? null) : null,
     workflowId: id,
     links: ui === undefined ? {} : { ui },
   };
@@ -218,6 +220,8 @@ interface Page extends Omit<RunRow, 'closed'> {
   readonly decisions: readonly DecisionRow[];
   /** Why Temporal cannot move it on, if it cannot. */
   readonly stalled: Stalled | null;
+  /** Of an open run: why no worker of this stack works, if none does. */
+  readonly idle: Idle | null;
   readonly links: { readonly ui?: string };
 }
 
@@ -238,13 +242,7 @@ function write(session: Session, page: Page, spec: AnySpec | undefined): void {
   if (inputs.length > 0) terminal.line(`  inputs   ${inputs.join('  ')}`);
   const counts = page.closedAt === null ? ' (committed so far)' : page.balanced === true ? ' (it adds up)' : '';
   terminal.line(`  balance  ${balanceLine(page)}${counts}`);
-  if (page.stalled) {
-    const { text, mend, since, attempts } = page.stalled;
-    terminal.line(
-      `  ${terminal.style('red', 'stalled')}  ${escaped(text)} Tried ${attempts} times since ${moment(since)}.`,
-    );
-    terminal.line(`           ${escaped(mend)}`);
-  }
+  writeStanding(terminal, page);
   for (const fault of page.faults) terminal.line(`  ${terminal.style('red', 'fault')}    ${escaped(fault)}`);
   for (const note of page.notes) terminal.line(`  note     ${escaped(note)}`);
   if (page.state === 'degraded' || page.uncountedBytes > 0)
@@ -287,6 +285,21 @@ function write(session: Session, page: Page, spec: AnySpec | undefined): void {
     terminal.line();
     terminal.line(bold('Decisions'));
     for (const one of page.decisions) terminal.line(`  ${dim(moment(one.at))} ${decisionLine(one)}`);
+  }
+}
+
+/** Why none of it goes on, if that is so: Temporal cannot move it, or no worker works. */
+function writeStanding(terminal: Session['terminal'], page: Pick<Page, 'stalled' | 'idle'>): void {
+  if (page.stalled) {
+    const { text, mend, since, attempts } = page.stalled;
+    terminal.line(
+      `  ${terminal.style('red', 'stalled')}  ${escaped(text)} Tried ${attempts} times since ${moment(since)}.`,
+    );
+    terminal.line(`           ${escaped(mend)}`);
+  }
+  if (page.idle) {
+    terminal.line(`  ${terminal.style('red', 'workers')}  ${escaped(page.idle.says)}`);
+    if (page.idle.mend !== undefined) terminal.line(`           ${page.idle.mend}`);
   }
 }
 

@@ -125,8 +125,14 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
 
   it('says that a worker is suspended, and what lets it go on', async () => {
     const [own] = workers();
+    const argv = ['--date', '2026-11-20', '--set', `path=${join(home, 'no-such-folder')}`, '--set', 'format=plain'];
+    expect(await mendflow(['start', 'log-ingest', ...argv, '--wait'])).toMatchObject({ code: 3 });
+    expect((await mendflow(['show', 'log-ingest'])).out).not.toContain('suspended');
     process.kill(own!, 'SIGSTOP');
     try {
+      expect((await mendflow(['show', 'log-ingest'])).out).toContain(
+        `\n  workers  worker-1 (process ${own}) is suspended; until it goes on, this run does not.\n           kill -CONT ${own}\n`,
+      );
       expect(await mendflow(['stack', 'status'])).toMatchObject({
         code: 1,
         out: expect.stringContaining(
@@ -223,10 +229,12 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
     ['a reader that has seen enough', 0, (up) => [up.stdout, up.stderr].forEach((stream) => stream!.destroy())],
   ];
   it('knows every worker, or has none, however and whenever `up` was interrupted', async () => {
+    let shown = '';
     for (const [way, afterMs, interrupt] of ways) {
       // Servers stay, so that `up` comes to its workers at once.
       expect(await mendflow(['stack', 'up', '--workers', '0', '--no-restart'])).toMatchObject({ code: 0 });
       await expect.poll(workers, { timeout: 20_000 }).toEqual([]);
+      shown ||= (await mendflow(['show', 'log-ingest'])).out;
       const up = begin(['stack', 'up']);
       const over = once(up, 'exit');
       let said = '';
@@ -245,6 +253,9 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
       };
       await expect.poll(known, { timeout: 20_000, message: `${way} after ${afterMs} ms` }).toBe(true);
     }
+    expect(shown).toContain(
+      '\n  workers  No worker runs here; until one does, this run does not go on.\n           mendflow stack up\n',
+    );
     const said: string[] = [];
     void tellServers({ config: readConfig({ MENDFLOW_DIR: dir }), signal: ended.signal }, (line) => said.push(line));
     await mendflow(['stack', 'down']);

@@ -20,6 +20,7 @@ import { findRun, parkedWorkflows, runsByState } from '../../store/reads.ts';
 import { listStalled } from '../../store/stalled.ts';
 import { nobodyWaits, waitsByUpstream } from '../../store/waits.ts';
 import { nextOf, stateOf, waitsLine } from './breaker-words.ts';
+import { resume } from './idle.ts';
 
 export interface Check {
   readonly name: string;
@@ -50,10 +51,6 @@ export function nodeCheck(version = process.versions.node): Check {
         mend: `Install Node ${NODE_MIN.join('.')} or newer.`,
       };
 }
-
-/** What lets suspended processes go on. */
-export const resume = (suspended: readonly { pid: number }[]): string =>
-  `kill -CONT ${suspended.map(({ pid }) => pid).join(' ')}`;
 
 export function stackCheck(dir: string, { state, suspended, workers, workersWanted }: StackStatus): Check {
   const living = workers.filter(({ alive }) => alive).length;

@@ -6,6 +6,7 @@ import type { Config } from '../../config.ts';
 import { queues } from '../../model/ids.ts';
 import { devsOf, hasLostItsWorker, type StackStatus, stackWorkers } from '../../stack/index.ts';
 import { ACTIVITY, type Check, type Polled, pollersOf } from './checks.ts';
+import { devMend } from './idle.ts';
 import { moment } from './terminal.ts';
 
 /** What ended before is an old story. */
@@ -31,9 +32,6 @@ export function keeperChecks({ keeper }: StackStatus): Check[] {
     },
   ];
 }
-
-/** What starts the worker of a `dev` again. */
-export const devMend = 'Save a file of the project, and `dev` starts a worker; or end `dev` and start it again.';
 
 /** Who runs `mendflow dev` here, and workers of this machine that poll the stack's own server and are in no book: started by hand. */
 export async function strayChecks({ dir, temporal: given, prefix }: Config, polled: Polled): Promise<Check[]> {
