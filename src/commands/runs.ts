@@ -1,10 +1,11 @@
 // What lives here: `mendflow runs`.
-// Invariant: reads the control store only, so it answers while nothing else does.
+// Invariant: reads the control store, so it answers while nothing else does; Temporal is asked only while no worker lives, and need not answer. Text and JSON name the same runs.
 // Apart as every command: arguments, one call, output.
+import type { Pool } from 'pg';
 import { couldBeDataDate } from '../model/data-date.ts';
 import { devsOf, stackWorkers } from '../stack/index.ts';
-import { listRuns, openOf, type RunListRow, someWorkerLives } from '../store/reads.ts';
-import { listStalled } from '../store/stalled.ts';
+import { knownOf, listRuns, openOf, type RunListRow, someWorkerLives } from '../store/reads.ts';
+import { listStalled, type Stalled } from '../store/stalled.ts';
 import { CommandError, type Exit } from './support/exit-codes.ts';
 import { readLimit } from './support/numbers.ts';
 import type { Register } from './support/program.ts';
@@ -47,13 +48,14 @@ async function runs(session: Session, { pipeline, state, date, limit, json }: Op
   const found = await listRuns(store, { pipeline, state, dataDate: date, limit: limitMax + 1 });
   const rows = found.slice(0, limitMax);
   const { terminal } = session;
+  // Also of runs that no worker could open, which the list cannot have.
+  const stalled = await listStalled(store, json === true ? limitMax : NAMED_MAX);
+  const waiting = state === undefined ? await notBegun(session, { pipeline, date }) : [];
   if (json === true) {
-    terminal.json(rows.map(publicRow));
+    const accepted = state === undefined ? await acceptedRows(store, { waiting, stalled, pipeline, date }) : [];
+    terminal.json([...accepted, ...rows.map(publicRow)].slice(0, limitMax));
     return 'ok';
   }
-  // Also of runs that no worker could open, which the list cannot have.
-  const stalled = await listStalled(store, NAMED_MAX);
-  const waiting = state === undefined ? await notBegun(session, { pipeline, date }) : [];
   if (rows.length === 0 && stalled.length === 0 && waiting.length === 0) {
     terminal.note(
       `No run${pipeline === undefined && state === undefined && date === undefined ? ' yet. Start one with `mendflow start <pipeline>`; `mendflow pipelines` lists what there is.' : ' fits.'}`,
@@ -89,10 +91,7 @@ function writeTable(terminal: Session['terminal'], rows: readonly RunListRow[]):
 }
 
 /** The store does not know them. While a worker lives there are none for long, and Temporal's client costs more than all the rest of this command. */
-async function notBegun(
-  session: Session,
-  { pipeline, date }: { readonly pipeline: string | undefined; readonly date: string | undefined },
-): Promise<readonly string[]> {
+async function notBegun(session: Session, asked: Asked): Promise<readonly string[]> {
   const { temporal, dir } = session.config;
   const store = await session.store();
   const lives =
@@ -103,10 +102,17 @@ async function notBegun(
   const { openInTemporal } = await import('./support/accepted.ts');
   const open = await openInTemporal(session);
   const known = await openOf(store, open);
-  return open.filter((run) => {
-    const [of, on] = run.split('/');
-    return !known.has(run) && (pipeline === undefined || of === pipeline) && (date === undefined || on === date);
-  });
+  return open.filter((run) => !known.has(run) && isAsked(run, asked));
+}
+
+interface Asked {
+  readonly pipeline: string | undefined;
+  readonly date: string | undefined;
+}
+
+function isAsked(run: string, { pipeline, date }: Asked): boolean {
+  const [of, on] = run.split('/');
+  return (pipeline === undefined || of === pipeline) && (date === undefined || on === date);
 }
 
 async function tellNotBegun({ terminal, config }: Session, waiting: readonly string[]): Promise<void> {
@@ -162,4 +168,36 @@ function publicRow(row: RunListRow) {
     openedAt,
     closedAt,
   };
+}
+
+/** As rows of the list: runs that no worker has begun, and those that none could open. */
+async function acceptedRows(
+  store: Pool,
+  { waiting, stalled, ...asked }: Asked & { readonly waiting: readonly string[]; readonly stalled: readonly Stalled[] },
+) {
+  const causes = new Map(stalled.map(({ run, cause }) => [run, cause]));
+  const known = await knownOf(store, [...causes.keys()]);
+  const unopened = [...causes.keys()].filter((run) => !known.has(run) && isAsked(run, asked));
+  return [...new Set([...waiting, ...unopened])].map((run) => {
+    const [pipeline, dataDate] = run.split('/');
+    return {
+      run,
+      pipeline,
+      dataDate,
+      generation: null,
+      state: 'accepted',
+      health: null,
+      owner: null,
+      read: 0,
+      loaded: 0,
+      duplicate: 0,
+      quarantined: 0,
+      skipped: 0,
+      waiting: null,
+      stalled: causes.get(run) ?? null,
+      note: null,
+      openedAt: null,
+      closedAt: null,
+    };
+  });
 }

@@ -315,6 +315,12 @@ export async function openOf(pool: Pool, keys: readonly string[]): Promise<Reado
   return new Set(rows.map(({ key }) => key));
 }
 
+/** Of these runs those that the ledger has, open or not. */
+export async function knownOf(pool: Pool, keys: readonly string[]): Promise<ReadonlySet<string>> {
+  const { rows } = await pool.query<{ key: string }>('select key from mendflow.run where key = any ($1)', [keys]);
+  return new Set(rows.map(({ key }) => key));
+}
+
 /** Whether any worker has measured its clock of late, as each does once a minute. One that was killed counts for some minutes more. */
 export async function someWorkerLives(pool: Pool): Promise<boolean> {
   const { rows } = await pool.query<{ lives: boolean }>(

@@ -268,6 +268,11 @@ describe('a decision from the command line', () => {
       const start = (path: string) =>
         client.mendflow('start', 'copy', '--date', '2026-04-30', '--set', `path=${path}`, '--set', 'format=plain');
       for (const path of ['early', 'wrong']) expect((await start(path)).code).toBe(0);
+      // As watch writes it of a run whose code throws before it is opened.
+      await client.engine.rows(
+        `insert into mendflow.stalled_run (workflow_id, run_key, cause, text, mend, attempts, since)
+         values ('zed', 'copy/2026-04-30/zed', 'code_bug', 'It throws.', 'Mend it.', 9, now())`,
+      );
       const early = 'copy/2026-04-30/early';
       const wrong = 'copy/2026-04-30/wrong';
       const says = `${early} was accepted by Temporal at .* ago\\) and waits for a worker; none has begun it, and nothing of it is loaded\\. Start a worker by \`mendflow stack up\``;
@@ -289,6 +294,30 @@ describe('a decision from the command line', () => {
         /2 runs are accepted by Temporal and wait for a worker: copy\S*, copy\S*\. Start a worker by `mendflow stack up`/,
       );
       expect((await client.mendflow('runs', '--date', '2026-04-29')).out).not.toContain('accepted');
+      const listed = async (...more: string[]): Promise<{ run: string; state: string }[]> =>
+        (await client.mendflow('runs', '--json', ...more)).json();
+      const waiting = (await listed('--date', '2026-04-30')).toSorted((a, b) => a.run.localeCompare(b.run));
+      const row = {
+        state: 'accepted',
+        pipeline: 'copy',
+        dataDate: '2026-04-30',
+        read: 0,
+        stalled: null,
+        openedAt: null,
+      };
+      expect(waiting).toMatchObject([
+        ...[early, wrong].map((run) => ({ run, ...row })),
+        { ...row, run: 'copy/2026-04-30/zed', stalled: 'code_bug' },
+      ]);
+      const [begun] = await listed('--state', 'done');
+      expect(Object.keys(waiting[0]!)).toEqual(Object.keys(begun!));
+      for (const more of [
+        ['--date', '2026-04-29'],
+        ['--state', 'running'],
+      ])
+        expect((await listed(...more)).filter(({ state }) => state === 'accepted')).toEqual([]);
+      expect(await listed('--limit', '1')).toMatchObject([{ state: 'accepted' }]);
+      await client.engine.rows('delete from mendflow.stalled_run');
       expect(await client.mendflow('letters', 'list', '--run', early)).toMatchObject({
         code: 6,
         err: expect.stringMatching(/waits for a worker.* Nothing was done\./) as string,
