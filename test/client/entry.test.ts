@@ -9,7 +9,7 @@ import { openTerminal } from '../../src/commands/support/terminal.ts';
 import { outcomes } from '../support/engine.ts';
 import { type Client, openClient, projectFolder } from '../support/client.ts';
 
-const entry = join(import.meta.dirname, '..', '..', 'src', 'client.ts');
+const entry = join(import.meta.dirname, '..', '..', 'dist', 'client.js');
 const dir = mkdtempSync(join(tmpdir(), 'mendflow-entry-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -20,7 +20,7 @@ const environment = (more: Record<string, string> = {}): Record<string, string> 
   ...more,
 });
 const mendflow = (argv: readonly string[], env: Record<string, string> = {}): ChildProcess =>
-  spawn(process.execPath, ['--conditions=mendflow-src', '--import', import.meta.resolve('tsx'), entry, ...argv], {
+  spawn(process.execPath, [entry, ...argv], {
     cwd: projectFolder,
     env: environment(env),
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stackStatus } from '../../src/stack/index.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 const dir = mkdtempSync(join(tmpdir(), 'mendflow stack '));
@@ -40,9 +41,9 @@ const mendflow = async (...argv: string[]): Promise<{ code: number | null; out: 
 };
 /** As the power cut does. */
 async function kill(server: 'postgres' | 'temporal'): Promise<void> {
-  const status = json(await mendflow('stack', 'status', '--json'))[server] as { pid: number };
-  process.kill(status.pid, 'SIGKILL');
-  const gone = async () => (json(await mendflow('stack', 'status', '--json'))[server] as { state: string }).state;
+  const status = async () => (await stackStatus({ dir: join(dir, '.mendflow') }))[server];
+  process.kill((await status()).pid!, 'SIGKILL');
+  const gone = async () => (await status()).state;
   await expect.poll(gone, { timeout: 20_000 }).toBe('down');
 }
 /** Runs that the Web UI finds behind each link of `mendflow views`, by its name. */
@@ -152,8 +153,7 @@ describe('mendflow stack', { timeout: 180_000 }, () => {
       return checks.find(({ name }) => name === 'Queue mendflow')?.state;
     };
     await expect.poll(queue, { timeout: 90_000 }).toBe('ok');
-    const workers = async () =>
-      (json(await mendflow('stack', 'status', '--json')) as { workers: { pid: number; alive: boolean }[] }).workers;
+    const workers = async () => (await stackStatus({ dir: join(dir, '.mendflow') })).workers;
     process.kill((await workers())[0]!.pid, 'SIGKILL');
     await expect.poll(workers, { timeout: 20_000 }).toMatchObject([{ alive: false }]);
     // The server lists the worker for minutes.

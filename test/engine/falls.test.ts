@@ -49,25 +49,21 @@ afterAll(async () => {
 });
 
 function startWorker(out: number | 'pipe' = openSync(logFile, 'a')): ChildProcess {
-  return spawn(
-    process.execPath,
-    ['--conditions=mendflow-src', '--import', 'tsx', join(repository, 'src', 'worker.ts')],
-    {
-      cwd: join(import.meta.dirname, 'falls-project'),
-      env: {
-        ...leanNode.env,
-        PATH: process.env['PATH'],
-        HOME: dir,
-        MENDFLOW_DIR: dir,
-        DATABASE_URL: database.url,
-        TEMPORAL_ADDRESS: inject('temporalAddress'),
-        MENDFLOW_PREFIX: prefix,
-        MENDFLOW_SLOTS: '20',
-        MENDFLOW_STUCK_MS: '4000',
-      },
-      stdio: ['ignore', out, openSync(logFile, 'a')],
+  return spawn(process.execPath, [join(repository, 'dist', 'worker.js')], {
+    cwd: join(import.meta.dirname, 'falls-project'),
+    env: {
+      ...leanNode.env,
+      PATH: process.env['PATH'],
+      HOME: dir,
+      MENDFLOW_DIR: dir,
+      DATABASE_URL: database.url,
+      TEMPORAL_ADDRESS: inject('temporalAddress'),
+      MENDFLOW_PREFIX: prefix,
+      MENDFLOW_SLOTS: '20',
+      MENDFLOW_STUCK_MS: '4000',
     },
-  );
+    stdio: ['ignore', out, openSync(logFile, 'a')],
+  });
 }
 
 const keyOf = (how: string): string => runKey('falls', '2026-11-21', scopeOf(falls.spec, { how }));

@@ -13,22 +13,18 @@ const repository = join(import.meta.dirname, '..', '..');
 it('a worker whose stage calls an upstream that is not declared names it and exits with 1', async () => {
   const database = await freshDatabase();
   const dir = mkdtempSync(join(tmpdir(), 'mendflow-end-'));
-  const worker = spawn(
-    process.execPath,
-    ['--conditions=mendflow-src', '--import', 'tsx', join(repository, 'src', 'worker.ts')],
-    {
-      cwd: join(import.meta.dirname, 'undeclared-project'),
-      env: {
-        PATH: process.env['PATH'],
-        HOME: dir,
-        MENDFLOW_DIR: dir,
-        DATABASE_URL: database.url,
-        TEMPORAL_ADDRESS: inject('temporalAddress'),
-        MENDFLOW_PREFIX: 'end',
-      },
-      stdio: ['ignore', 'ignore', 'pipe'],
+  const worker = spawn(process.execPath, [join(repository, 'dist', 'worker.js')], {
+    cwd: join(import.meta.dirname, 'undeclared-project'),
+    env: {
+      PATH: process.env['PATH'],
+      HOME: dir,
+      MENDFLOW_DIR: dir,
+      DATABASE_URL: database.url,
+      TEMPORAL_ADDRESS: inject('temporalAddress'),
+      MENDFLOW_PREFIX: 'end',
     },
-  );
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   try {
     let said = '';
     worker.stderr.on('data', (bytes: Buffer) => (said += bytes.toString()));

@@ -3,6 +3,7 @@
 // Apart because a process that is stopped neither dies with its parent nor answers to SIGTERM.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { builtProgram } from './program.ts';
 
 export interface Child {
   readonly pid: number;
@@ -15,7 +16,7 @@ const children = new Set<ChildProcess>();
 
 /** Runs a TypeScript program with one argument. */
 export function startChild(program: URL, argument: object): Child {
-  const child = spawn(process.execPath, ['--import', 'tsx', program.pathname, JSON.stringify(argument)], {
+  const child = spawn(process.execPath, [builtProgram(program), JSON.stringify(argument)], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   children.add(child);
