@@ -23,13 +23,14 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
   const { nodeCheck, stackCheck, unknown } = await import('./support/checks.ts');
   const { diskChecks } = await import('./support/disk-checks.ts');
   const { devMend, resume } = await import('./support/idle.ts');
-  const { keeperChecks } = await import('./support/stack-checks.ts');
+  const { codeChecks, keeperChecks } = await import('./support/stack-checks.ts');
   const before = underWay(session.config.dir);
   const status = await stackStatus({ dir: session.config.dir });
   const looked: Check[] = [
     nodeCheck(),
     stackCheck(session.config.dir, status),
     ...keeperChecks(status),
+    ...codeChecks(status),
     ...(await diskChecks(session.config.dir)),
   ];
   try {

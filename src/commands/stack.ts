@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { projectFile } from '../connect.ts';
 import {
   type KeeperCommand,
   leanNode,
@@ -72,7 +73,7 @@ async function up(session: Session, options: Options): Promise<Exit> {
     databaseUrl: config.databaseUrl,
     temporalAddress: config.temporal?.connectionOptions.address,
     workers,
-    worker: { ...workerCommand(session), settings: workers === 0 ? undefined : await settingsOf(session) },
+    worker: { ...workerCommand(session), ...(workers === 0 ? {} : await projectOf(session)) },
     owner: ownerOf(session),
     keeper: options.restart ? keeperCommand() : undefined,
     beforeWorkers: async ({ databaseUrl }) => {
@@ -88,21 +89,28 @@ async function up(session: Session, options: Options): Promise<Exit> {
   return await status(session, options.json === true);
 }
 
-/** How workers from this shell would use the upstreams. Where the project cannot be read its workers tell why, and those that run stay. */
-async function settingsOf(session: Session): Promise<WorkerCommand['settings']> {
+/** How workers from this shell would use the upstreams, and whose files they load. Where the project cannot be read its workers tell why, and those that run stay. */
+async function projectOf(session: Session): Promise<Pick<WorkerCommand, 'settings' | 'project'>> {
   const [{ flat, inUse }, { isSet, secretsFrom }] = await Promise.all([
     import('../model/upstream-in-use.ts'),
     import('../connectors/secret.ts'),
   ]);
   const readSecret = secretsFrom(session.environment());
   return await session.declared().then(
-    ({ upstreams }) =>
-      flat(
+    ({ upstreams }) => ({
+      settings: flat(
         Object.fromEntries(
           Object.entries(upstreams).map(([key, one]) => [key, inUse(one, (name) => isSet(readSecret, name))]),
         ),
       ),
-    () => toldBefore(session.config.dir).project,
+      ...(projectFile(session.cwd) === undefined ? {} : { project: session.cwd }),
+    }),
+    () => {
+      session.terminal.note(
+        'The project cannot be read, so workers that run go on with the code they have. See `mendflow check`.',
+      );
+      return { settings: toldBefore(session.config.dir).project };
+    },
   );
 }
 
@@ -185,6 +193,10 @@ async function write({ terminal }: Session, found: StackStatus): Promise<void> {
   for (const worker of workers)
     terminal.line(
       `  ${worker.name}  ${!worker.alive ? 'gone' : suspended.some(({ pid }) => pid === worker.pid) ? 'stopped' : 'up'}  process ${worker.pid}, log ${escaped(worker.logFile)}`,
+    );
+  for (const name of found.older)
+    terminal.line(
+      `  ${name} has older code: files of the project changed since it was started; \`mendflow stack up\` replaces it`,
     );
   writeKeeper(terminal, found);
   for (const { what, pid } of suspended)

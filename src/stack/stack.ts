@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
 import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
-import { end, isAlive, isSuspended } from './system/process.ts';
+import { isAlive, isSuspended } from './system/process.ts';
 import {
   endKeeper,
   type KeeperCommand,
@@ -16,10 +16,10 @@ import {
   type Loss,
   startKeeper,
 } from './keeper/process.ts';
-import { readStack, writeStack, type StackOwner, type StackState, type WorkerEntry } from './state.ts';
+import { readStack, writeStack, type StackOwner, type StackState } from './state.ts';
 import { ensureTemporalCli } from './temporal-cli.ts';
 import { runningTemporal, startTemporal, stopTemporal, temporalAnswers } from './temporal.ts';
-import { drainMs, startWorkerProcess, type WorkerCommand } from './worker-process.ts';
+import { stopWorkers, type WorkerCommand } from './worker-process.ts';
 
 /** Where everything of a stack answers. */
 export interface StackAddresses {
@@ -53,6 +53,8 @@ export interface StackStatus {
   readonly workers: readonly { name: string; pid: number; logFile: string; alive: boolean }[];
   /** What lives and does nothing, since a signal stopped it: `up` does not mend this, SIGCONT does. */
   readonly suspended: readonly { what: string; pid: number }[];
+  /** Names of living workers that were started before files of their project changed: `up` replaces them. */
+  readonly older: readonly string[];
   readonly owner?: StackOwner;
   /** When all of it was gone, until somebody brought it up. */
   readonly losses: readonly Loss[];
@@ -117,17 +119,6 @@ const servers = async (options: StackOptions, dir: string): Promise<StackAddress
   };
 };
 
-const workerFor = (options: StackOptions, addresses: StackAddresses): WorkerCommand | undefined => {
-  if (options.workers === 0) return undefined;
-  if (options.worker === undefined) throw new Error('Workers are wanted, but not what to run as a worker.');
-  const env = {
-    ...options.worker.env,
-    DATABASE_URL: addresses.databaseUrl,
-    TEMPORAL_ADDRESS: addresses.temporalAddress,
-  };
-  return { ...options.worker, env };
-};
-
 /** Workers of one copy of the package over the runs of another would work them with other code, and nobody would have asked for it. */
 const refuseOtherOwner = (dir: string, { owner }: StackOptions): void => {
   const state = readStack(dir);
@@ -142,61 +133,6 @@ const refuseOtherOwner = (dir: string, { owner }: StackOptions): void => {
     'config_invalid',
     `The stack in ${dir} has ${alive} worker${alive === 1 ? '' : 's'} of ${words(there)}. This command is of ${words(owner)}. Nothing was started or ended. Run the command of that project, or end its workers first with \`mendflow stack down\`, which keeps all data.`,
   );
-};
-
-const stopWorkers = (workers: readonly WorkerEntry[]): Promise<unknown> =>
-  Promise.all(workers.map((worker) => end(worker.process, 'SIGTERM', drainMs)));
-
-/** Returns the fingerprint of its workers. */
-const workersUp = async (options: StackOptions, dir: string, addresses: StackAddresses): Promise<string> => {
-  // Whoever only asks about a stack loads nothing for it.
-  const { fingerprintOf, settingsChanged, settingsOf } = await import('./settings.ts');
-  const command = workerFor(options, addresses);
-  const fingerprint = fingerprintOf(command, options.owner?.version);
-  const before = readStack(dir);
-  const alive = (before?.workers ?? []).filter((worker) => isAlive(worker.process));
-  const fitting = alive.filter((worker) => worker.fingerprint === fingerprint);
-  const kept = fitting.slice(0, options.workers);
-  const told = options.workers > 0 ? options.workers : before?.workersTold;
-  const settings = options.worker && options.workers > 0 ? settingsOf(options.worker) : before?.settings;
-  const changed = settings === undefined ? [] : settingsChanged(before?.settings, settings);
-  if (changed.length > 0)
-    options.onProgress?.(`Workers get other settings than those started last: ${changed.join(', ')}.`);
-  const base: StackState = {
-    ...(options.owner === undefined ? {} : { owner: options.owner }),
-    ...(before?.keeper === undefined ? {} : { keeper: before.keeper }),
-    postgres: options.databaseUrl === undefined ? 'own' : 'given',
-    temporal: options.temporalAddress === undefined ? 'own' : 'given',
-    ...(options.temporalAddress === undefined ? {} : { temporalAddress: options.temporalAddress }),
-    workersWanted: options.workers,
-    ...(told === undefined ? {} : { workersTold: told }),
-    ...(settings === undefined ? {} : { settings }),
-    workers: alive,
-  };
-  writeStack(dir, base);
-  await stopWorkers(alive.filter((worker) => !kept.includes(worker)));
-  const workers = [...kept];
-  writeStack(dir, { ...base, workers });
-  if (command === undefined) return fingerprint;
-  const taken = new Set(workers.map((worker) => worker.name));
-  const names = Array.from({ length: options.workers }, (_, index) => `worker-${index + 1}`);
-  const missing = names.filter((name) => !taken.has(name)).slice(0, options.workers - workers.length);
-  if (missing.length > 0) options.onProgress?.(`Starting ${missing.join(', ')}.`);
-  const started = await Promise.allSettled(
-    missing.map((name) =>
-      startWorkerProcess(
-        { ...command, dir, name, env: { ...command.env, MENDFLOW_STARTED_BY: `stack:${process.pid}` } },
-        {
-          onSpawn: (process, logFile) => {
-            workers.push({ name, process, logFile, fingerprint });
-            writeStack(dir, { ...base, workers });
-          },
-        },
-      ),
-    ),
-  );
-  for (const one of started) if (one.status === 'rejected') throw one.reason;
-  return fingerprint;
 };
 
 const keeperUp = async (options: StackOptions, dir: string, workers: string): Promise<void> => {
@@ -214,8 +150,8 @@ const keeperUp = async (options: StackOptions, dir: string, workers: string): Pr
 };
 
 /**
- * Brings up what is missing in `dir` and leaves it running in the background: Postgres, Temporal, workers. Workers whose command, addresses or
- * MENDFLOW_ and TEMPORAL_ settings changed are replaced. Safe to call at the same time from several processes. Throws `CodedError` with the log of what did not come up.
+ * Brings up what is missing in `dir` and leaves it running in the background: Postgres, Temporal, workers. Workers whose command, addresses,
+ * MENDFLOW_ and TEMPORAL_ settings or files of the project changed are replaced. Safe to call at the same time from several processes. Throws `CodedError` with the log of what did not come up.
  */
 export const stackUp = async (options: StackOptions): Promise<StackAddresses> => {
   const dir = usable(options.dir);
@@ -228,6 +164,8 @@ export const stackUp = async (options: StackOptions): Promise<StackAddresses> =>
       await noteLoss(dir);
       const addresses = await servers(options, dir);
       await options.beforeWorkers?.(addresses);
+      // Whoever only asks about a stack loads nothing for it.
+      const { workersUp } = await import('./workers.ts');
       const workers = await workersUp(options, dir, addresses);
       await keeperUp(options, dir, workers);
       return addresses;
@@ -328,6 +266,13 @@ export const stackWorkers = (dir: string): StackStatus['workers'] =>
     alive: isAlive(process),
   }));
 
+const olderIn = async (state: StackState | undefined): Promise<string[]> => {
+  const workers = (state?.workers ?? []).filter(({ code }) => code !== undefined);
+  if (workers.length === 0) return [];
+  const { olderWorkers } = await import('./code.ts');
+  return olderWorkers(workers).map(({ name }) => name);
+};
+
 /** What runs in the folder now. Starts and changes nothing. */
 export const stackStatus = async (options: { dir: string }): Promise<StackStatus> => {
   const dir = resolve(options.dir);
@@ -374,6 +319,7 @@ export const stackStatus = async (options: { dir: string }): Promise<StackStatus
     workersWanted,
     workers,
     suspended,
+    older: await olderIn(state),
     losses,
     ...(owner === undefined ? {} : { owner }),
     ...(keeper === undefined ? {} : { keeper: { ...notes, pid: keeper.process.pid, alive: kept } }),

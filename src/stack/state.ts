@@ -12,6 +12,8 @@ export interface WorkerEntry {
   readonly logFile: string;
   /** Hash of its command, settings and addresses: a worker with another one is replaced. */
   readonly fingerprint: string;
+  /** Its project, and what its files held when it was started; absent for a worker of no project. */
+  readonly code?: { readonly of: string; readonly hash: string };
 }
 
 /** Whose code works here: a copy of the package, and the folder of a project. */

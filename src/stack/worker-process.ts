@@ -15,6 +15,8 @@ export interface WorkerCommand {
   readonly env: Readonly<Record<string, string>>;
   /** What else makes it another worker, such as the address of an upstream, by name and in words that may be shown. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
+  /** Folder of the project that it loads: with other files there it is another worker. */
+  readonly project?: string | undefined;
   /** Default: the folder of the stack. */
   readonly cwd?: string | undefined;
   /** Text that its log shows once it polls; without it a worker that lives for a second counts as up. */
@@ -45,7 +47,11 @@ export interface WorkerProcess {
 }
 
 /** How long a stopping worker may drain before it is killed; a worker's own grace is 30 s. */
-export const drainMs = 45_000;
+const drainMs = 45_000;
+
+/** Each drains first. */
+export const stopWorkers = (workers: readonly { readonly process: ProcessId }[]): Promise<unknown> =>
+  Promise.all(workers.map((worker) => end(worker.process, 'SIGTERM', drainMs)));
 
 const saysReady = (logFile: string, from: number, text: string): boolean =>
   readFileSync(logFile).subarray(from).includes(text);

@@ -1,7 +1,17 @@
 // What is promised here: a stack comes back by itself, works with the code of one project only, and leaves no worker that nobody knows, however a command ends.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -187,6 +197,32 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
     expect(await mendflow(['stack', 'up'])).toMatchObject({ code: 0 });
     expect((await status()).keeper).toMatchObject({ alive: true });
     expect(programs('keeper/main.js')).toHaveLength(1);
+  });
+
+  it('replaces a worker whose project has other files than when it was started, and names one', async () => {
+    const config = join(home, 'mendflow.config.ts');
+    writeFileSync(join(home, 'package.json'), '{ "type": "module" }');
+    writeFileSync(config, 'export default { formats: {} };');
+    const [before] = workers();
+    expect((await mendflow(['stack', 'up'])).err).toMatch(
+      /^Files of the project changed since worker-1 was started: /m,
+    );
+    const [after] = workers();
+    expect(after).not.toBe(before);
+    expect((await mendflow(['stack', 'up'])).err).not.toContain('Files of the project');
+    expect(workers()).toEqual([after]);
+    writeFileSync(config, '// Corrected.\nexport default { formats: {} };');
+    expect(await mendflow(['stack', 'status'])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('\n  worker-1 has older code: files of the project changed since') as string,
+    });
+    expect((await mendflow(['doctor'])).out).toMatch(
+      /• Code of workers .* since worker-1 was started, so it works with the code of before\n +→ mendflow stack up\n/,
+    );
+    writeFileSync(config, 'export default {');
+    expect((await mendflow(['stack', 'up'])).err).toContain('The project cannot be read, so workers that run go on');
+    expect(workers()).toEqual([after]);
+    rmSync(config);
   });
 
   it('is as large again after all of it was lost, and says which settings are others than before', async () => {

@@ -197,7 +197,7 @@ describe('start', () => {
     const shown = await client.mendflow('show', `copy/${on}`);
     for (const { out } of [asked, shown])
       expect(out).toMatch(
-        /\n {2}Workers that run keep the code .*`mendflow stack up --workers 0`, then `mendflow stack up` starts as many as before/,
+        /\n {2}Workers that run keep the code .* `mendflow stack up` replaces them, since files of the project changed .*; then retry\./,
       );
   });
 

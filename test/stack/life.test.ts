@@ -1,7 +1,17 @@
 // What lives here: the life of a stack in a folder: up, status, down, killed, two at once, as another user.
 // Invariant: whatever was killed, `up` brings it back with its data, and `down` leaves no process.
 // Apart from servers.test.ts because every test here starts servers of its own.
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -153,6 +163,51 @@ describe('a stack in a folder', () => {
     expect(said).toContain(
       'Workers get other settings than those started last: http:api address (http://127.0.0.1:9, before none).',
     );
+  });
+
+  test('workers are replaced one after another when files of their project changed, and only then', async () => {
+    const dir = newFolder('code');
+    const project = join(dir, '..', 'project');
+    const [main, data] = [join(project, 'src', 'main.mjs'), join(project, 'data', 'orders.ndjson')];
+    for (const file of [main, data]) mkdirSync(join(file, '..'), { recursive: true });
+    writeFileSync(main, program);
+    const said: string[] = [];
+    const again = async (): Promise<StackStatus> => {
+      said.length = 0;
+      const ofProject = { ...worker, args: [main], project };
+      await stackUp({
+        dir,
+        cacheDir,
+        temporalCli,
+        workers: 2,
+        worker: ofProject,
+        onProgress: (line) => said.push(line),
+      });
+      return await stackStatus({ dir });
+    };
+    const first = await again();
+    writeFileSync(data, '{}');
+    utimesSync(main, 1, 1);
+    expect(await again()).toMatchObject({ workers: first.workers, older: [] });
+
+    writeFileSync(main, `// Corrected.${program}`);
+    expect(await stackStatus({ dir })).toMatchObject({ state: 'up', older: ['worker-1', 'worker-2'] });
+    const second = await again();
+    expect(said).toEqual(
+      ['worker-1', 'worker-2'].map(
+        (name) =>
+          `Files of the project changed since ${name} was started: it finishes what it holds and is started anew.`,
+      ),
+    );
+    expect(second).toMatchObject({ state: 'up', older: [] });
+    expect(pidsOf(second).filter((pid) => pidsOf(first).includes(pid))).toHaveLength(2); // The servers.
+    for (const { logFile } of second.workers)
+      expect(readFileSync(logFile, 'utf8')).toMatch(/and polls\ndrained\ngot .* and polls\n$/);
+
+    // Code that does not start costs one worker, and `up` says why; the other goes on.
+    writeFileSync(main, 'throw new Error("half written");');
+    await expect(again()).rejects.toThrow(/worker-1 ended while starting[^]*half written/);
+    expect((await stackStatus({ dir })).workers.filter(({ alive }) => alive)).toEqual([second.workers[1]]);
   });
 
   test('a worker that does not come up is told with the end of its log, and the servers stay', async () => {

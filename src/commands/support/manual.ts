@@ -148,7 +148,7 @@ const manual: Readonly<Record<string, Entry>> = {
   },
   'stack up': {
     about:
-      'Brings up what is missing of Postgres, Temporal and workers, and leaves it running. To call it again repairs what has ended.',
+      'Brings up what is missing of Postgres, Temporal and workers, and leaves it running. To call it again repairs what has ended, and replaces workers, one after another, if files of the project changed since they were started; each first finishes what it holds.',
     examples: ['stack up', 'stack up --workers 2'],
   },
   'stack down': {

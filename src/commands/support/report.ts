@@ -159,10 +159,10 @@ export const costOf = (
 export const wouldGiveUp = (bytes: number, commands: readonly string[]): string =>
   `${givers(commands).join(' as well as ')} would give up ${counted(bytes)} bytes of which nothing is loaded, the good records in them included.`;
 
-/** What a correction needs before a retry can meet it: a worker keeps its code, and `stack up` keeps a worker whose settings are the same. Empty where the code is not at fault. */
+/** What a correction needs before a retry can meet it: a worker keeps its code until it is replaced. Empty where the code is not at fault. */
 export const correctionLine = (code: string): string =>
   code === 'code_bug'
-    ? 'Workers that run keep the code that they started with, also under `mendflow stack up`. After the correction: `mendflow stack up --workers 0`, then `mendflow stack up` starts as many as before with the code of then (`mendflow dev` does so by itself); then retry.'
+    ? 'Workers that run keep the code that they started with. After the correction `mendflow stack up` replaces them, since files of the project changed (`mendflow dev` does so by itself); then retry.'
     : '';
 
 const effects: Readonly<Record<DecisionKind, string>> = {

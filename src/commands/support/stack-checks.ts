@@ -33,6 +33,19 @@ export function keeperChecks({ keeper }: StackStatus): Check[] {
   ];
 }
 
+/** Workers that go on with code that is in the files no more; a fault only to whoever expects otherwise. */
+export const codeChecks = ({ older }: StackStatus): Check[] =>
+  older.length === 0
+    ? []
+    : [
+        {
+          name: 'Code of workers',
+          state: 'note',
+          says: `files of the project changed since ${older.join(', ')} ${older.length === 1 ? 'was' : 'were'} started, so ${older.length === 1 ? 'it works' : 'they work'} with the code of before`,
+          mend: 'mendflow stack up',
+        },
+      ];
+
 /** Who runs `mendflow dev` here, and workers of this machine that poll the stack's own server and are in no book: started by hand. */
 export async function strayChecks({ dir, temporal: given, prefix }: Config, polled: Polled): Promise<Check[]> {
   const devs = devsOf(dir);
