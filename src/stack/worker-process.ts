@@ -102,9 +102,6 @@ export const startWorkerProcess = async (
   try {
     id = await startDetached(worker.command, worker.args, { cwd: worker.cwd ?? dir, env: worker.env, logFile });
   } catch (cause) {
-    // What the system itself refuses has a code; without one the program ran, and ended before anybody could look at it.
-    if ((cause as NodeJS.ErrnoException).code === undefined)
-      throw new CodedError('command_failed', endedWhileStarting(worker.name, logFile), { cause });
     throw new CodedError('command_missing', `${worker.name} could not be started: ${(cause as Error).message}`, {
       cause,
     });

@@ -18,7 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { findTemporalCli, stackDown, stackStatus } from '../../src/stack/index.ts';
 import { canReach } from '../../src/stack/postgres/user.ts';
-import { startOf, type RunAs } from '../../src/stack/system/process.ts';
+import { isAlive, startDetached, startOf, type RunAs } from '../../src/stack/system/process.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 const cacheDir = process.env['MENDFLOW_CACHE'] ?? join(repository, '.mendflow', 'cache');
@@ -65,6 +65,18 @@ test('the lock lets one in at a time, and a holder killed with kill -9 blocks no
   ]);
   expect(ended.map((one) => one.code)).toEqual([0, null, 0]);
   expect(readFileSync(join(dir, 'number'), 'utf8')).toBe('70');
+});
+
+test('a program that ends before anybody can look at it is one that has ended, and no error of its own', async () => {
+  const dir = newFolder('at once');
+  // A busy machine looks late; here the event loop is held up instead.
+  const looks = Array.from({ length: 20 }, async () => {
+    const started = startDetached('/bin/false', [], { cwd: dir, env: {}, logFile: join(dir, 'log') });
+    for (const end = Date.now() + 20; Date.now() < end;);
+    return await started;
+  });
+  const ids = await Promise.all(looks);
+  await expect.poll(() => ids.filter(isAlive), { timeout: 20_000 }).toEqual([]);
 });
 
 test.each([150, 700, 1500])(

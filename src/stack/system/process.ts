@@ -132,7 +132,10 @@ export const lastLines = (file: string, count = 12): string => {
   }
 };
 
-/** Starts a command that outlives this process, with its output appended to a log file. */
+/**
+ * Starts a command that outlives this process, with its output appended to a log file.
+ * One that ends before anybody can look at it is like one that ends a moment later: it lives no more, and its log says why.
+ */
 export const startDetached = async (
   command: string,
   args: readonly string[],
@@ -151,10 +154,8 @@ export const startDetached = async (
       child.once('error', reject);
     });
     child.unref();
-    const id = identify(child.pid ?? 0);
-    if (id === undefined)
-      throw new Error(`${command} ended at once. ${options.logFile} ends with:\n${lastLines(options.logFile)}`);
-    return id;
+    const pid = child.pid ?? 0;
+    return identify(pid) ?? { pid, startedAt: 'ended' };
   } finally {
     closeSync(log);
   }
