@@ -37,14 +37,15 @@ async function keep(order: KeeperOrder): Promise<void> {
     // Ended without a word, or replaced: the stack is somebody else's.
     if (!inBooksAsKeeper(dir, process.pid)) return;
     const lookedAt = Date.now();
-    const missing = await missingParts(order);
-    if (missing.length === 0) {
+    if ((await missingParts(order)).length === 0) {
       livedAt = lookedAt;
       if (Date.now() - calmSince > CALM_MS) tries = 0;
       continue;
     }
     calmSince = Date.now();
     if (Date.now() < nextAt) continue;
+    // What is killed all at once may die while one looks: the next look finds all of it.
+    const missing = await missingParts(order);
     const repairs = missing.map(({ what, logFile }): Repair => ({
       at: new Date().toISOString(),
       what,
