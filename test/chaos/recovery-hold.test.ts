@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { secret } from '../../src/model/upstream.ts';
-import { openOutage, type Outage } from '../support/outage.ts';
+import { openOutage, type Outage, quickBreaker } from '../support/outage.ts';
 
 let at: Outage | undefined;
 afterEach(async () => {
@@ -12,9 +12,13 @@ afterEach(async () => {
 
 const RUNS = 20;
 
-async function held(credential: () => string): Promise<Outage> {
+async function held(credential: () => string, cooldownMs = quickBreaker.cooldownMs): Promise<Outage> {
   at = await openOutage({
-    upstream: { headers: { authorization: secret('API_TOKEN') }, concurrency: 5 },
+    upstream: {
+      headers: { authorization: secret('API_TOKEN') },
+      concurrency: 5,
+      breaker: { ...quickBreaker, cooldownMs, cooldownMaxMs: Math.max(cooldownMs, quickBreaker.cooldownMaxMs) },
+    },
     secrets: () => credential(),
   });
   await at.startWorker();
@@ -63,18 +67,30 @@ describe('an expired credential', () => {
     await scene.parked(5);
   });
 
-  it('lets the others go by itself once another credential is there', async () => {
+  it('lets the others go by itself once another credential is there, long before the cooldown is over, and tries each once', async () => {
     let key = 'key-1';
-    const scene = await held(() => key);
-    scene.api.answer(({ token }) => (token === 'key-2' ? 200 : 401));
+    const scene = await held(() => key, 15 * 60_000);
+    scene.api.answer(({ token }) => (token === 'key-3' ? 200 : 401));
     const handles = await scene.runs(6, 'renewed-');
     await scene.parked(5);
     await scene.parked(1, 'decision');
+    const calls = scene.api.seen.length;
     key = 'key-2';
+    // It is refused as well, and whoever tried it asks; nobody tries it again.
+    await scene.parked(2, 'decision');
+    await sleep(3_000);
+    expect(scene.api.seen.slice(calls).map(({ token }) => token)).toEqual(['key-2']);
+    key = 'key-3';
     await scene.parked(0);
-    const asks = (await scene.parks())[0]!;
-    const asker = scene.engine.client.workflow.getHandle(asks.workflow_id);
-    await scene.engine.decide(asker, { kind: 'retry', token: asks.token, actor: 'ann', reason: 'renewed' });
+    const asks = await scene.parks();
+    expect(asks.length).toBe(2);
+    for (const { workflow_id, token } of asks)
+      await scene.engine.decide(scene.engine.client.workflow.getHandle(workflow_id), {
+        kind: 'retry',
+        token,
+        actor: 'ann',
+        reason: 'renewed',
+      });
     for (const handle of handles) expect(await scene.engine.result(handle)).toMatchObject({ state: 'done' });
   });
 

@@ -241,7 +241,7 @@ describe('a hold', () => {
     const { out } = await mendflow('breakers', 'show', 'http:api');
     expect(out).toMatch(/http:api is (open|half-open), held by http_401/);
     expect(out).toMatch(
-      /next {6}Time does not heal http_401: mend its cause\. By itself only another credential is tried, .* is noticed within a minute.*; if it is accepted, parked runs go on\. .* The run that asks needs its `retry` either way/,
+      /next {6}Time does not heal http_401: mend its cause\. By itself only another credential is tried, .* is noticed within a minute, and one parked run tries it at once, each value once, whatever is left of the cooldown; if it is accepted, parked runs go on\. .* The run that asks needs its `retry` either way/,
     );
     expect(out).toMatch(/failure {3}http_401 from 127\.0\.0\.1:\d+, in call\/\S*held-\d ask at .*Z: /);
     expect(out).toMatch(/waits {5}2 parked.*; 1 asks/);

@@ -77,7 +77,7 @@ export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
   if (row.mode === 'observe')
     return `It counts, and lets every call through${row.modeLeftMs === undefined ? '' : `; it goes back to auto by itself ${at(row.modeLeftMs, row.modeUntil)}`}.`;
   if (row.hold !== undefined)
-    return `Time does not heal ${row.hold}: mend its cause. By itself only another credential is tried, once a worker reads another value of a secret of this upstream; that is noticed within a minute${(row.openLeftMs ?? 0) > 0 ? `, and tried when the cooldown ends, ${at(row.openLeftMs ?? 0, row.openUntil)}` : ''}; if it is accepted, parked runs go on. After any other mend they go on once you \`retry\` the run that asks, or say \`mendflow breakers auto ${shellWord(row.key)}\`. The run that asks needs its \`retry\` either way.`;
+    return `Time does not heal ${row.hold}: mend its cause. By itself only another credential is tried, once a worker reads another value of a secret of this upstream; that is noticed within a minute, and one parked run tries it at once, each value once, whatever is left of the cooldown; if it is accepted, parked runs go on. After any other mend they go on once you \`retry\` the run that asks, or say \`mendflow breakers auto ${shellWord(row.key)}\`. The run that asks needs its \`retry\` either way.`;
   if (row.state === 'open' && (row.openLeftMs ?? 0) > 0)
     return `One trial ${at(row.openLeftMs ?? 0, row.openUntil)}: its probe, else the run that has waited longest. If it passes, ${goOn(waits)}.`;
   if (row.state === 'open' || row.state === 'half_open')

@@ -15,7 +15,7 @@ import { wake } from './wake.ts';
 export interface RecoveryTools {
   readonly pool: Pool;
   readonly pace: Pace;
-  /** Fingerprint of the credential this worker would send now; another one than that of the hold may try. */
+  /** Fingerprint of the credential this worker would send now; another one than that of the hold may try, at once. */
   readonly printOf: (upstream: string) => string | undefined;
   readonly hasProbe: (upstream: string) => boolean;
 }
@@ -33,6 +33,10 @@ const PROBES_MAX = 3;
 const SKIPPED_MAX = 50;
 /** So many are told again in one round. */
 const TOLD_MAX = 500;
+/** Of a fingerprint so much stays in the memo, which is kept in a history: enough to tell a handful of values apart, and nothing to guess by. */
+const MARK_LENGTH = 4;
+/** Values that were tried in one hold; whoever has more waits for cooldowns. */
+const TRIED_MAX = 20;
 
 /** One round: its tools, and Temporal's time, because what a round remembers is read by the next, which another worker may make. */
 interface Round extends RecoveryTools {
@@ -100,6 +104,7 @@ async function tickTrial(tools: Round, breaker: BreakerRow, parks: ParkCounts, m
       text: `${told} Nobody waits.`,
     };
   const sent = held || memo.canary?.epoch === breaker.epoch ? memo.canary : undefined;
+  const kept = held && memo.tried ? { tried: memo.tried } : {};
   const { now } = tools;
   const slower = held || probes;
   const leftMs = sent ? sent.at + canaryWaitMs(slower ? sent.no : 0) - now : 0;
@@ -114,7 +119,7 @@ async function tickTrial(tools: Round, breaker: BreakerRow, parks: ParkCounts, m
   if (probes && (canary.no < PROBES_MAX || waiters(parks) === 0))
     return {
       ...round,
-      memo: { canary },
+      memo: { ...kept, canary },
       nextInMs: 100,
       probe: true,
       what: 'what its probe found',
@@ -123,7 +128,7 @@ async function tickTrial(tools: Round, breaker: BreakerRow, parks: ParkCounts, m
   await sendCanary(tools, breaker, false);
   return {
     ...round,
-    memo: { canary },
+    memo: { ...kept, canary },
     what: 'how the one fares that tries it',
     text: `${told} A canary was sent. ${waiting(parks)}`,
   };
@@ -139,11 +144,26 @@ async function tickHeld(tools: Round, breaker: BreakerRow, parks: ParkCounts, me
   const print = tools.printOf(key);
   const nextInMs = Math.min(Math.max(breaker.retryMs, 1_000), tools.pace.tickMaxMs);
   const held = `**${key}** is held since ${since(breaker)} by ${breaker.hold}.`;
-  if (waiters(parks) > 0 && print !== undefined && (await wouldAdmit(tools.pool, key, { print })).trial)
-    return await tickTrial(tools, { ...breaker, why: 'held, and the credential was renewed,' }, parks, memo);
-  const quietSince = parks.asking > 0 ? undefined : (memo.unaskedSince ?? now);
   const round = { over: false, probe: false };
-  const sent = memo.canary ? { canary: memo.canary } : {};
+  if (waiters(parks) > 0 && print !== undefined) {
+    const look = await wouldAdmit(tools.pool, key, { print });
+    if (look.trial)
+      return await tickTrial(tools, { ...breaker, why: 'held, and the credential was renewed,' }, parks, memo);
+    const tried = triedWith(memo, print);
+    // The cooldown is for an upstream that fails; of a credential that nobody has tried yet it knows nothing.
+    if (look.why === 'open' && tried !== undefined) {
+      await sendCanary(tools, breaker, true);
+      return {
+        ...round,
+        memo: { tried, canary: { epoch: breaker.epoch, at: now, no: memo.canary ? (memo.canary.no ?? 0) + 1 : 0 } },
+        nextInMs: 1_000,
+        what: 'how the new credential fares',
+        text: `${held} The credential was renewed, and a canary was sent with it. ${waiting(parks)}`,
+      };
+    }
+  }
+  const quietSince = parks.asking > 0 ? undefined : (memo.unaskedSince ?? now);
+  const sent = { ...(memo.canary ? { canary: memo.canary } : {}), ...(memo.tried ? { tried: memo.tried } : {}) };
   if (quietSince === undefined)
     return {
       ...round,
@@ -168,6 +188,12 @@ async function tickHeld(tools: Round, breaker: BreakerRow, parks: ParkCounts, me
     what: `held by ${breaker.hold}, one was sent to ask`,
     text: `${held} Nobody asks, so one run was sent to find out.`,
   };
+}
+
+/** What was tried at once in this hold with this one; undefined if it is among them, or they are too many: workers with different credentials. */
+function triedWith({ tried = [] }: RecoveryMemo, print: string): readonly string[] | undefined {
+  const mark = print.slice(0, MARK_LENGTH);
+  return tried.includes(mark) || tried.length >= TRIED_MAX ? undefined : [...tried, mark];
 }
 
 async function sendCanary({ pool }: RecoveryTools, breaker: BreakerRow, pass: boolean): Promise<void> {

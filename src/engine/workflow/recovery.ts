@@ -20,6 +20,8 @@ export interface RecoveryMemo {
   readonly wave?: { readonly epoch: number; readonly no: number; readonly size: number };
   /** When a canary was sent last, in ms, in which epoch, and how many before it in this hold. */
   readonly canary?: { readonly epoch: number; readonly at: number; readonly no?: number };
+  /** Marks of the credentials that were tried in this hold before its cooldown was over; each is, once. */
+  readonly tried?: readonly string[];
   /** Since when nobody asks about a hold, in ms. */
   readonly unaskedSince?: number;
   /** When those that were let go and have not gone were told again, in ms. */
