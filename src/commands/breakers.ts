@@ -38,7 +38,7 @@ import { counted, escaped, moment } from './support/terminal.ts';
 
 interface ModeOptions {
   readonly for?: string;
-  readonly reason?: string;
+  readonly reason: string;
   readonly json?: boolean;
 }
 
@@ -70,15 +70,12 @@ export const registerBreakers: Register = (program, act) => {
     .action(act((session, key: string, options: { json?: boolean }) => show(session, key, options.json === true)));
   for (const [name, mode, summary] of modes) {
     const command = breakers.command(name).summary(summary).argument('<key>', 'the upstream, or its name alone');
-    const forced = mode === 'forced_open' || mode === 'forced_closed';
-    if (forced)
-      command
-        .requiredOption('--for <duration>', 'until it goes back to auto by itself, such as "1 hour"')
-        .requiredOption('--reason <text>', 'why; kept with who and when');
-    else command.option('--reason <text>', 'why; kept with who and when');
+    if (mode === 'forced_open' || mode === 'forced_closed')
+      command.requiredOption('--for <duration>', 'until it goes back to auto by itself, such as "1 hour"');
     if (mode === 'observe')
       command.option('--for <duration>', 'until it goes back to auto by itself; default: until somebody says `auto`');
     command
+      .requiredOption('--reason <text>', 'why; kept with who and when')
       .option('--json', 'print JSON')
       .action(act((session, key: string, options: ModeOptions) => set(session, key, mode, options)));
   }
@@ -203,8 +200,8 @@ async function show(session: Session, written: string, json: boolean): Promise<E
 }
 
 async function set(session: Session, written: string, mode: BreakerMode, options: ModeOptions): Promise<Exit> {
-  const why = options.reason ?? '';
-  if (options.reason !== undefined && (why.trim() === '' || why.length > 500))
+  const why = options.reason;
+  if (why.trim() === '' || why.length > 500)
     throw new CommandError('usage', '--reason has to say why, in at most 500 characters. Nothing was changed.');
   const untilMs = options.for === undefined ? undefined : parseDuration(options.for);
   if (options.for !== undefined && !(untilMs !== undefined && untilMs > 0 && untilMs <= FOR_MAX_MS))

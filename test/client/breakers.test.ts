@@ -157,6 +157,8 @@ describe('an operator', () => {
         /--for has to be a duration .* `mendflow help breakers force-open`/,
       ],
       [['force-open', 'api', '--for', '1 hour', '--reason', ' '], 2, /--reason has to say why/],
+      [['observe', 'api'], 2, /--reason/],
+      [['auto', 'api'], 2, /--reason/],
     ];
     for (const [argv, code, says] of wrong) {
       const ran = await mendflow('breakers', ...argv);
@@ -179,17 +181,17 @@ describe('an operator', () => {
     expect(closed.out).toMatch(
       /db:other is forced closed\. Every call is made, whatever it meets; it goes back to auto by itself at [-\d]+ [:\d]+Z \(in 1\d min.*\)\. Nothing protects the upstream until then/,
     );
-    expect((await mendflow('breakers', 'observe', 'other', '--json')).json()).toMatchObject({
+    expect((await mendflow('breakers', 'observe', 'other', '--reason', 'x', '--json')).json()).toMatchObject({
       mode: 'observe',
       says: 'observe (closed)',
     });
-    expect((await mendflow('breakers', 'observe', 'other', '--for', '1 hour')).out).toMatch(
+    expect((await mendflow('breakers', 'observe', 'other', '--for', '1 hour', '--reason', 'x')).out).toMatch(
       /db:other is observe \(closed\)\. It counts, and lets every call through; it goes back to auto by itself at [-\d]+ [:\d]+Z \(in (59 min|1 h)/,
     );
-    expect((await mendflow('breakers', 'auto', 'other', '--json')).json()).toMatchObject({
+    expect((await mendflow('breakers', 'auto', 'other', '--reason', 'x', '--json')).json()).toMatchObject({
       mode: 'auto',
       admit: true,
-      because: 'auto by anna',
+      because: 'auto by anna, because "x"',
     });
     const { out } = await mendflow('breakers', 'show', 'other');
     expect(out.slice(out.indexOf('What happened')).match(/forced closed|observe|auto/g)).toEqual([

@@ -68,7 +68,7 @@ export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
   const at = (ms: number, when = now + ms): string => `at ${moment(new Date(when))} (in ${inWords(ms)})`;
   if (row.mode === 'forced_open')
     return row.modeLeftMs === undefined
-      ? `No call is made until somebody says \`mendflow breakers auto ${shellWord(row.key)}\`.`
+      ? `No call is made until somebody says \`mendflow breakers auto ${shellWord(row.key)} --reason "…"\`.`
       : `No call is made; it goes back to auto by itself ${at(row.modeLeftMs, row.modeUntil)}.`;
   if (row.mode === 'forced_closed')
     return `Every call is made, whatever it meets; it goes back to auto by itself ${at(row.modeLeftMs ?? 0, row.modeUntil)}. Nothing protects the upstream until then: parked runs go on, and call again when they fail.`;
@@ -77,7 +77,7 @@ export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
   if (row.mode === 'observe')
     return `It counts, and lets every call through${row.modeLeftMs === undefined ? '' : `; it goes back to auto by itself ${at(row.modeLeftMs, row.modeUntil)}`}.`;
   if (row.hold !== undefined)
-    return `Time does not heal ${row.hold}: mend its cause. By itself only another credential is tried, once a worker reads another value of a secret of this upstream; that is noticed within a minute, and one parked run tries it at once, each value once, whatever is left of the cooldown; if it is accepted, parked runs go on. After any other mend they go on once you \`retry\` the run that asks, or say \`mendflow breakers auto ${shellWord(row.key)}\`. The run that asks needs its \`retry\` either way.`;
+    return `Time does not heal ${row.hold}: mend its cause. By itself only another credential is tried, once a worker reads another value of a secret of this upstream; that is noticed within a minute, and one parked run tries it at once, each value once, whatever is left of the cooldown; if it is accepted, parked runs go on. After any other mend they go on once you \`retry\` the run that asks, or say \`mendflow breakers auto ${shellWord(row.key)} --reason "…"\`. The run that asks needs its \`retry\` either way.`;
   if (row.state === 'open' && (row.openLeftMs ?? 0) > 0)
     return `One trial ${at(row.openLeftMs ?? 0, row.openUntil)}: its probe, else the run that has waited longest. If it passes, ${goOn(waits)}.`;
   if (row.state === 'open' || row.state === 'half_open')
