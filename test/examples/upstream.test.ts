@@ -4,7 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Project } from '../../src/engine/worker.ts';
+import { openHttp } from '../../src/connectors/http/index.ts';
+import type { StageContext } from '../../src/engine/worker.ts';
+import { ordersOf } from '../../examples/upstream/src/activities/pages.ts';
 import { sealer } from '../flow/memory.ts';
+import { json, plainUpstream, startScripts } from '../support/http.ts';
 import { type Engine, openEngine } from '../support/engine.ts';
 import { quickBreaker, quickPace } from '../support/outage.ts';
 
@@ -66,4 +70,25 @@ it('waits for a shop that is down, and loads its orders when it is back', async 
 it('goes on when the shop sends a field more, and makes a letter of a bad order', async () => {
   const handle = await engine.start('shop-orders', { dataDate: '2026-01-06' });
   expect(await engine.result(handle)).toMatchObject({ state: 'done', read: 200, loaded: 199, quarantined: 1 });
+});
+
+it('reads a list that comes page by page, whole and in order', async () => {
+  const many = Array.from({ length: 230 }, (_, id) => ({ id: `q-${id}`, cents: id }));
+  const paged = await startScripts(({ path }) => {
+    const { searchParams } = new URL(path, 'http://shop');
+    const page = searchParams.get('date') === '2026-01-07' ? Number(searchParams.get('page')) : 0;
+    return [json(many.slice(100 * (page - 1), 100 * page))];
+  });
+  const service = openHttp(plainUpstream('http:shop-orders', { address: `${paged.address}/api` }), {
+    readSecret: () => '',
+  });
+  const found: unknown[] = [];
+  const ctx = { dataDate: '2026-01-07', signal: AbortSignal.timeout(30_000) } as StageContext;
+  for await (const one of ordersOf(service, ctx)) found.push(one);
+  await service.close();
+  await paged.close();
+  expect(found).toEqual(many);
+  expect(paged.arrived.map(({ path }) => path)).toEqual(
+    [1, 2, 3].map((n) => `/api/shop-orders?date=2026-01-07&page=${n}`),
+  );
 });

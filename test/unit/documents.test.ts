@@ -104,6 +104,7 @@ describe('README', () => {
     const examples = [
       'upstream/src/upstreams.ts',
       'upstream/src/activities/shop-orders.ts',
+      'upstream/src/activities/pages.ts',
       'formats/mendflow.config.ts',
       'prices/src/activities/prices.ts',
       'prices/sql/summary.sql',

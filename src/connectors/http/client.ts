@@ -77,7 +77,7 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
     credentialsOf(key, declared, (secret) => options.readSecret(secret));
   const atOnce = slots(declared.concurrency ?? CONCURRENCY);
 
-  const operate = (method: string, first: URL, more: SendOptions, pins: Pins): Promise<HttpAnswer> =>
+  const operate = (method: string, first: URL, more: SendOptions, { pins, page }: Read): Promise<HttpAnswer> =>
     // In line before the breaker is asked: time in our own line is not the upstream's, and is not charged to it.
     atOnce.hold(more.signal, () =>
       upstream.call(async (signal) => {
@@ -86,7 +86,7 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
         for (let url = first; ;) {
           seen.add(url.href);
           const keyed = more.idempotencyKey !== undefined;
-          const call: Call = { key, method, url, base: origins.base, keyed };
+          const call: Call = { key, method, url, base: origins.base, keyed, page };
           const own = origins.trusted(url) ? { ...declaredHeaders, ...lowerCase(more.headers) } : {};
           const received = await wire.ask(
             call,
@@ -113,22 +113,29 @@ export function openHttp(upstream: UpstreamClient, options: OpenHttpOptions): Op
   return {
     key,
     get: async (path, more = {}) =>
-      operate('GET', origins.at(path, more.query), { accept: 'json', ...more }, new Map()),
+      operate('GET', origins.at(path, more.query), { accept: 'json', ...more }, { pins: new Map() }),
     send: async (method, path, more = {}) =>
-      operate(method.toUpperCase(), origins.at(path, more.query), more, new Map()),
+      operate(method.toUpperCase(), origins.at(path, more.query), more, { pins: new Map() }),
     pages(first, next, more = {}) {
       const pins: Pins = new Map();
-      const get = (url: URL): Promise<HttpAnswer> => operate('GET', url, { accept: 'json', ...more }, pins);
+      const get = (url: URL, page: number): Promise<HttpAnswer> =>
+        operate('GET', url, { accept: 'json', ...more }, { pins, page });
       return pagesOf(key, origins.at(first, more.query), {
         get,
         next,
-        follow: (link, from) => origins.follow(link, from),
+        follow: (link, from, page) => origins.follow(link, from, page),
         rules: more,
       });
     },
     connections: () => wire.open(),
     close: async () => wire.close(),
   };
+}
+
+/** What a call is part of: all pages of one read go to the addresses that its first page went to. */
+interface Read {
+  readonly pins: Pins;
+  readonly page?: number;
 }
 
 interface Wire {
@@ -183,7 +190,7 @@ function leadsTo(call: Call, { status, headers }: Received, seen: ReadonlySet<st
   const { location } = headers;
   if (call.method !== 'GET' && call.method !== 'HEAD') throw refuse('which is followed for GET and HEAD only');
   if (!followed.includes(status) || typeof location !== 'string') throw refuse('without saying where to go');
-  const url = origins.follow(location, call.url);
+  const url = origins.follow(location, call.url, call.page);
   if (seen.has(url.href)) throw refuse('leading in a circle');
   if (seen.size > REDIRECTS_MAX) throw refuse(`after ${REDIRECTS_MAX} redirects before it`);
   return url;

@@ -17,12 +17,15 @@ export interface Call {
   readonly base: URL;
   /** It was sent with an Idempotency-Key. */
   readonly keyed?: boolean;
+  /** Of a read of pages which it was, from 1: a number of ours, so it may be told where a link may not. */
+  readonly page?: number | undefined;
 }
 
 /** How far it had come: before `asked` nothing was sent. */
 export type Phase = 'resolving' | 'connecting' | 'asked' | 'answering';
 
-const asked = ({ method, url, base }: Call): string => `${toldMethod(method)} ${shownPath(url, base)}`;
+const asked = ({ method, url, base, page }: Call): string =>
+  `${toldMethod(method)} ${shownPath(url, base)}${page === undefined ? '' : ` (page ${page})`}`;
 
 export const faultOf =
   (call: Call, status: number): Fault =>

@@ -9,8 +9,8 @@ export interface Origins {
   readonly base: URL;
   /** A path below the declared address, or a URL on one of the origins. Throws `left_origin`. */
   at(path: string, query?: Readonly<Record<string, string | number>>): URL;
-  /** Where an answer leads: a Location or a link to the next page, read from the URL that gave it. Throws `left_origin`, naming no host: it is the other side's word. */
-  follow(link: string, from: URL): URL;
+  /** Where an answer leads: a Location or a link to the next page, read from the URL that gave it. Throws `left_origin`, naming no host: it is the other side's word, but the page, if it is one of a read of pages. */
+  follow(link: string, from: URL, page?: number): URL;
   /** Only the declared origin is given credentials. */
   trusted(url: URL): boolean;
 }
@@ -21,7 +21,7 @@ const LINK_LENGTH_MAX = 8_192;
 export function originsOf(key: string, declared: Upstream): Origins {
   const base = readAddress(key, declared.address);
   const allowed = new Set([base.origin, ...(declared.origins ?? []).map((one) => readAddress(key, one).origin)]);
-  const admit = (url: URL): URL => {
+  const admit = (url: URL, page?: number): URL => {
     if (allowed.has(url.origin)) {
       // Credentials in a URL come from whoever wrote the link, and would end up in logs.
       url.username = '';
@@ -31,7 +31,7 @@ export function originsOf(key: string, declared: Upstream): Origins {
     }
     throw new CodedError(
       'left_origin',
-      `${key} leads to a host that is neither its address nor one of its origins. Nothing was sent there. If it belongs to this upstream (\`curl -sI\` shows where its answer leads), add it to \`origins\` and deploy.`,
+      `${key} leads${fromPage(page)} to a host that is neither its address nor one of its origins. Nothing was sent there. If it belongs to this upstream (\`curl -sI\` shows where its answer leads), add it to \`origins\` and deploy.`,
       { upstream: key },
     );
   };
@@ -42,7 +42,7 @@ export function originsOf(key: string, declared: Upstream): Origins {
       for (const [name, value] of Object.entries(query ?? {})) url.searchParams.append(name, String(value));
       return url;
     },
-    follow: (link, from) => admit(read(key, link, from)),
+    follow: (link, from, page) => admit(read(key, link, from, page), page),
     trusted: (url) => url.origin === base.origin,
   };
 }
@@ -57,12 +57,14 @@ function join(base: URL, path: string): string {
 /** As the URL standard reads it: what a URL parser takes for a scheme must not be taken for a path here. */
 const hasScheme = (path: string): boolean => /^[\0-\x20]*[a-z][a-z0-9+.-]*:/i.test(path.replace(/[\t\r\n]/g, ''));
 
-function read(key: string, link: string, from?: URL): URL {
+const fromPage = (page: number | undefined): string => (page === undefined ? '' : ` from page ${page}`);
+
+function read(key: string, link: string, from?: URL, page?: number): URL {
   const url = link.length <= LINK_LENGTH_MAX && URL.canParse(link, from?.href) ? new URL(link, from?.href) : undefined;
   if (url && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
   throw new CodedError(
     'left_origin',
-    `${key} leads to ${url ? 'a URL of another kind' : 'what is no URL'}; only http and https on declared origins are followed. Nothing was read from there.`,
+    `${key} leads${fromPage(page)} to ${url ? 'a URL of another kind' : 'what is no URL'}; only http and https on declared origins are followed. Nothing was read from there.`,
     { upstream: key },
   );
 }

@@ -33,9 +33,9 @@ export async function* pagesOf(
   key: string,
   first: URL,
   how: {
-    readonly get: (url: URL) => Promise<HttpAnswer>;
+    readonly get: (url: URL, page: number) => Promise<HttpAnswer>;
     readonly next: Next;
-    readonly follow: (link: string, from: URL) => URL;
+    readonly follow: (link: string, from: URL, page: number) => URL;
     readonly rules: PageRules;
   },
 ): AsyncGenerator<HttpAnswer, void, undefined> {
@@ -55,13 +55,13 @@ export async function* pagesOf(
     if ((progress === 'both' || progress === 'links') && seen.has(url.href))
       throw stuck(`leads from page ${page - 1} back to a page that was read before`);
     seen.add(url.href);
-    const answer: HttpAnswer = await how.get(url);
+    const answer: HttpAnswer = await how.get(url, page);
     const wrong = look(answer, page);
     if (wrong !== undefined) throw stuck(wrong);
     if (keysOf) noteKeys(key, keys, new Set(keysOf(answer)), page);
     yield answer;
     const link = how.next(answer, page);
-    url = link === undefined ? undefined : how.follow(link, new URL(answer.url));
+    url = link === undefined ? undefined : how.follow(link, new URL(answer.url), page);
   }
 }
 

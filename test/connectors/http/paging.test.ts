@@ -3,7 +3,17 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpAnswer, openHttp, type PagesOptions } from '../../../src/connectors/http/index.ts';
 import { CodedError } from '../../../src/model/failure.ts';
-import { type Arrived, json, plainUpstream, type Script, type ScriptServer, startScripts } from '../../support/http.ts';
+import type { Upstream } from '../../../src/model/upstream.ts';
+import {
+  type Arrived,
+  end,
+  json,
+  plainUpstream,
+  reset,
+  type Script,
+  type ScriptServer,
+  startScripts,
+} from '../../support/http.ts';
 
 const toClose: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -21,11 +31,15 @@ async function read(
   play: (request: Arrived, nth: number) => Script,
   options: PagesOptions = {},
   next = (answer: HttpAnswer): string | undefined => bodyOf(answer).next,
+  good?: Upstream['good'],
 ): Promise<{ items: number[]; code: string; text: string; server: ScriptServer }> {
   const server = await startScripts(play);
-  const http = openHttp(plainUpstream('http:x', { address: server.address, timeout: '3 seconds' }), {
-    readSecret: () => '',
-  });
+  const http = openHttp(
+    plainUpstream('http:x', { address: server.address, timeout: '3 seconds', ...(good ? { good } : {}) }),
+    {
+      readSecret: () => '',
+    },
+  );
   toClose.push(http, server);
   const items: number[] = [];
   try {
@@ -63,6 +77,23 @@ describe('U21 pages', () => {
           : `/items?limit=2&offset=${Number(new URL(answer.url).searchParams.get('offset') ?? 0) + 2}`,
     );
     expect(offsets).toMatchObject({ code: 'ok', items: [0, 1, 2, 3, 4] });
+  });
+
+  it('that fail say which of them did, whatever the failure, and nothing of its link', async () => {
+    const third = (bad: Script) => (_: Arrived, nth: number) =>
+      nth === 2 ? bad : page([nth], `?cursor=secret-${nth}`);
+    for (const [bad, code] of [
+      [[json({ oops: 'secret' })], 'answer_refused'],
+      [[json({}, { status: '503 Away' })], 'http_503'],
+      [['HTTP/1.1 200 OK\r\ncontent-length: 99\r\ncontent-type: application/json\r\n\r\n{', end], 'answer_cut'],
+      [[reset], 'net_reset'],
+      [page([2], 'http://elsewhere.example/secret'), 'left_origin'],
+    ] as const) {
+      const found = await read(third(bad), {}, undefined, (answer) => Array.isArray((answer.json() as Page).items));
+      expect(found).toMatchObject({ code, items: code === 'left_origin' ? [0, 1, 2] : [0, 1] });
+      expect(found.text).toContain('page 3');
+      expect(found.text).not.toContain('secret');
+    }
   });
 
   it('that lead in a circle are noticed before the circle is walked again', async () => {
