@@ -31,13 +31,13 @@ export const registerPipelines: Register = (program, act) => {
 };
 
 /** The spec without its code: what a script may rely on. */
-function publicSpec(spec: AnySpec) {
+function publicSpec(spec: AnySpec, cwd: string) {
   const { name, owner, about, runbook, every, timezone, offset, logic, scope, deadline, heal, input, stages } = spec;
   return {
     name,
     owner,
     about,
-    runbook,
+    runbook: runbook === undefined ? undefined : runbookPath(cwd, runbook),
     every,
     timezone,
     offset,
@@ -54,7 +54,7 @@ function publicSpec(spec: AnySpec) {
 async function list(session: Session, json: boolean): Promise<Exit> {
   const { specs } = (await session.declared()).registry;
   const { terminal } = session;
-  if (json) terminal.json(specs.map(publicSpec));
+  if (json) terminal.json(specs.map((spec) => publicSpec(spec, session.cwd)));
   else
     terminal.table(
       ['PIPELINE', 'EVERY', 'OWNER', 'INPUTS', 'ABOUT'],
@@ -73,7 +73,7 @@ async function show(session: Session, name: string, json: boolean): Promise<Exit
   const spec = await session.spec(name);
   const { terminal } = session;
   if (json) {
-    terminal.json(publicSpec(spec));
+    terminal.json(publicSpec(spec, session.cwd));
     return 'ok';
   }
   const bold = (text: string): string => terminal.style('bold', text);

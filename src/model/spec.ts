@@ -98,6 +98,7 @@ export interface Spec<A, F extends Fields, R> {
   readonly owner: string;
   /** One sentence for lists and the Web UI. */
   readonly about?: string;
+  /** A file of the project, or of this package as `mendflow/ops/runbooks/…`. */
   readonly runbook?: string;
   /** Grain of the data date; with `timezone` and `offset` it gives the default: the last complete period. */
   readonly every: 'day' | 'hour' | 'none';

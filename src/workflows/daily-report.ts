@@ -8,7 +8,7 @@ export const dailyReport = pipeline({
   name: 'daily-report',
   owner: 'data-team',
   about: 'Earthquakes of a day into quakes and daily_metrics, and a page about them.',
-  runbook: 'ops/runbooks/daily-report.md',
+  runbook: 'mendflow/ops/runbooks/daily-report.md',
   every: 'day',
   logic: '1',
   deadline: '12 hours',

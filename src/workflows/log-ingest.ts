@@ -11,7 +11,7 @@ export const logIngest = pipeline({
   name: 'log-ingest',
   owner: 'platform',
   about: 'Log files and folders into log_entries, exactly once; bad lines become dead letters.',
-  runbook: 'ops/runbooks/log-ingest.md',
+  runbook: 'mendflow/ops/runbooks/log-ingest.md',
   every: 'day',
   logic: '1',
   deadline: '12 hours',

@@ -1,6 +1,6 @@
 // What is promised here: a command that is printed works where it is printed, whatever the names in it hold and however Mendflow was called.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -8,8 +8,11 @@ import { describe, expect, it } from 'vitest';
 import { wholeOf } from '../../src/commands/support/numbers.ts';
 import { runbookPath } from '../../src/commands/support/runbooks.ts';
 import { couldBeDataDate } from '../../src/model/data-date.ts';
+import { runbookNamed } from '../../src/model/runbook.ts';
 import { asCalled, asCalledIn, shellWord, startCommand } from '../../src/model/shell.ts';
 import { calledAs } from '../../src/config.ts';
+import { dailyReport } from '../../src/workflows/daily-report.ts';
+import { logIngest } from '../../src/workflows/log-ingest.ts';
 
 const throughShell = (words: readonly string[]): string[] =>
   execFileSync('bash', ['-c', `printf '%s\\0' ${words.map(shellWord).join(' ')}`], { encoding: 'utf8' })
@@ -101,6 +104,12 @@ describe('the path of a runbook', () => {
     expect(runbookPath(repository, 'ops/runbooks/files.md')).toBe('ops/runbooks/files.md');
     expect(runbookPath(join(repository, '..'), 'ops/runbooks/files.md')).toMatch(/^[^/].*\/ops\/runbooks\/files\.md$/);
     expect(runbookPath('/', 'ops/runbooks/files.md')).toMatch(/ops\/runbooks\/files\.md$/);
+    for (const { runbook = '' } of [logIngest.spec, dailyReport.spec]) {
+      expect(existsSync(join(repository, runbookPath(repository, runbook)))).toBe(true);
+      // A page of the Web UI is read in folders that nobody knows.
+      expect(runbookNamed(runbook)).toMatch(/^[\w-]+\.md in ops\/runbooks of the package mendflow$/);
+    }
+    expect(runbookNamed('ops/runbooks/orders.md')).toBe('ops/runbooks/orders.md');
     expect(runbookPath('/', 'https://wiki.example/orders')).toBe('https://wiki.example/orders');
     const project = mkdtempSync(join(tmpdir(), 'mendflow-runbook-'));
     try {
@@ -109,6 +118,7 @@ describe('the path of a runbook', () => {
       writeFileSync(join(project, 'ops/runbooks/files.md'), '');
       expect(runbookPath(project, 'ops/runbooks/files.md')).toBe('ops/runbooks/files.md');
       expect(runbookPath(project, 'ops/runbooks/disk.md')).toBe(join(repository, 'ops/runbooks/disk.md'));
+      expect(runbookPath(project, 'mendflow/ops/runbooks/files.md')).toBe(join(repository, 'ops/runbooks/files.md'));
     } finally {
       rmSync(project, { recursive: true, force: true });
     }

@@ -11,6 +11,7 @@ import type { Connected } from '../../connect.ts';
 import { reconcileSearchAttributes } from '../../engine/search-attributes.ts';
 import { queues, runKey, scopeOf, workflowId } from '../../model/ids.ts';
 import type { RunArgs } from '../../model/messages.ts';
+import { runbookNamed } from '../../model/runbook.ts';
 import type { AnySpec } from '../../model/spec.ts';
 import { shellWord } from '../../model/shell.ts';
 import { findRun, type RunRow } from '../../store/reads.ts';
@@ -106,7 +107,8 @@ function refuseOtherInputs(
 
 function optionsOf({ spec, dataDate, input, force, prefix }: Wanted, run: string, id: string): WorkflowStartOptions {
   const args: RunArgs = { dataDate, input, scope: scopeOf(spec, input), ...(force ? { force } : {}) };
-  const runbook = spec.runbook ?? 'ops/runbooks';
+  const runbook =
+    spec.runbook === undefined ? 'by code, in ops/runbooks of the package mendflow' : runbookNamed(spec.runbook);
   const howTo = `When it asks: npx mendflow show ${shellWord(run)}. Or send a signal: resume, skip, abort, decide.`;
   return {
     workflowId: id,

@@ -7,9 +7,10 @@ import { fileURLToPath } from 'node:url';
 
 const ownFolder = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** `ops/runbooks/files.md` in a checkout, `node_modules/mendflow/ops/runbooks/files.md` in a project. */
+/** `ops/runbooks/files.md` in a checkout, `node_modules/mendflow/ops/runbooks/files.md` in a project; also of `mendflow/ops/runbooks/files.md`. */
 export function runbookPath(cwd: string, declared: string): string {
-  if (existsSync(join(cwd, declared)) || !existsSync(join(ownFolder, declared))) return declared;
-  const path = relative(cwd, join(ownFolder, declared));
-  return path.startsWith('..') || isAbsolute(path) ? join(ownFolder, declared) : path;
+  const named = declared.replace(/^mendflow\//, '');
+  if ((named === declared && existsSync(join(cwd, declared))) || !existsSync(join(ownFolder, named))) return declared;
+  const path = relative(cwd, join(ownFolder, named));
+  return path.startsWith('..') || isAbsolute(path) ? join(ownFolder, named) : path;
 }

@@ -8,6 +8,7 @@ import { isCode, rowOf } from '../../model/failure.ts';
 import { inWords } from '../../model/duration.ts';
 import { type Health, healthOrder, type Park, type StageSummary } from '../../model/messages.ts';
 import { offered } from '../../model/verdict.ts';
+import { inPackage, runbookNamed } from '../../model/runbook.ts';
 import { asCalled, shellWord } from '../../model/shell.ts';
 import { waitingIn } from './admission.ts';
 import type { RunState } from './run-state.ts';
@@ -86,7 +87,7 @@ const isOpen = ({ state }: StageSummary): boolean =>
 function pageOf(run: RunState): string {
   const { spec } = run;
   const lines = [
-    `**${run.key}** is **${healthOf(run)}**. Owner: ${spec.owner}.${spec.runbook === undefined ? '' : ` Runbook: ${spec.runbook}.`}`,
+    `**${run.key}** is **${healthOf(run)}**. Owner: ${spec.owner}.${spec.runbook === undefined ? '' : ` Runbook: ${runbookNamed(spec.runbook)}.`}`,
     '',
   ];
   // Opening and closing are the run's own; they are worth a line only while something is wrong with them.
@@ -116,7 +117,7 @@ const exactly = (text: string): string =>
 function waitOf({ until, upstream, wakeAt, since, failure }: Park): string {
   const at = (moment: number): string => new Date(moment).toISOString();
   const { held } = failure;
-  const runbook = `Runbook: ${rowOf(isCode(held) ? held : failure.code).runbook}.md in ops/runbooks of the package mendflow.`;
+  const runbook = `Runbook: ${inPackage(rowOf(isCode(held) ? held : failure.code).runbook)}.`;
   if (until === 'time' && wakeAt !== undefined) return `Next try by itself at ${at(wakeAt)}. Nothing has to be done.`;
   const end = wakeAt === undefined ? '' : ` before ${at(wakeAt)}, the deadline of the run; then it asks`;
   if (until === 'upstream' && upstream !== undefined && held !== undefined)
