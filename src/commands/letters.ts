@@ -81,6 +81,7 @@ async function list(session: Session, { run, pipeline, state, limit, json }: Lis
     ]),
   );
   if (found.length > limitMax) terminal.note(`Only the first ${rows.length} are shown; --limit shows more.`);
+  terminal.note(`What is wrong with one, and its bytes: mendflow letters show ${rows[0]!.id.slice(0, 13)}`);
   return 'ok';
 }
 

@@ -160,7 +160,7 @@ function withEntry(text: string, { mark, imports, entry }: Edit): string | undef
 
 /** Words that cannot be, or already are, a name in the files that are written. */
 const taken = new Set(
-  'await break case catch class const continue debugger default delete do else enum export extends false finally for function if implements import in instanceof interface let new null package private protected public return static super switch this throw true try typeof var void while with yield assert bins calls check columns count datasetSource declared download fetch fetched file flakyApi flow into it json landDataset load local openHttp parse pipeline pipelines prepare project result runHere schema secret serve service sink sql stage stages table text transform upstreams warehouse'.split(
+  'await break case catch class const continue debugger default delete do else enum export extends false finally for function if implements import in instanceof interface let new null package private protected public return static super switch this throw true try typeof var void while with yield assert bins calls check columns count datasetSource declared download fetch fetched file flakyApi flow into it json landDataset listIn load local openHttp parse pipeline pipelines prepare project result runHere schema secret serve service sink sql stage stages table text transform upstreams warehouse'.split(
     ' ',
   ),
 );

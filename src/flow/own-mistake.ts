@@ -41,6 +41,6 @@ export function refuseOwnMistake(
   throw new CodedError(
     'code_bug',
     `${count(bad.length)} of ${count(records)} records are bad, nearly all by an error that the code of ${stage} threw at ${place}: it is the code there, not the records. It stopped at offset ${at}. ` +
-      `What was committed before stays; of this chunk ${kept} letters were kept as a sample and nothing was loaded. Mend the code, deploy it, then retry. What the error says: \`mendflow letters list --run ${shellWord(runKey)}\``,
+      `What was committed before stays; of this chunk ${kept} letters were kept as a sample and nothing was loaded. Mend the code, deploy it, then retry. What the error says: \`mendflow letters show\` with the ID of one, from \`mendflow letters list --run ${shellWord(runKey)}\``,
   );
 }

@@ -104,7 +104,7 @@ describe('the package, installed into an empty project', { timeout: 180_000 }, (
     expect(more.out).not.toContain('install-scripts');
     const tested = await run('npm', ['test'], project, 60_000);
     expect(tested.code, tested.out).toBe(0);
-    expect(tested.out).toMatch(/# pass 3\n/);
+    expect(tested.out).toMatch(/# pass 4\n/);
     expect(tested.out).toMatch(/# fail 0\n/);
     const checked = await mendflow('check', '--json');
     expect(checked.code, checked.out).toBe(0);

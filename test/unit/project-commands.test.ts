@@ -114,6 +114,25 @@ describe('mendflow new pipeline', () => {
     expect(() => newPipeline(root, 'web-orders-2')).toThrow(/already has src\/workflows\/web-orders-2\.ts/);
   });
 
+  it('takes a list for an answer and refuses all else by a code, whatever its status was', async () => {
+    const root = project('list');
+    newPipeline(root, 'web-orders');
+    const source = join(import.meta.dirname, '../../src');
+    const made = read(root, 'src/activities/web-orders.ts')
+      .replace(`'mendflow/model'`, `'${join(source, 'model/index.ts')}'`)
+      .replace(`'mendflow/worker'`, `'${join(source, 'engine/worker.ts')}'`);
+    writeFileSync(join(root, 'web-orders.ts'), made);
+    const { listIn } = (await import(join(root, 'web-orders.ts'))) as {
+      listIn: (body: string) => readonly unknown[];
+    };
+    expect(listIn('[1, {}]')).toEqual([1, {}]);
+    for (const body of ['{"error":"not today"}', '<html>', '', 'null'])
+      expect(() => listIn(body)).toThrow(
+        expect.objectContaining({ failure: expect.objectContaining({ code: 'answer_refused' }) as unknown }),
+      );
+    expect(made.indexOf('    listIn(body);')).toBeLessThan(made.indexOf('await writeFile('));
+  });
+
   it('of the template http is the example that README quotes, and declares its upstream', () => {
     const root = project('http');
     expect(newPipeline(root, 'shop-orders', 'http')).toMatchObject({ byHand: [] });

@@ -22,7 +22,7 @@ import type { ${type} } from '../activities/${name}.ts';
 export const ${value} = pipeline({
   name: '${name}',
   owner: 'nobody yet',
-  about: 'A JSON list from a web address, kept as a file by data date, and counted.',
+  about: 'A JSON list from a web address, kept as a file by data date, and counted; the count is the result of the run.',
   every: 'day',
   logic: '1',
   deadline: '12 hours',
@@ -34,6 +34,7 @@ export const ${value} = pipeline({
   }),
   async run({ download, count }, { input: { url } }) {
     const { file } = await download({ url });
+    // The result of the run: \`start ${name} --wait --json\` prints it, and the Web UI shows it on the run's page.
     return await count({ file });
   },
 });
@@ -45,7 +46,20 @@ const activities = ({
   type,
 }: Names): string => `// What each stage does. Every stage may run twice, so the second time has to end as the first.
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { CodedError } from 'mendflow/model';
 import { stage } from 'mendflow/worker';
+
+/** A 200 may say anything, such as an error: what is no list is asked for again, then the run asks you, and nothing of it is kept. */
+export function listIn(body: string): readonly unknown[] {
+  let found: unknown;
+  try {
+    found = JSON.parse(body);
+  } catch {
+    // No JSON is no list either.
+  }
+  if (Array.isArray(found)) return found as readonly unknown[];
+  throw new CodedError('answer_refused', 'The address answered with what is no JSON list. Nothing of it was kept.');
+}
 
 export const ${value}Activities = () => ({
   /** The same data date gives the same file name, so a repetition replaces and never adds. */
@@ -55,6 +69,7 @@ export const ${value}Activities = () => ({
     // The status decides what happens: 503 is tried again, 401 asks you, 404 asks you.
     if (!response.ok) throw Object.assign(new Error('The address did not answer well.'), { status: response.status });
     const body = await response.text();
+    listIn(body);
     const file = \`data/${name}/\${dataDate}.json\`;
     await mkdir('data/${name}', { recursive: true });
     // Whoever reads the file sees it whole or not at all.
@@ -64,8 +79,7 @@ export const ${value}Activities = () => ({
   },
 
   async count({ file }: { file: string }): Promise<{ items: number }> {
-    const items: unknown = JSON.parse(await readFile(file, 'utf8'));
-    return { items: Array.isArray(items) ? items.length : 1 };
+    return { items: listIn(await readFile(file, 'utf8')).length };
   },
 });
 export type ${type} = ReturnType<typeof ${value}Activities>;
@@ -75,7 +89,13 @@ const test = ({ name, value }: Names): string => `// The pipeline's own logic, w
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { runHere } from 'mendflow/testing';
+import { listIn } from '../src/activities/${name}.ts';
 import { ${value} } from '../src/workflows/${name}.ts';
+
+it('takes a list, and nothing else, for an answer', () => {
+  assert.equal(listIn('[1, 2]').length, 2);
+  for (const body of ['{"error":"not today"}', '<html>', '']) assert.throws(() => listIn(body), /no JSON list/);
+});
 
 it('counts what it downloaded', async () => {
   const { result, calls } = await runHere(

@@ -224,7 +224,7 @@ Data pipelines that heal themselves, made with Mendflow.
 | \`npm run dev\` | starts Postgres, a Temporal server and a worker that restarts when a file changes |
 | \`npx mendflow start orders --wait\` | starts a run and waits for it |
 | \`npx mendflow runs\` | lists runs; \`npx mendflow show <run>\` tells one |
-| \`npx mendflow letters list\` | shows what was bad, with file, line and reason |
+| \`npx mendflow letters list\` | lists what was bad, with file, line and code; \`npx mendflow letters show <id>\` says why, and shows the bytes |
 | \`npx mendflow new pipeline <name>\` | adds a pipeline with its activities and its test; \`--from http\` one that calls an upstream |
 | \`npm run check\` | checks specs, types, the bundle and all runs under way against this code |
 
