@@ -114,12 +114,16 @@ function publicLetter({ raw, ...letter }: OpenedLetter): LetterLine & { raw: str
   return { ...letter, raw: Buffer.from(text).equals(raw) ? text : null, rawBase64: raw.toString('base64') };
 }
 
+/** When the record was found bad first, and when last: what is wrong with it is as it was found last. */
+const foundLine = ({ at, lastAt }: LetterLine): string =>
+  lastAt === null ? moment(at) : `${moment(at)} first, ${moment(lastAt)} last`;
+
 function write({ terminal }: Session, letter: OpenedLetter): void {
   const at = `${letter.line === null ? '' : `line ${letter.line}, `}offset ${letter.offset}, ${counted(letter.length)} bytes`;
   terminal.line(
-    `${terminal.style('bold', letter.id)} ${escaped(letter.code)}, ${letter.state}${letter.sample ? ' (sample of a stop at the quarantine limit)' : ''}`,
+    `${terminal.style('bold', letter.id)} ${escaped(letter.code)}, ${letter.state}${letter.sample ? ' (sample: kept when its stage stopped; no figure of records counts it)' : ''}`,
   );
-  terminal.line(`  run      ${escaped(letter.runKey)}, stage ${escaped(letter.stage)}, written ${moment(letter.at)}`);
+  terminal.line(`  run      ${escaped(letter.runKey)}, stage ${escaped(letter.stage)}, found ${foundLine(letter)}`);
   terminal.line(`  source   ${escaped(letter.source)}, ${at}`);
   if (letter.seen !== null && letter.seen !== letter.source) terminal.line(`  seen     ${escaped(letter.seen)}`);
   if (letter.reason !== null) terminal.line(`  ${letter.state.padEnd(8)} ${escaped(letter.reason)}`);

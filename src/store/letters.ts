@@ -29,7 +29,7 @@ const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface LetterOptions {
   readonly seal: Sealer;
-  /** Evidence of a stop at the quarantine limit: kept without a chunk, replaced when the record is accounted for. */
+  /** Evidence of why a stage stopped, at the quarantine limit or before fewer rows: kept without a chunk, replaced when the record is accounted for. */
   readonly sample: boolean;
 }
 
@@ -69,7 +69,7 @@ async function insertBatch(
      from unnest($7::uuid[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[], $12::boolean[], $13::bytea[], $14::bytea[], $15::text[], $16::bytea[])
        as r(id, off, len, line_no, raw, raw_whole, raw_sha256, detail, code, fingerprint) order by id
      on conflict (id) do update set len = excluded.len, line_no = excluded.line_no, run_key = excluded.run_key, generation = excluded.generation, raw = excluded.raw,
-       raw_whole = excluded.raw_whole, raw_sha256 = excluded.raw_sha256, detail = excluded.detail, key_id = excluded.key_id, code = excluded.code,
+       raw_whole = excluded.raw_whole, raw_sha256 = excluded.raw_sha256, detail = excluded.detail, key_id = excluded.key_id, code = excluded.code, last_at = clock_timestamp(),
        fingerprint = excluded.fingerprint, sample = excluded.sample and l.sample,
        earlier_runs = array_remove(case when l.sample then l.earlier_runs else l.earlier_runs || l.run_key end, excluded.run_key),
        state = case when l.state in ('superseded', 'expired') or l.sample and l.state = 'discarded' then 'open' else l.state end,
@@ -165,7 +165,10 @@ export interface LetterLine {
   readonly sample: boolean;
   /** Why it is not open any more, where somebody decided that. */
   readonly reason: string | null;
+  /** When the record was found bad first. */
   readonly at: Date;
+  /** When it was last, if it was again: all but `at` is as it was found then. */
+  readonly lastAt: Date | null;
 }
 
 /** A letter with its contents, opened. */
@@ -179,7 +182,7 @@ export interface OpenedLetter extends LetterLine {
 }
 
 const lineColumns = `l.id, l.run_key as "runKey", l.stage, mendflow.source_text(s.name, s.hint) as source, l.off::float8 as offset, l.len::float8 as length,
-  l.line_no::float8 as line, l.code, encode(l.fingerprint, 'hex') as fingerprint, l.state, l.sample, l.reason, l.at`;
+  l.line_no::float8 as line, l.code, encode(l.fingerprint, 'hex') as fingerprint, l.state, l.sample, l.reason, l.at, l.last_at as "lastAt"`;
 
 /**
  * Letters by run, pipeline, state and code; the open ones first, then by run and position. At most `limit`, 100 unless told. A letter is of the run that read its record last,
@@ -197,6 +200,19 @@ export async function listLetters(
     [state, code, pipeline, limit, ...(runKey === undefined ? [] : [runKey])],
   );
   return rows;
+}
+
+/** How many letters this reading of a source has written, by code; samples are none of its figures. */
+export async function lettersByCode(
+  db: Db,
+  { runKey, stage, sourceId, generation }: LedgerKey,
+): Promise<(readonly [code: string, count: number])[]> {
+  const { rows } = await db.query<{ code: string; count: number }>(
+    `select code, count(*)::float8 as count from mendflow.dead_letter
+     where run_key = $1 and stage = $2 and source_id = $3 and generation = $4 and not sample and state = 'open' group by 1 order by 1`,
+    [runKey, ledgerStage(stage), sourceId, generation],
+  );
+  return rows.map(({ code, count }) => [code, count] as const);
 }
 
 /** Letters grouped by what is wrong, most frequent first. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { letterKeyOf } from '../../src/connect.ts';
 import { readConfig } from '../../src/config.ts';
+import type { LedgerKey } from '../../src/store/ledger.ts';
 import { insertLetters } from '../../src/store/letters.ts';
 import { createSealer } from '../../src/store/seal.ts';
 import { stage } from '../../src/engine/worker.ts';
@@ -64,7 +65,7 @@ describe('runs', () => {
       '2026-05-01',
       '--json',
     );
-    expect(asking.json<object[]>()).toMatchObject([{ waiting: 'load http_401' }]);
+    expect(asking.json<object[]>()).toMatchObject([{ waiting: 'load asks: http_401' }]);
     const text = await client.mendflow('runs', '--limit', '1');
     expect(text.out).toMatch(
       /^RUN\s+STATE\s+READ\s+LOADED\s+DUPLICATE\s+QUARANTINED\s+SKIPPED\s+OPENED\s+WAITS OR NOTES\ncopy\/2026-05-02\/\S+\s+done(\s+0){5}\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n$/,
@@ -220,23 +221,18 @@ describe('letters', () => {
     const [source] = await client.engine.rows<{ id: string }>(
       `insert into mendflow.source (pipeline, name) values ('copy', 'dir/b\\011.log') returning id`,
     );
-    const pg = await client.engine.pool.connect();
-    const reject = {
-      offset: 17,
-      length: 11,
-      line: 3,
-      raw,
-      rawWhole: true,
-      rawSha256: createHash('sha256').update(raw).digest(),
-      code: 'utf8_invalid',
-      violations: [{ field: 'line', code: 'utf8_invalid', message: 'Not \u001b[31mUTF-8.' }],
-    };
-    await insertLetters(pg, { runKey: run, generation: 1, stage: 'load', sourceId: source!.id }, [reject], {
-      seal: createSealer([letterKeyOf(readConfig())]),
-      sample: false,
-    });
-    pg.release();
+    key = { runKey: run, generation: 1, stage: 'load', sourceId: source!.id };
+    await found('utf8_invalid', false);
   });
+  let key: LedgerKey;
+  const found = async (code: string, sample: boolean): Promise<void> => {
+    const rawSha256 = createHash('sha256').update(raw).digest();
+    const violations = [{ field: 'line', code, message: 'Not \u001b[31mUTF-8.' }];
+    const reject = { offset: 17, length: 11, line: 3, raw, rawWhole: true, rawSha256, code, violations };
+    const pg = await client.engine.pool.connect();
+    await insertLetters(pg, key, [reject], { seal: createSealer([letterKeyOf(readConfig())]), sample });
+    pg.release();
+  };
 
   it('are listed without anything that came from the record', async () => {
     const list = await client.mendflow('letters', 'list', '--run', run, '--pipeline', 'copy', '--json');
@@ -260,6 +256,17 @@ describe('letters', () => {
     const json = (await client.mendflow('letters', 'show', letter!.id, '--json')).json();
     expect(Buffer.from(String(json['rawBase64']), 'base64')).toEqual(raw);
     expect(json).toMatchObject({ raw: null, violations: [{ field: 'line', code: 'utf8_invalid' }] });
+  });
+
+  it('say when the record was found bad first and last, and of a sample that a stop kept it, whichever it was', async () => {
+    const [letter] = (await client.mendflow('letters', 'list', '--json')).json<{ id: string }[]>();
+    const shown = async (): Promise<string> => (await client.mendflow('letters', 'show', letter!.id)).out;
+    expect(await shown()).toMatch(/, stage load, found \S+ \S+Z\n/);
+    await client.engine.rows("update mendflow.dead_letter set at = '2026-05-02 03:04:05Z', sample = true");
+    await found('other', true);
+    const out = await shown();
+    expect(out).toMatch(/, stage load, found 2026-05-02 03:04:05Z first, \d{4}-\d\d-\d\d \S+Z last\n/);
+    expect(out).toMatch(/ other, open \(sample: kept when its stage stopped; no figure of records counts it\)\n/);
   });
 
   it('are not there, or the ID is too short', async () => {
