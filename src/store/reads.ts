@@ -58,7 +58,8 @@ export async function listRuns(pool: Pool, filter: RunFilter): Promise<RunListRo
     `select ${runColumns}, b.*, p.waiting, s.cause as stalled, n.note, n.notes
      from mendflow.run r
      cross join lateral ${binsOf} b
-     left join lateral (select string_agg(stage || ' ' || code || case when until = 'upstream' then ' until ' || coalesce(upstream, 'its upstream') else '' end, ', ' order by since) filter (where n <= 3)
+     left join lateral (select string_agg(stage || case until when 'decision' then ' asks' when 'upstream' then ' waits for ' || coalesce(upstream, 'its upstream')
+           else ' waits' || coalesce(to_char(wake_at at time zone 'UTC', '" until "YYYY-MM-DD HH24:MI:SS"Z"'), ' for a time') end || ': ' || code, ', ' order by since) filter (where n <= 3)
          || case when max(n) > 3 then ' and ' || max(n) - 3 || ' more' else '' end as waiting
        from (select *, row_number() over (order by since, stage) as n from mendflow.parked_run where run_key = r.key) parked) p on true
      cross join lateral (select (array_agg(text order by at, stage))[1] as note, count(*)::int as notes

@@ -92,7 +92,7 @@ describe('an upstream that is away', () => {
   it('is named by runs, show, logs and doctor as what the run waits for', async () => {
     const runs = (await mendflow('runs', '--state', 'parked', '--json')).json<{ waiting: string }[]>();
     expect(runs).toHaveLength(4);
-    expect(runs[0]!.waiting).toBe('ask breaker_open until http:api');
+    expect(runs[0]!.waiting).toBe('ask waits for http:api: breaker_open');
     const show = await mendflow('show', 'away-1');
     expect(show.out).toMatch(
       /ask waits for http:api since .*; (goes on by itself when its breaker admits it|was let go)/,

@@ -197,3 +197,16 @@ it('stands in the help of each decision', async () => {
   for (const kind of ['retry', 'skip', 'extend-budget', 'accept-loss', 'abort'])
     expect((await client.mendflow(kind, '--help')).out).toMatch(/--all .*asks first/s);
 });
+
+it('is preceded by a list that says of each stage whether it asks, or until when it waits', async () => {
+  const [run] = await asking(1, 'http_401');
+  await client.engine.rows(
+    `insert into mendflow.parked_run (run_key, stage, workflow_id, token, until, code, class, text, attempts, elapsed_ms, since, wake_at)
+     select run_key, 'slow', workflow_id, 'slow-1', 'time', 'net_timeout', 'transient', 'late.', 1, 0, since + interval '1 second', '2026-05-03 04:05:06Z'
+     from mendflow.parked_run where run_key = $1`,
+    [run],
+  );
+  expect((await client.mendflow('runs', '--state', 'asking')).out).toContain(
+    'load asks: http_401, slow waits until 2026-05-03 04:05:06Z: net_timeout\n',
+  );
+});
