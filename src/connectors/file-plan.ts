@@ -114,21 +114,22 @@ async function tell(pool: Pool, ctx: FlowContext, key: PlanKey, choice: Choice):
   const within = forced ? slice : { from: 0, to: slice.from < slice.to ? slice.from : end.to };
   const [first, ...others] = await coverers(pool, key, within);
   if (!first) return;
-  const by = `run ${first.runKey}${others.length === 0 ? '' : ` and ${others.length} more`}`;
+  const alike = others.filter(({ did }) => did === first.did).length;
+  const by = `${first.did} before by run ${first.runKey}${alike === 0 ? '' : ` and ${alike} more`}`;
   if (forced)
     return void (await addNote(
       pool,
       ctx,
-      `${file.ref.name}: of its bytes ${slice.from} to ${slice.to}, which are read again, ${first.bytes} were loaded before by ${by}. A row that is the same stays as it is, under the data date it has, and counts as duplicate.`,
+      `${file.ref.name}: of its bytes ${slice.from} to ${slice.to}, which are read again, ${first.bytes} were ${by}. A row that is the same stays as it is, under the data date it has, and counts as duplicate.`,
     ));
   const to = within.to;
   await addNote(
     pool,
     ctx,
     slice.from < slice.to
-      ? `${file.ref.name}: its first ${to} bytes were loaded before by ${by}; this run reads what follows.`
+      ? `${file.ref.name}: its first ${to} bytes were ${by}; this run reads what follows.`
       : isLeft
-        ? `${file.ref.name} was loaded before by ${by} as far as it was loaded then; nothing was read.`
-        : `${file.ref.name} was loaded before by ${by}, and nothing in it is new: nothing was read. To load it again for this run, start it again with --force.`,
+        ? `${file.ref.name} was ${by} as far as it was ${first.did} then; nothing was read.`
+        : `${file.ref.name} was ${by}, and nothing in it is new: nothing was read. To load it again for this run, start it again with --force.`,
   );
 }

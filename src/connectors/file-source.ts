@@ -259,10 +259,10 @@ async function tellTaken(
   },
 ): Promise<void> {
   if (ctx.generation > 1) return;
-  for (const { runKey, bytes } of await coverers(pool, plan, plan))
+  for (const { runKey, bytes, did } of await coverers(pool, plan, plan))
     await addNote(
       pool,
       ctx,
-      `Run ${runKey} has loaded ${bytes} of the bytes ${plan.from} to ${plan.to} that this run had planned.`,
+      `Run ${runKey} has ${did} ${bytes} of the bytes ${plan.from} to ${plan.to} that this run had planned.`,
     );
 }

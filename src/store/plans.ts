@@ -59,18 +59,25 @@ export async function otherPlans(db: Db, { runKey, stage, sourceId }: PlanKey): 
   return rows;
 }
 
-/** Which other runs committed how much of a range, and when the last of it. */
-export async function coverers(
-  db: Db,
-  { runKey, stage, sourceId }: PlanKey,
-  within: Range,
-): Promise<{ runKey: string; bytes: number }[]> {
+/** Another run that accounts for some of a range. */
+export interface Coverer {
+  readonly runKey: string;
+  readonly bytes: number;
+  /** Whether any record of it is there by this run. One that only found duplicates, or bad records, has read it; one that gave it up has not even that. */
+  readonly did: 'loaded' | 'read' | 'given up';
+}
+
+/** Which other runs committed how much of a range: those who loaded of it come first, most records before fewer, then who only read it, then who gave it up. */
+export async function coverers(db: Db, { runKey, stage, sourceId }: PlanKey, within: Range): Promise<Coverer[]> {
   if (within.from >= within.to) return [];
-  const { rows } = await db.query<{ runKey: string; bytes: number }>(
-    `select run_key as "runKey", sum(upper(e) - lower(e))::float8 as bytes from (
-       select run_key, unnest(range_agg(extent * int8range($4, $5))) as e from mendflow.chunk
-       where source_id = $1 and stage = $2 and run_key <> $3 and not left_open and extent && int8range($4, $5) group by run_key) parts
-     group by 1 order by 2 desc, 1`,
+  const { rows } = await db.query<Coverer>(
+    `select run_key as "runKey", did, (select sum(upper(e) - lower(e)) from unnest(ranges) e)::float8 as bytes from (
+       select run_key, did, range_agg(extent * int8range($4, $5)) as ranges, sum(arrived) as arrived from (
+         select run_key, extent, loaded + passed as arrived,
+           case when loaded + passed > 0 then 'loaded' when raw_sha256 is not null then 'read' else 'given up' end as did
+         from mendflow.chunk where source_id = $1 and stage = $2 and run_key <> $3 and not left_open and extent && int8range($4, $5)) chunks
+       group by 1, 2) parts
+     order by array_position(array['loaded', 'read', 'given up'], did), arrived desc, 1`,
     [sourceId, ledgerStage(stage), runKey, within.from, within.to],
   );
   return rows;

@@ -30,13 +30,19 @@ const stateOf = async (key: string): Promise<unknown> =>
   (await sink.pool.query('select state, health, closed from mendflow.run where key = $1', [key])).rows[0];
 
 /** A run of one file, as with `--set path=app.log`: what it loaded, and what it says. */
-async function alone(name: string, date: string): Promise<{ loaded: number; notes: string[] }> {
+async function alone(name: string, date: string, generation = 1): Promise<{ loaded: number; notes: string[] }> {
   const [file] = await listFiles(life.path(name));
+  if (generation > 1)
+    await sink.pool.query(
+      `update mendflow.run set generation = $2, state = 'running', closed_at = null where key = $1`,
+      [`${life.pipeline}/${date}`, generation],
+    );
   const ctx = contextOf({
     pipeline: life.pipeline,
     runKey: `${life.pipeline}/${date}`,
     stage: `ingest[${name}]`,
     dataDate: date,
+    generation,
   });
   const input = { file: file!, format: 'plain', path: life.path(name), sealed: true } as const;
   const end = await ingestFile(sink, ctx, input);
@@ -92,6 +98,19 @@ describe('a file that was loaded before', () => {
     expect(loaded).toBe(0);
     expect(notes).toEqual([
       `app.log was loaded before by run ${life.pipeline}/2026-11-20, and nothing in it is new: nothing was read. To load it again for this run, start it again with --force.`,
+    ]);
+  });
+
+  it('names the run that loaded it, and none that only found it there', async () => {
+    life.append('app.log', 5);
+    await alone('app.log', '2026-11-20');
+    await alone('app.log', '2026-11-19');
+    // By --force it reads all of it, and each row is there.
+    expect(await alone('app.log', '2026-11-19', 2)).toMatchObject({ loaded: 0 });
+    expect((await alone('app.log', '2026-11-21')).notes).toEqual([
+      expect.stringContaining(
+        `app.log was loaded before by run ${life.pipeline}/2026-11-20, and nothing in it is new:`,
+      ),
     ]);
   });
 
