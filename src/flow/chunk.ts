@@ -13,10 +13,10 @@ import { insertLetters, supersedeLetters } from '../store/letters.ts';
 import { addNote } from '../store/notes.ts';
 import type { Sealer } from '../store/seal.ts';
 import type { AcceptedLoss, Bins } from './context.ts';
-import { acceptedFewer, rowsFewer } from './fewer.ts';
+import { acceptedFewer, codesInWords, rowsFewer } from './fewer.ts';
 import { type Limit, SAMPLE_LETTERS } from './limit.ts';
 import { type Loader, startsOf } from './loader.ts';
-import { commonPlace, mistakeNote, placeOfAll, refuseOwnMistake } from './own-mistake.ts';
+import { commonPlace, mistakeNote, ownMistake, placeOfAll } from './own-mistake.ts';
 import { isRecordError, loadAround, type Run } from './poison.ts';
 import { type Target } from './table.ts';
 import { bigintField } from './tuples.ts';
@@ -185,14 +185,22 @@ async function leaveFewer(
   chunk: Chunk,
   { rowsBefore, fewer, rejects }: { rowsBefore: number; fewer: number; rejects: readonly Reject[] },
 ): Promise<void> {
+  const records = recordsOf(chunk);
+  // Who accepted fewer rows did not mean those of good records.
+  const own = ownMistake(key, rejects, { records, at: chunk.from, kept: Math.min(rejects.length, SAMPLE_LETTERS) });
+  if (own) throw new RowsFewer(own, rejects);
   if (acceptLoss) return writeLost(client, key, fewer, acceptedFewer(acceptLoss), chunk.from);
   const counts = { before: rowsBefore, after: rowsBefore - fewer };
-  const why = `of ${recordsOf(chunk)} records ${rejects.length} were quarantined and ${chunk.skipped} skipped`;
+  const codes = new Map<string, number>();
+  for (const { code } of rejects) codes.set(code, (codes.get(code) ?? 0) + 1);
+  const place = commonPlace(rejects)?.place;
   throw new RowsFewer(
     rowsFewer(key, {
       table: `${target?.name ?? key.stage} (bytes ${chunk.from} to ${chunk.to} of the source)`,
       ...counts,
-      why,
+      why: `of ${records} records ${rejects.length} were quarantined${codesInWords([...codes])} and ${chunk.skipped} skipped`,
+      ...(place === undefined ? {} : { mistake: mistakeNote(key.stage, place) }),
+      letters: rejects.length > 0,
     }),
     rejects,
   );
@@ -276,7 +284,8 @@ async function settleConflict(work: Work, client: pg.ClientBase, chunk: Chunk): 
 async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]): Promise<never> {
   const sample = bad.slice(0, SAMPLE_LETTERS);
   if (work.limit.stopFirst()) await keepSample(work, lane, sample);
-  refuseOwnMistake(work.key, bad, { records: recordsOf(chunk), at: chunk.from, kept: sample.length });
+  const own = ownMistake(work.key, bad, { records: recordsOf(chunk), at: chunk.from, kept: sample.length });
+  if (own) throw own;
   const mistake = commonPlace(bad);
   const run = shellWord(work.key.runKey);
   const anew = work.limit.sealed

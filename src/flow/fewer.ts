@@ -19,6 +19,10 @@ export interface Fewer {
   readonly after: number;
   /** What was read instead: `3 records were quarantined and 1 was skipped`. */
   readonly why: string;
+  /** That code fails, and where: the first thing to know. */
+  readonly mistake?: string;
+  /** Whether there are letters to look at. */
+  readonly letters?: boolean;
 }
 
 const count = (n: number): string => n.toLocaleString('en-US');
@@ -29,10 +33,19 @@ export const rowsInWords = (n: number): string => (n === 1 ? '1 row' : `${count(
 export function rowsFewer({ runKey, stage }: Pick<LedgerKey, 'runKey' | 'stage'>, fewer: Fewer): CodedError {
   return new CodedError(
     'rows_fewer',
-    `${fewer.table} has ${rowsInWords(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them is deleted unless you say so. ` +
-      `If the code is wrong, mend it, then retry. If fewer rows are right, this deletes ${rowsInWords(fewer.before - fewer.after)} of the table: mendflow accept-loss ${shellWord(runKey)} ${shellWord(stage)} --reason "…"`,
+    `${fewer.mistake === undefined ? '' : `${fewer.mistake} `}${fewer.table} has ${rowsInWords(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them is deleted unless you say so. ` +
+      `${fewer.letters === true ? `See what is wrong: \`mendflow letters list --run ${shellWord(runKey)}\`. ` : ''}If the code is wrong, mend it, then retry. If fewer rows are right, this deletes ${rowsInWords(fewer.before - fewer.after)} of the table: mendflow accept-loss ${shellWord(runKey)} ${shellWord(stage)} --reason "…"`,
   );
 }
+
+/** What is wrong with these records, by number: ` (4 record_invalid, 1 record_refused)`; nothing where there are none. */
+export function codesInWords(codes: readonly (readonly [code: string, count: number])[]): string {
+  if (codes.length === 0) return '';
+  const named = codes.toSorted((a, b) => b[1] - a[1]).slice(0, CODES_MAX);
+  const more = codes.length > named.length ? `, and ${codes.length - named.length} codes more` : '';
+  return ` (${named.map(([code, n]) => `${count(n)} ${code}`).join(', ')}${more})`;
+}
+const CODES_MAX = 5;
 
 /** Kept with the ledger beside the number. */
 export const acceptedFewer = ({ actor, reason }: AcceptedLoss): string =>

@@ -6,7 +6,9 @@ import { wasReadWhole, writeLost } from '../store/ledger.ts';
 import { preflight } from '../store/preflight.ts';
 import type { FlowContext } from './context.ts';
 import type { TupleBuffer } from './encode.ts';
-import { acceptedFewer, isFewerOfNew, rowsFewer } from './fewer.ts';
+import { acceptedFewer, codesInWords, isFewerOfNew, rowsFewer } from './fewer.ts';
+import { lettersByCode } from '../store/letters.ts';
+import { notesOfKind } from '../store/notes.ts';
 import type { OpenSource } from './flow.ts';
 import { directLoader, type Loader, overlapLoader } from './loader.ts';
 import { fenced, type Session } from './session.ts';
@@ -71,7 +73,11 @@ async function removeEarlier(session: Session, source: OpenSource, target: Targe
       return after < before ? writeLost(client, key, before - after, acceptedFewer(acceptLoss)) : undefined;
     const isWhole = await wasReadWhole(client, ctx);
     if (isWhole && !isFewerOfNew(before, after)) return;
-    const why = `they are of records that were made anew since${isWhole ? '' : ', and this time not all of them could be read'}; both are there now`;
-    throw rowsFewer(key, { table: target.name, before, after, why });
+    const bad = await lettersByCode(client, key);
+    const unread = `, and this time not all of them could be read${codesInWords(bad)}`;
+    const why = `they are of records that were made anew since${isWhole ? '' : unread}; both are there now`;
+    const [mistake] = await notesOfKind(client, ctx.runKey, 'mistake', ctx.stage);
+    const about = { table: target.name, before, after, why, letters: bad.length > 0 };
+    throw rowsFewer(key, { ...about, ...(mistake === undefined ? {} : { mistake }) });
   });
 }

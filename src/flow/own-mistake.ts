@@ -29,18 +29,18 @@ export const placeOfAll = (bad: readonly Reject[], records: number): string | un
 export const mistakeNote = (stage: string, place: string): string =>
   `The code of ${stage} threw an error at ${place} for its bad records, so look at the code there first: the records may be good.`;
 
-/** Fails with `code_bug` where nearly all of `records` failed at one place. */
-export function refuseOwnMistake(
+/** `code_bug` where nearly all of `records` failed at one place. */
+export function ownMistake(
   { runKey, stage }: { readonly runKey: string; readonly stage: string },
   bad: readonly Reject[],
   { records, at, kept }: { readonly records: number; readonly at: number; readonly kept: number },
-): void {
+): CodedError | undefined {
   const place = placeOfAll(bad, records);
-  if (place === undefined) return;
+  if (place === undefined) return undefined;
   const count = (n: number): string => n.toLocaleString('en-US');
-  throw new CodedError(
+  return new CodedError(
     'code_bug',
     `${count(bad.length)} of ${count(records)} records are bad, nearly all by an error that the code of ${stage} threw at ${place}: it is the code there, not the records. It stopped at offset ${at}. ` +
-      `What was committed before stays; of this chunk ${kept} letters were kept as a sample and nothing was loaded. Mend the code, deploy it, then retry. What the error says: \`mendflow letters show\` with the ID of one, from \`mendflow letters list --run ${shellWord(runKey)}\``,
+      `What was committed before stays; of this chunk ${kept} letters were kept as a sample, nothing was loaded and no row deleted. Mend the code, deploy it, then retry. What the error says: \`mendflow letters show\` with the ID of one, from \`mendflow letters list --run ${shellWord(runKey)}\``,
   );
 }

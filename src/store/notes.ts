@@ -54,12 +54,12 @@ export const addNoteOfCurrent = (
     [runKey, stage, kept(text)],
   );
 
-/** What the current generation of a run has said of this kind. */
-export async function notesOfKind(db: Db, runKey: string, kind: NoteKind): Promise<string[]> {
+/** What the current generation of a run has said of this kind; with `stage`, only what that one has. */
+export async function notesOfKind(db: Db, runKey: string, kind: NoteKind, stage?: string): Promise<string[]> {
   const { rows } = await db.query<{ text: string }>(
     `select distinct n.text from mendflow.run_note n join mendflow.run r on r.key = n.run_key and r.generation = n.generation
-     where n.run_key = $1 and n.kind = $2 order by 1 limit ${NOTES_MAX}`,
-    [runKey, kind],
+     where n.run_key = $1 and n.kind = $2 and ($3::text is null or n.stage = $3) order by 1 limit ${NOTES_MAX}`,
+    [runKey, kind, stage ?? null],
   );
   return rows.map(({ text }) => text);
 }

@@ -96,6 +96,9 @@ describe('rows by position that would become fewer', () => {
     const asked: unknown = await load(runKey, code, { generation: 2 }).catch((error: unknown) => error);
     expect(asked).toMatchObject(asks);
     expect(String(asked)).toMatch(/this deletes [124] rows? of the table: mendflow accept-loss /);
+    // What was wrong is said with the question, and not only in the letters.
+    expect(String(asked)).toMatch(/quarantined( \([14] [a-z_]+\))? and [014] skipped\)/);
+    expect(/[14] were quarantined \(/.test(String(asked))).toBe((await letters(runKey)).length > 0);
     expect(await stored()).toEqual(rows);
     expect((await letters(runKey)).every(({ sample, state }) => sample && state === 'open')).toBe(true);
     // The code is mended, and the same generation goes on.
@@ -104,6 +107,44 @@ describe('rows by position that would become fewer', () => {
     expect(await stored()).toEqual(rows);
     expect(await closeRun(sink.pool, runKey, { limits: { load: 0.05 } })).toMatchObject({ state: 'done', lost: 0 });
     expect((await letters(runKey)).filter(({ state }) => state === 'open')).toEqual([]);
+  });
+
+  /** As Node says it of a typo. */
+  const typo =
+    (isOf: (id: number) => boolean): Of =>
+    (row) =>
+      isOf(row.id) ? (row as unknown as { items: Row[] }).items[0]! : row;
+
+  it('are none that the code throws for: it is the code then, also where somebody accepted fewer before', async () => {
+    const runKey = nextRun();
+    await load(runKey, same);
+    const all = typo(() => true);
+    for (const acceptLoss of [undefined, accepted]) {
+      const asked: unknown = await load(runKey, all, { generation: 2, acceptLoss }).catch((error: unknown) => error);
+      expect(asked).toMatchObject({ failure: { code: 'code_bug' } });
+      expect(String(asked)).toMatch(
+        /4 of 4 records are bad, nearly all by an error that the code of load threw at test\/flow\/fewer\.test\.ts:\d+:\d+: .* no row deleted/,
+      );
+      expect(String(asked)).not.toContain('accept-loss');
+    }
+    expect(await stored()).toHaveLength(4);
+    expect(await letters(runKey)).toHaveLength(4);
+    expect(await load(runKey, same, { generation: 2 })).toMatchObject({ duplicate: 4 });
+  });
+
+  it('are asked about with the place where the code throws for some', async () => {
+    const runKey = nextRun();
+    await load(runKey, same);
+    const asked: unknown = await load(
+      runKey,
+      typo((id) => id === 2),
+      { generation: 2 },
+    ).catch((error: unknown) => error);
+    expect(asked).toMatchObject(asks);
+    expect(String(asked)).toMatch(
+      /^\S* ?The code of load threw an error at test\/flow\/fewer\.test\.ts:\d+:\d+ for its bad records, so look at the code there first: .* goods \(bytes/,
+    );
+    expect(String(asked)).toContain(`mendflow letters list --run ${runKey}`);
   });
 
   it('are asked about in the chunk that it is about, and what was read again before it stays', async () => {
