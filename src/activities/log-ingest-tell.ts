@@ -1,7 +1,9 @@
-// What lives here: what log-ingest says of a file besides its figures: records that were kept as they are, and the format that a file looks like.
+// What lives here: what log-ingest says of a file or folder besides its figures: what of it is not read, records that were kept as they are, and the format that a file looks like.
 // Invariant: figures and names only, no value of a record; what is said never decides what is loaded.
 // Apart from the stage because loading does not depend on it.
+import { resolve } from 'node:path';
 import type { Bins, FlowContext } from 'mendflow/flow';
+import { displayName } from '../connectors/files.ts';
 import { layoutSentence, SAMPLE_BYTES } from '../flow/layout.ts';
 import type { Format } from '../flow/parse/format.ts';
 import { dayOfDataDate } from '../flow/parse/time.ts';
@@ -64,4 +66,34 @@ export async function tellShape(
   if (quarantined === 0 || loaded + duplicate > 0) return;
   const shape = await shapeOf(read);
   if (shape !== '') await told(shape);
+}
+
+/** Names of what a folder holds besides files. */
+export type LeftOut = Readonly<Record<'folder' | 'other', string[]>>;
+
+/** What of a folder is not read, in sentences. Fails with `file_missing` where it holds folders and no file: whoever named it meant what is in these. */
+export function leftOut(path: string, files: number, { folder, other }: LeftOut): string[] {
+  const named = (names: readonly string[]): string => {
+    const [first] = names.toSorted();
+    return names.length === 1 ? first! : `${first} and ${names.length - 1} more`;
+  };
+  const folders = folder.length === 1 ? '1 folder' : `${folder.length} folders`;
+  if (files === 0 && folder.length > 0)
+    throw new CodedError(
+      'file_missing',
+      `${displayName(Buffer.from(resolve(path)))} holds no file but ${folders} (${named(folder)}), and folders in a folder are not entered. Nothing was loaded. Abort this run and start one for each folder that is meant, or put the files there and retry.`,
+    );
+  return [
+    ...(files === 0 ? ['The folder holds no file, so nothing was read.'] : []),
+    ...(folder.length > 0
+      ? [
+          `Not read: ${folders} in the folder (${named(folder)}), which are not entered. To read one, start a run with its path.`,
+        ]
+      : []),
+    ...(other.length > 0
+      ? [
+          `Not read: ${other.length === 1 ? 'what is' : `${other.length} that are`} no file, such as a pipe (${named(other)}).`,
+        ]
+      : []),
+  ];
 }

@@ -2,7 +2,6 @@
 // Invariant: a file is read through one descriptor and only over its planned slice; bad lines become letters, never errors.
 // Apart from the workflow because this half touches the world.
 import { resolve } from 'node:path';
-import { log } from '@temporalio/activity';
 import { stage } from 'mendflow/worker';
 import { type Bins, flow, type FlowContext, type FlowOptions, type Segment, type Sink, table } from 'mendflow/flow';
 import type { OnRewrite } from '../connectors/file-identity.ts';
@@ -11,7 +10,7 @@ import { type FileRef, listFiles } from '../connectors/files.ts';
 import { keepingConnections } from '../flow/connections.ts';
 import { formats as ofThePackage } from '../flow/formats/index.ts';
 import { openLogReader } from '../flow/log-reader.ts';
-import { telling, tellShape, withShape } from './log-ingest-tell.ts';
+import { leftOut, type LeftOut, telling, tellShape, withShape } from './log-ingest-tell.ts';
 import { type FileList, type Grouped, type GroupOf, handOn, ingestEach, STAGES_MAX } from './log-ingest-group.ts';
 import type { Format } from '../flow/parse/format.ts';
 import type { ChunkReader } from '../flow/types.ts';
@@ -55,14 +54,9 @@ export function logIngestActivities(
   return {
     /** The files of a folder, or the one file; of very many a reference to their list. */
     async list({ path }: { path: string }): Promise<FileRef[] | FileList> {
-      const warn = (name: string): void => log.warn(`${name} is no regular file and was left out.`, { path });
-      const files = await listFiles(path, warn);
-      if (files.length === 0)
-        await addNote(
-          sink.pool,
-          stage(),
-          'The folder holds no file (folders in it are not entered), so nothing was read.',
-        );
+      const left: LeftOut = { folder: [], other: [] };
+      const files = await listFiles(path, (name, kind) => left[kind].push(name));
+      for (const said of leftOut(path, files.length, left)) await addNote(sink.pool, stage(), said);
       return await handOn(files, sink, stagesMax);
     },
 

@@ -97,10 +97,13 @@ export const refOf = (name: Uint8Array, path: Buffer): FileRef => ({
 
 /**
  * The regular files of a folder, sorted by the bytes of their names, or the one file that `path` is. Folders inside are not entered.
- * Links to files count as files; a link that leads nowhere is listed, so that its own stage can say so. Pipes, sockets and devices
- * are left out and told to `onLeftOut`. Throws `file_missing`, `file_forbidden`, `file_not_regular`.
+ * Links to files count as files; a link that leads nowhere is listed, so that its own stage can say so. Folders, links to them, pipes,
+ * sockets and devices are left out and told to `onLeftOut`. Throws `file_missing`, `file_forbidden`, `file_not_regular`.
  */
-export async function listFiles(path: string, onLeftOut: (name: string) => void = () => undefined): Promise<FileRef[]> {
+export async function listFiles(
+  path: string,
+  onLeftOut: (name: string, kind: 'folder' | 'other') => void = () => undefined,
+): Promise<FileRef[]> {
   const root = resolve(path);
   try {
     const found = await stat(root);
@@ -111,8 +114,9 @@ export async function listFiles(path: string, onLeftOut: (name: string) => void 
     for (const entry of entries) {
       const name = Buffer.from(entry.name);
       const full = Buffer.concat([Buffer.from(root === '/' ? '/' : `${root}/`), name]);
-      if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(full)))) files.push({ name, path: full });
-      else if (!entry.isDirectory()) onLeftOut(displayName(name));
+      const kind = entry.isSymbolicLink() ? await whereTo(full) : kindOfEntry(entry);
+      if (kind === 'file') files.push({ name, path: full });
+      else onLeftOut(displayName(name), kind);
     }
     return files.toSorted((a, b) => Buffer.compare(a.name, b.name)).map((file) => refOf(file.name, file.path));
   } catch (cause) {
@@ -120,13 +124,18 @@ export async function listFiles(path: string, onLeftOut: (name: string) => void 
   }
 }
 
-/** A link to a file, or to nothing: the latter is somebody's mistake, which must not vanish from the list. */
-async function leadsToFile(path: Buffer): Promise<boolean> {
+type Kind = 'file' | 'folder' | 'other';
+const kindOfEntry = (found: { isFile(): boolean; isDirectory(): boolean }): Kind =>
+  found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other';
+
+/** What a link leads to. One that leads to nothing counts as a file: it is somebody's mistake, which must not vanish from the list. */
+async function whereTo(path: Buffer): Promise<Kind> {
   try {
-    return (await stat(path)).isFile();
+    return kindOfEntry(await stat(path));
   } catch (error) {
     const { code } = error as { code?: unknown };
-    if (code === 'ENOENT' || code === 'ELOOP' || code === 'EACCES') return (await lstat(path)).isSymbolicLink();
+    if (code === 'ENOENT' || code === 'ELOOP' || code === 'EACCES')
+      return (await lstat(path)).isSymbolicLink() ? 'file' : 'other';
     throw error;
   }
 }

@@ -16,7 +16,7 @@ export const logIngest = pipeline({
   logic: '1',
   deadline: '12 hours',
   input: {
-    path: text('file or folder to read'),
+    path: text('file or folder to read; of a folder the files that are directly in it'),
     format: choice('line format', 'plain', 'plain-strict', 'log4j', 'apache', 'syslog', 'jsonl'),
     onRewrite: {
       ...choice('what to do about a file that holds other bytes than those loaded before', 'ask', 'separate'),

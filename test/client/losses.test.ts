@@ -28,7 +28,7 @@ interface Report {
 /** Files by name, below a folder of their own. */
 const ingest = async (files: Readonly<Record<string, string>>, format: string): Promise<Ran> => {
   const path = join(folder, String(++day));
-  mkdirSync(path);
+  mkdirSync(path, { recursive: true });
   for (const [name, content] of Object.entries(files)) writeFileSync(join(path, name), content);
   const date = `2026-06-${String(day).padStart(2, '0')}`;
   const inputs = ['--set', `path=${path}`, `format=${format}`];
@@ -169,6 +169,9 @@ describe('the rest of a file that was given up', () => {
     expect(dry.err).toContain(`accept-loss would give up ${figure} bytes of which nothing is loaded`);
     const taken = await client.mendflow('accept-loss', run, '--reason', 'a debug log');
     expect(taken.out).toContain(
+      'ingest[big.log] gives up what it has not read: told in bytes, for nobody knows its records, and skipped only where',
+    );
+    expect(taken.out).toContain(
       `\n  given up  lost: ${figure} bytes of which nothing is loaded (how many records they hold is unknown)\n`,
     );
     const rows = await engine.rows<{ id: string }>('select workflow_id as id from mendflow.run where key = $1', [run]);
@@ -216,4 +219,33 @@ it('is an ordinary end where a few bad lines are among good ones', async () => {
   const ran = await ingest({ 'a.log': good(60) + bad(3), 'b.log': good(60) }, 'apache');
   expect(ran.code, ran.out).toBe(0);
   expect(ran.json<Report>()).toMatchObject({ state: 'done', quarantined: 3, loaded: 120 });
+});
+
+describe('folders in the folder of a run', () => {
+  const within = async (names: readonly string[], files: Readonly<Record<string, string>>): Promise<Ran> => {
+    const path = join(folder, String(day + 1));
+    for (const name of names) {
+      mkdirSync(join(path, name), { recursive: true });
+      writeFileSync(join(path, name, 'c.log'), good(1));
+    }
+    return await ingest(files, 'apache');
+  };
+
+  it('are not entered, and the run says so', async () => {
+    const ran = await within(['sub', 'old'], { 'a.log': good(61).split('\n').slice(1).join('\n') });
+    expect(ran.code, ran.out).toBe(0);
+    expect(ran.json<Report & { notes: string[] }>()).toMatchObject({
+      loaded: 60,
+      notes: [expect.stringMatching(/^Not read: 2 folders in the folder \(old and 1 more\), which are not entered/)],
+    });
+  });
+
+  it('are asked about where there is nothing else', async () => {
+    const ran = await within(['sub'], {});
+    expect(ran.code, ran.out).toBe(3);
+    const { run, asks } = ran.json<Report>();
+    expect(asks).toMatchObject([{ stage: 'list', code: 'file_missing' }]);
+    expect(asks![0]!.text).toMatch(/ holds no file but 1 folder \(sub\), and folders in a folder are not entered/);
+    expect((await client.mendflow('abort', run, '--reason', 'a start for each')).code).toBe(0);
+  });
 });

@@ -52,7 +52,7 @@ describe('listing', () => {
     const server = createServer().listen(join(here, 'socket'));
     await new Promise((resolve) => server.once('listening', resolve));
     const left: string[] = [];
-    const found = await listFiles(here, (name) => left.push(name));
+    const found = await listFiles(here, (name, kind) => left.push(`${kind} ${name}`));
     server.close();
     expect(found.map(({ name }) => name)).toEqual([
       '.hidden',
@@ -65,7 +65,7 @@ describe('listing', () => {
       'tab\\x09here',
       'ä.log',
     ]);
-    expect(left.toSorted()).toEqual(['link-to-folder', 'pipe', 'socket']);
+    expect(left.toSorted()).toEqual(['folder link-to-folder', 'folder sub', 'other pipe', 'other socket']);
     expect(Buffer.from(found[2]!.path, 'base64').toString()).toBe(join(here, 'a.log'));
   });
   test('one file', async () => {
