@@ -34,7 +34,7 @@ const summaries: Record<DecisionKind, string> = {
   skip: 'go on without a parked stage, where its pipeline declares what it then gives',
   'extend-budget': 'give a stage more attempts or time, also while it still tries',
   'accept-loss': 'give up what the question says would be lost, and go on',
-  abort: 'end a run; committed data stays, the rest is accounted as skipped',
+  abort: 'end a run; committed data stays, the rest is given up unread',
 };
 
 export const registerDecide: Register = (program, act) => {

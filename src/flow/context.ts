@@ -36,7 +36,7 @@ export interface FlowContext {
   /** Attempts of this stage lost with their worker; from 1 on the flow works in safe mode. */
   readonly losses: number;
   /**
-   * An operator accepted the loss of the rest: account it as skipped with this reason instead of reading it.
+   * An operator accepted the loss of the rest: give it up with this reason instead of reading it.
    * `of`: code of the question that was answered so. Of `rows_fewer` it is not the rest that is given up, but rows that were there before.
    */
   readonly acceptLoss?: AcceptedLoss | undefined;

@@ -188,7 +188,7 @@ async function workThrough(
   }
 }
 
-/** An operator gave up the rest: it is accounted as skipped, unread, with who and why, and by number where the source knows how many records it has. */
+/** An operator gave up the rest: it is accounted for unread, in bytes, with who and why, and as skipped records where the source knows how many it has. */
 async function acceptLoss(
   session: Session,
   key: LedgerKey,

@@ -138,7 +138,7 @@ export interface StageCall {
   readonly decided?: true;
   /** `false`: when its budget is spent the stage does not wait, but asks or ends its run. */
   readonly parks?: false;
-  /** Account the rest as skipped instead of reading it; `skip`: the decision was to go on without the stage. */
+  /** Give up the rest instead of reading it; `skip`: the decision was to go on without the stage. */
   readonly acceptLoss?: {
     readonly actor: string;
     readonly reason: string;

@@ -134,7 +134,7 @@ export interface GivenUp {
   readonly leftOpen?: boolean;
 }
 
-/** Accounts ranges that will not be read as skipped. */
+/** Gives up ranges that will not be read: counted in bytes, and as skipped records where their number is known. */
 export async function giveUp(
   db: Db,
   key: LedgerKey,
@@ -306,7 +306,7 @@ export interface Abort {
 }
 
 /**
- * Ends a run early: what is committed stays, and the rest of every planned slice is accounted as skipped, with who, why and from where.
+ * Ends a run early: what is committed stays, and the rest of every planned slice is given up unread, with who, why and from where.
  * What the one who ends it has not opened, or somebody else has opened since, stays as it is: then there is nothing to account for.
  */
 export const abortRun = (pool: Pool, runKey: string, abort: Abort, by?: Closer): Promise<ClosedBalance> =>

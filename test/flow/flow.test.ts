@@ -107,7 +107,7 @@ describe('a flow', () => {
     expect(await stored()).toHaveLength(500);
   });
 
-  it('accounts the rest as skipped when an operator accepts its loss', async () => {
+  it('gives up the rest unread when an operator accepts its loss', async () => {
     const job = flow({ from: memorySource(lines(2_000, order)), steps, into, sink, recordsMax: 500, lanes: 1 });
     await job.run(contextOf({ runKey: 'r/loss', segmentMs: 0 }));
     const end = await job.run(contextOf({ runKey: 'r/loss', acceptLoss: { actor: 'ada', reason: 'test data' } }));

@@ -160,7 +160,7 @@ describe('the ledger', () => {
     await disconnect(client);
   });
 
-  it('accounts the rest of an aborted run as skipped: by whom, why, from where, and that nobody counted it', async () => {
+  it('gives up the rest of an aborted run: by whom, why, from where, and that nobody counted it', async () => {
     const { client, key, runKey, wish } = await opened();
     await writeSlice(client, key, { from: 0, to: 100, sealed: true });
     const lease = await takeLease(client, wish);

@@ -35,7 +35,7 @@ export const exitCodes = {
   notFound: { number: 6, says: 'No such run, pipeline, stage or letter.' },
   aborted: {
     number: 7,
-    says: 'The run was aborted by an operator. Committed data stays; the rest is accounted as skipped.',
+    says: 'The run was aborted by an operator. Committed data stays; the rest is given up unread.',
   },
   unreachable: { number: 8, says: 'Temporal or the database does not answer. Nothing was changed.' },
   faults: {

@@ -73,11 +73,11 @@ const manual: Readonly<Record<string, Entry>> = {
   },
   'accept-loss': {
     about:
-      'Accounts what a stage cannot read as skipped, and goes on. The run is then degraded, with the number of lost records.',
+      'Gives up what the question says would be lost, and goes on. The run is then degraded and says how much: records and rows where they can be counted, and bytes of what was never read, which is in no figure of records.',
     examples: [`accept-loss ${RUN} 'ingest[a.log]' --reason "agreed with the owner"`],
   },
   abort: {
-    about: 'Ends a run. What is committed stays; the rest is accounted as skipped, with the reason.',
+    about: 'Ends a run. What is committed stays; the rest is given up unread, with the reason.',
     examples: [
       `abort ${RUN} --reason "wrong folder"`,
       'abort --all --pipeline log-ingest --reason "wrong folder" --dry-run',

@@ -31,7 +31,7 @@ export async function decideStalled(
   await terminateRun({ client, control }, { run, workflowId, reason, actor });
   await removeStalled(control, workflowId);
   session.terminal.line(
-    `${session.terminal.style('green', 'Ended')}: ${run} was terminated; committed data stays, the rest is accounted as skipped.`,
+    `${session.terminal.style('green', 'Ended')}: ${run} was terminated; committed data stays, the rest is given up unread.`,
   );
   return 'ok';
 }
@@ -45,7 +45,7 @@ export async function terminateRun(
   if (!(await findRun(control, run))) return;
   await abortRun(control, run, { state: 'aborted', actor, reason });
   const text =
-    'The run could not end by itself, so it was terminated; committed data stays, the rest is accounted as skipped.';
+    'The run could not end by itself, so it was terminated; committed data stays, the rest is given up unread.';
   const kind = 'abort' as const;
   await writeDecisions(control, run, [
     { stage: '', token: '', kind, actor, reason, taken: true, text, at: Date.now() },

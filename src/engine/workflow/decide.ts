@@ -27,7 +27,7 @@ const signals: ReadonlyArray<readonly [string, DecisionKind | undefined, string]
     'Try the asking stage again. Input may be {"stage","token","reason","actor"}, or empty if one stage asks.',
   ],
   ['skip', 'skip', 'Go on without the asking stage (only where the pipeline declares onSkip).'],
-  ['abort', 'abort', 'End the run; committed data stays, the rest is accounted as skipped.'],
+  ['abort', 'abort', 'End the run; committed data stays, the rest is given up unread.'],
   [
     'decide',
     undefined,
@@ -202,7 +202,7 @@ function apply(run: RunState, target: Target, decision: Decision): { stage: stri
     run.scope.cancel();
     return {
       stage: '',
-      text: 'The run ends: stages under way are stopped, committed data stays, the rest is accounted as skipped.',
+      text: 'The run ends: stages under way are stopped, committed data stays, the rest is given up unread.',
     };
   }
   if (target.on === 'working') {
@@ -237,7 +237,7 @@ function apply(run: RunState, target: Target, decision: Decision): { stage: stri
 const effects: Record<Exclude<DecisionKind, 'abort'>, (stage: string, park: Park) => string> = {
   retry: (stage, park) =>
     `${stage} is tried again now, with its whole budget${ifAdmitted(park, 'and waits for it again with its budget whole')}.`,
-  skip: (stage) => `The run goes on without ${stage}.`,
+  skip: (stage) => `The run goes on without ${stage} and what it has not loaded.`,
   'extend-budget': (stage, park) =>
     `${stage} goes on now with the budget you added${ifAdmitted(park, 'and waits for it again; what you added is then gone, and it wakes with its whole budget')}.`,
   'accept-loss': (stage, { failure }) =>
@@ -245,7 +245,9 @@ const effects: Record<Exclude<DecisionKind, 'abort'>, (stage: string, park: Park
       ? 'The run is closed as degraded, with its bad records as letters.'
       : failure.code === 'rows_fewer'
         ? `${stage} deletes the rows that it does not make again; the run goes on and ends degraded.`
-        : `What ${stage} has not read is accounted as skipped; the run goes on and ends degraded.`,
+        : failure.code === 'volume_low'
+          ? `${stage} goes on with what there is; the run ends degraded.`
+          : `${stage} gives up what it has not read: told in bytes, for nobody knows its records, and skipped only where their number is known. The run goes on and ends degraded.`,
 };
 
 /** A breaker that is held lets through who was told to try; one that is open refuses him like everybody. */

@@ -103,7 +103,7 @@ const schedule = <K extends 'park' | 'record' | 'settle'>(
 
 export const parkOn = (call: ParkCall, summary: string): ReturnType<Healing['park']> => schedule('park', call, summary);
 export const settle = (call: Parameters<Healing['settle']>[0]): ReturnType<Healing['settle']> =>
-  schedule('settle', call, `account the rest as skipped (${call.state})`);
+  schedule('settle', call, `give up the rest unread (${call.state})`);
 
 /** Writes what was decided, in batches and one at a time; after its attempts it gives up, because a decision counts even if unwritten. */
 export async function record(run: RunState): Promise<void> {
