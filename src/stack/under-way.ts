@@ -89,11 +89,13 @@ export const wasEnded = (dir: string): boolean =>
 /** In words, why something of the stack is not there yet, or not any more, without anybody having to do something; undefined where nothing is under way. */
 export function underWay(dir: string): string | undefined {
   const holder = lockedBy(resolve(dir), 'stack');
-  if (holder)
-    return `The stack in ${dir} is just being ${holder.doing === 'down' ? 'ended' : 'brought up'} by process ${holder.pid}.`;
   const { keeper, workers = [], workersWanted = 0 } = readStack(resolve(dir)) ?? {};
+  // It holds the lock as an `up` does; but nobody brings anything up.
+  const isKeeper = holder?.pid === keeper?.process.pid && holder?.startedAt === keeper?.process.startedAt;
+  if (holder && !isKeeper)
+    return `The stack in ${dir} is just being ${holder.doing === 'down' ? 'ended' : 'brought up'} by process ${holder.pid}.`;
   const living = workers.filter((one) => isAlive(one.process)).length;
-  if (keeper && isAlive(keeper.process) && living < workersWanted)
+  if (keeper && isAlive(keeper.process) && (holder || living < workersWanted))
     return `The stack in ${dir} is just starting again by itself what has ended.`;
   const dev = devsOf(dir).find((one) => !hasLostItsWorker(one) && !one.workers.some(({ isUp }) => isUp));
   return dev && `\`mendflow dev\` (process ${dev.process.pid}) is starting here, or says in its terminal why not.`;

@@ -95,7 +95,12 @@ it('while a worker that has ended is started again by the keeper, that is said',
   const gone = { name: 'worker-1', process: { pid: process.pid, startedAt: 'before' }, logFile: '', fingerprint: '' };
   const books = { postgres: 'own', temporal: 'own', workersWanted: 1, workers: [gone] } as const;
   writeStack(dir, { ...books, keeper: { process: process_, fingerprint: '' } });
-  expect((await ran(['runs'])).err).toContain('is just starting again by itself what has ended. Nothing was changed.');
+  const starts = 'is just starting again by itself what has ended. Nothing was changed.';
+  expect((await ran(['runs'])).err).toContain(starts);
+  // While it does so it holds the lock, whatever it brings back.
+  expect((await during('up', () => ran(['runs']))).err).toContain(starts);
+  writeStack(dir, { ...books, workersWanted: 0, keeper: { process: process_, fingerprint: '' } });
+  expect((await during('up', () => ran(['runs']))).err).toContain(starts);
   writeStack(dir, books);
   expect((await ran(['runs'])).err).toContain('stack up');
   rmSync(join(dir, 'stack.json'));
