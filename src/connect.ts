@@ -122,9 +122,10 @@ async function givenIn(folder: string): Promise<Project | FormatsProject | undef
     const { register } = await import('tsx/esm/api');
     register();
   }
-  const { default: given } = (await import(pathToFileURL(file).href)) as {
-    default?: Partial<Project & FormatsProject>;
-  };
+  const { default: given } = (await import(pathToFileURL(file).href).catch(async (error: unknown) => {
+    const { commonJsFault } = await import('./commonjs-fault.ts');
+    throw commonJsFault(file, error) ?? error;
+  })) as { default?: Partial<Project & FormatsProject> };
   if (given?.workflows && given.formats !== undefined)
     throw new CodedError(
       'config_invalid',

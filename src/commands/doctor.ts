@@ -1,6 +1,7 @@
 // What lives here: `mendflow doctor`.
 // Invariant: it looks at everything it can reach, whatever else is broken; each wrong line names what mends it; it changes nothing.
 // Apart as every command: arguments, one call, output.
+import type { CommonJsFault } from '../commonjs-fault.ts';
 import { devsOf, hasLostItsWorker, stackStatus, underWay } from '../stack/index.ts';
 import { openPool } from '../store/db.ts';
 import type { Check } from './support/checks.ts';
@@ -41,7 +42,8 @@ async function doctor(session: Session, json: boolean): Promise<Exit> {
       says: `${session.cwd}: ${registry.specs.map(({ name }) => name).join(', ')}`,
     });
   } catch (error) {
-    looked.push(unknown('Project', error, 'Correct mendflow.config.ts; `mendflow check` says more.'));
+    const { cure = 'Correct mendflow.config.ts; `mendflow check` says more.' } = error as Partial<CommonJsFault>;
+    looked.push(unknown('Project', error, cure));
   }
   looked.push(...(await serverChecks(session)));
   const mended =

@@ -1,6 +1,6 @@
 // What is promised here: the process `mendflow` ends with the documented number, in silence when nobody reads on, and without a stack trace.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn, type SpawnOptions, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -77,6 +77,45 @@ describe('the process', () => {
       err: expect.stringMatching(/No database is configured .* `mendflow stack up`/) as string,
     });
     expect(none.err).not.toMatch(/\n\s+at /);
+  });
+
+  it('says what makes a project load whose package.json does not say that it has modules, wherever it is loaded', async () => {
+    const project = mkdtempSync(join(tmpdir(), "mendflow it's "));
+    try {
+      mkdirSync(join(project, 'node_modules'));
+      symlinkSync(join(import.meta.dirname, '..', '..'), join(project, 'node_modules', 'mendflow'));
+      writeFileSync(
+        join(project, 'mendflow.config.ts'),
+        "import { project } from 'mendflow/worker';\nexport default project({ formats: {} });\n",
+      );
+      const at: SpawnOptions = { cwd: project, env: environment(), stdio: ['ignore', 'pipe', 'pipe'] };
+      const ran = (file: string, ...argv: string[]) => ended(spawn(process.execPath, [file, ...argv], at));
+      const cd = `cd '${project.replaceAll("'", "'\\''")}' && `;
+      const says = `so Node takes ${project}/mendflow.config.ts for CommonJS, which cannot load Mendflow. Nothing was started. Say it: ${cd}`;
+      const cure = 'npm pkg set type=module';
+      expect(await ran(entry, 'pipelines')).toMatchObject({
+        code: 2,
+        err: `There is no package.json, ${says}npm init -y && ${cure}\n`,
+      });
+      writeFileSync(join(project, 'package.json'), '{}');
+      const worker = join(entry, '..', 'worker.js');
+      const loading: readonly (readonly [string, ...string[]])[] = [
+        [entry, 'check', '--no-histories'],
+        [entry, 'doctor'],
+        [worker],
+      ];
+      for (const argv of loading) {
+        const { code, out, err } = await ran(...argv);
+        expect(code).toBeGreaterThan(0);
+        expect(out + err).toContain(says + cure);
+        if (argv[1] === 'doctor') expect(out).toContain(`→ ${cd}${cure}\n`);
+      }
+      // As it says.
+      expect(spawnSync('npm', cure.split(' ').slice(1), { cwd: project }).status).toBe(0);
+      expect((await ran(entry, 'pipelines')).code).toBe(0);
+    } finally {
+      rmSync(project, { recursive: true });
+    }
   });
 
   it('shows a stack trace to who asks for it', async () => {
