@@ -4,6 +4,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { projectFile } from '../connect.ts';
 import { CommandError } from './support/exit-codes.ts';
 import type { Register } from './support/program.ts';
 import { packageOf, projectFiles, type Versions } from './templates/project.ts';
@@ -14,12 +15,22 @@ export const registerInit: Register = (program, act) => {
     .command('init')
     .summary('make a project with one pipeline, its data and its test')
     .description(
-      'Makes a project in a folder: one pipeline that loads an NDJSON file, its activities, its test. Files that are there are never overwritten; an existing package.json gets what it lacks.',
+      'Makes a project in a folder: one pipeline that loads an NDJSON file, its activities, its test. Files that are there are never overwritten; an existing package.json gets what it lacks. Where a mendflow.config.ts or .js is there already, that is all it does.',
     )
     .argument('[folder]', 'where', '.')
     .action(
       act(async ({ cwd, terminal }, folder: string) => {
         const root = resolve(cwd, folder);
+        const config = projectFile(root);
+        if (config !== undefined) {
+          const notes = completeManifest(root);
+          terminal.line(`${root} has ${basename(config)} already, so no pipeline was made.`);
+          for (const note of notes) terminal.line(`  ${note}`);
+          terminal.line(
+            notes.length === 0 ? '  package.json lacks nothing. Nothing was written.' : 'Next:\n  npm install',
+          );
+          return 'ok';
+        }
         const notes = initProject(root);
         terminal.line(`Made a project with one pipeline, orders, in ${root}.`);
         for (const note of notes) terminal.line(`  ${note}`);
@@ -41,10 +52,21 @@ export function initProject(root: string): string[] {
   const name = nameOf(root);
   const files = projectFiles(name);
   refuseExisting(root, files);
-  const manifest = manifestOf(root, name);
-  writeFiles(root, { ...files, 'package.json': `${JSON.stringify(manifest.value, null, 2)}\n` });
+  const manifest = manifestOf(root, packageOf(name, versions(root)));
+  writeFiles(root, { ...files, 'package.json': textOf(manifest.value) });
   return manifest.notes;
 }
+
+/** Gives package.json what any folder with a mendflow.config.ts needs, and touches no other file; returns what was added. */
+export function completeManifest(root: string): string[] {
+  const { scripts: _scripts, devDependencies: _forPipelines, ...ours } = packageOf(nameOf(root), versions(root));
+  const { value, notes, quiet } = manifestOf(root, ours);
+  const all = existsSync(join(root, 'package.json')) ? [...notes, ...quiet] : ['package.json: made.'];
+  if (all.length > 0) writeFiles(root, { 'package.json': textOf(value) });
+  return all;
+}
+
+const textOf = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 2)}\n`;
 
 /** Throws `usage` if one of the files is there already. */
 export function refuseExisting(root: string, files: Files): void {
@@ -71,12 +93,13 @@ type Manifest = Record<string, unknown>;
 const npmPlaceholder = 'echo "Error: no test specified" && exit 1';
 
 /** The package.json to write: ours, or the one that is there with what it lacks. */
-function manifestOf(root: string, name: string): { value: Manifest; notes: string[] } {
-  const ours: Manifest = packageOf(name, versions(root));
+function manifestOf(root: string, ours: Manifest): { value: Manifest; notes: string[]; quiet: string[] } {
   const file = join(root, 'package.json');
-  if (!existsSync(file)) return { value: ours, notes: [] };
+  if (!existsSync(file)) return { value: ours, notes: [], quiet: [] };
   const there = readManifest(file);
   const notes: string[] = [];
+  // A list of packages whose scripts are not needed is nothing to read, where more was made.
+  const quiet: string[] = [];
   const value: Manifest = { ...there };
   if (there['type'] !== 'module') {
     if (hasCommonJs(root))
@@ -89,7 +112,7 @@ function manifestOf(root: string, name: string): { value: Manifest; notes: strin
   }
   for (const part of ['scripts', 'dependencies', 'devDependencies', 'allowScripts'] as const) {
     const had = (there[part] ?? {}) as Record<string, unknown>;
-    const wanted = Object.entries(ours[part] as Record<string, unknown>);
+    const wanted = Object.entries((ours[part] ?? {}) as Record<string, unknown>);
     const elsewhere = { ...(there['dependencies'] as object), ...(there['devDependencies'] as object) };
     const added = wanted.filter(([key]) =>
       part === 'scripts' || part === 'allowScripts'
@@ -98,10 +121,10 @@ function manifestOf(root: string, name: string): { value: Manifest; notes: strin
     );
     if (added.length === 0) continue;
     value[part] = { ...had, ...Object.fromEntries(added) };
-    // A list of packages whose scripts are not needed is nothing to read.
-    if (part !== 'allowScripts') notes.push(`package.json: added to ${part}: ${added.map(([key]) => key).join(', ')}.`);
+    if (part === 'allowScripts') quiet.push('package.json: allowScripts says which install scripts nothing needs.');
+    else notes.push(`package.json: added to ${part}: ${added.map(([key]) => key).join(', ')}.`);
   }
-  return { value, notes };
+  return { value, notes, quiet };
 }
 
 function readManifest(file: string): Manifest {
@@ -119,7 +142,8 @@ function readManifest(file: string): Manifest {
 const hasCommonJs = (root: string): boolean =>
   ['.', 'src', 'lib', 'test'].some(
     (folder) =>
-      existsSync(join(root, folder)) && readdirSync(join(root, folder)).some((entry) => entry.endsWith('.js')),
+      existsSync(join(root, folder)) &&
+      readdirSync(join(root, folder)).some((entry) => entry.endsWith('.js') && entry !== 'mendflow.config.js'),
   );
 
 /** A name that npm accepts, made of the folder's. */

@@ -66,6 +66,36 @@ describe('mendflow init', () => {
     });
   });
 
+  it('in a folder with a mendflow.config.ts adds to its package.json what it lacks, and touches nothing else', async () => {
+    const root = fresh('formats');
+    writeFileSync(join(root, 'mendflow.config.ts'), 'mine');
+    writeFileSync(join(root, 'README.md'), 'mine');
+    writeFileSync(join(root, 'package.json'), JSON.stringify({ dependencies: { mendflow: 'file:../m.tgz' } }));
+    const first = await mendflow(['init'], root);
+    expect(first).toMatchObject({
+      code: 0,
+      err: '',
+      out: `${root} has mendflow.config.ts already, so no pipeline was made.
+  package.json: "type" is "module" now.
+  package.json: allowScripts says which install scripts nothing needs.
+Next:
+  npm install
+`,
+    });
+    const written = read(root, 'package.json');
+    const { allowScripts, ...more } = JSON.parse(written) as Record<string, object>;
+    expect(more).toEqual({ type: 'module', dependencies: { mendflow: 'file:../m.tgz' } });
+    expect(Object.keys(allowScripts!)).toContain('protobufjs');
+    expect((await mendflow(['init'], root)).out).toContain('package.json lacks nothing. Nothing was written.');
+    expect(read(root, 'package.json')).toBe(written);
+    expect(readdirSync(root).toSorted()).toEqual(['README.md', 'mendflow.config.ts', 'package.json']);
+    expect(read(root, 'mendflow.config.ts') + read(root, 'README.md')).toBe('minemine');
+    // Without a package.json it gets one that loads the configuration.
+    rmSync(join(root, 'package.json'));
+    expect((await mendflow(['init'], root)).out).toContain('package.json: made.');
+    expect(JSON.parse(read(root, 'package.json'))).toMatchObject({ name: 'formats', type: 'module' });
+  });
+
   it('leaves npm nothing to ask about install scripts, here and in a project', () => {
     const repository = join(import.meta.dirname, '../..');
     const scripts = Object.entries(
