@@ -25,3 +25,10 @@ export function nth(attempt: number, grant: Grant): string {
     ? `${attempt} (one at a time since the budget is spent)`
     : `${attempt} of ${total} (a new budget of ${total - begun} began after attempt ${begun})`;
 }
+
+/** Questions of which a loss is accepted by doing the work: fewer rows, or a small day, are taken as they come. */
+const takenByWork: readonly string[] = ['rows_fewer', 'volume_low'];
+
+/** Whether a call only carries out a decision to give up what is not read, so that it is no attempt of the stage. */
+export const onlyGivesUp = (loss: { readonly of?: string; readonly skip?: boolean } | undefined): boolean =>
+  loss !== undefined && (loss.skip === true || !takenByWork.includes(loss.of ?? ''));

@@ -54,9 +54,9 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
        select count(*) filter (where code <> 'worker_lost')::int as failed, count(*) filter (where code <> 'worker_lost' and at >= $1)::int as lately, min(at) as first, coalesce(bool_or(next_try_at is null), false) as spent, max(at) filter (where code <> 'worker_lost') as latest,
          coalesce(bool_or(attempt = s.attempts), false) as last
        from mendflow.attempt where run_key = s.run_key and generation = s.generation and stage = s.stage) a
-     -- An attempt that neither failed nor is the one that ended well, is under way or was stopped by an abort, has told nobody how it ended.
+     -- An attempt that neither failed nor is the one that ended well, is under way or was stopped by an abort, has told nobody how it ended. A skip or an accepted loss is mostly none.
      cross join lateral (
-       select greatest(0, s.attempts - a.failed - case when s.state in ('done', 'running', 'skipped', 'loss-accepted') or s.state = 'aborted' and not a.last then 1 else 0 end)::int as lost) l
+       select greatest(0, s.attempts - a.failed - case when s.state in ('done', 'running') or s.state in ('skipped', 'loss-accepted', 'aborted') and not a.last then 1 else 0 end)::int as lost) l
      cross join lateral (
        select count(*)::int as decisions, coalesce(bool_or(kind = 'accept-loss'), false) as loss,
          coalesce(bool_or(kind = 'extend-budget' or at >= coalesce(a.latest, '-infinity') and not exists (select from mendflow.breaker_event e

@@ -140,6 +140,8 @@ describe('a small file in another format', () => {
 });
 
 describe('the rest of a file that was given up', () => {
+  const attemptsOf = async (run: string): Promise<string> => (await client.mendflow('show', run)).out;
+
   it('is told by a skip as by an accepted loss', async () => {
     const { run } = (await ingest({ 'big.log': bad(250) }, 'apache')).json<Report>();
     const figure = bad(250).length.toLocaleString('en-US');
@@ -151,6 +153,7 @@ describe('the rest of a file that was given up', () => {
         `\\n  given up  lost: ${figure} bytes of which nothing is loaded .*\\n  kept      rows that are loaded stay\\n`,
       ),
     );
+    await expect.poll(() => attemptsOf(run), { timeout: 20_000 }).toMatch(/ingest\[big\.log\] +skipped +1 /);
   });
 
   it('is told in bytes, its samples are closed with the reason, and it is no ordinary end', async () => {
@@ -180,9 +183,11 @@ describe('the rest of a file that was given up', () => {
       lost: { records: 0, bytes: bad(250).length },
       stages: [
         { stage: 'list', state: 'done' },
-        { stage: 'ingest[big.log]', state: 'loss-accepted' },
+        { stage: 'ingest[big.log]', state: 'loss-accepted', attempts: 1 },
       ],
     });
+    // To give up is no attempt: one figure in all places.
+    expect(await attemptsOf(run)).toMatch(/ingest\[big\.log\] +loss-accepted +1 /);
     const letters = (await client.mendflow('letters', 'list', '--run', run, '--json')).json<
       { state: string; reason: string }[]
     >();

@@ -3,6 +3,7 @@
 // Apart from the guard because this is all the guard knows of Postgres.
 import { activityInfo, log } from '@temporalio/activity';
 import type { Pool } from 'pg';
+import { onlyGivesUp } from '../../model/attempts.ts';
 import type { StageCall } from '../../model/messages.ts';
 import { removePark } from '../../store/parks.ts';
 import { type StageAt, writeAttempt, writeStageEnded, writeStageRefused, writeStageStarted } from '../../store/runs.ts';
@@ -16,7 +17,10 @@ export function stageLogIn(pool: Pool): StageLog {
     call.woken === undefined ? [] : [removePark(pool, call, call.woken)];
   return {
     started: (call, attempt, worker) =>
-      patiently(call, Promise.all([writeStageStarted(pool, placeOf(call), attempt, worker), ...parkIsOver(call)])),
+      patiently(
+        call,
+        Promise.all([writeStageStarted(pool, placeOf(call), madeBy(call, attempt), worker), ...parkIsOver(call)]),
+      ),
     refused: (call, attempt, failed) =>
       patiently(call, Promise.all([writeStageRefused(pool, placeOf(call), attempt, failed), ...parkIsOver(call)])),
     failed: (call, attempt, ended, nextDelayMs, worker) =>
@@ -45,7 +49,7 @@ export function stageLogIn(pool: Pool): StageLog {
         Promise.all([
           writeStageEnded(pool, placeOf(call), {
             state: call.acceptLoss?.skip ? 'skipped' : call.acceptLoss ? 'loss-accepted' : 'done',
-            attempt,
+            attempt: madeBy(call, attempt),
             worker,
           }),
           ...parkIsOver(call),
@@ -53,6 +57,9 @@ export function stageLogIn(pool: Pool): StageLog {
       ),
   };
 }
+
+/** How many attempts there were with this call. One that fails counts as one, whatever it was to do. */
+const madeBy = ({ acceptLoss }: StageCall, attempt: number): number => attempt - (onlyGivesUp(acceptLoss) ? 1 : 0);
 
 const placeOf = (call: StageCall): StageAt => ({
   runKey: call.runKey,

@@ -2,7 +2,7 @@
 // Invariant: a stage ends with an output, a decision or a cancellation; it never ends because an upstream was down for a night.
 // Apart because recovery that is decided in one place can be read, tested and trusted; see DESIGN's "life of a stage".
 import { CancellationScope, condition, isCancellation, patched, sleep, workflowInfo } from '@temporalio/workflow';
-import { spent } from '../../model/attempts.ts';
+import { onlyGivesUp, spent } from '../../model/attempts.ts';
 import type { Failure } from '../../model/failure.ts';
 import { parkToken } from '../../model/ids.ts';
 import type { Park, StageFailure, StageSummary, Wake } from '../../model/messages.ts';
@@ -67,8 +67,9 @@ async function live(
     const tooMuch = 'output' in end ? unkept(run, key, end.output) : undefined;
     if (tooMuch && 'output' in end) next = await settleFailure(run, target, refused(tooMuch, end.attempts), next);
     else if ('output' in end) {
-      if (next.acceptLoss?.skip) return finish(run, key, policy.onSkip?.output, 'skipped', end.attempts, startedAt);
-      return finish(run, key, end.output, next.acceptLoss ? 'loss-accepted' : 'done', end.attempts, startedAt);
+      const attempts = end.attempts - (onlyGivesUp(next.acceptLoss) ? 1 : 0);
+      if (next.acceptLoss?.skip) return finish(run, key, policy.onSkip?.output, 'skipped', attempts, startedAt);
+      return finish(run, key, end.output, next.acceptLoss ? 'loss-accepted' : 'done', attempts, startedAt);
     } else if ('carry' in end) await leaveForCarry(run);
     else next = await settleFailure(run, target, end.failed, next);
   }
