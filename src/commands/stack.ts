@@ -190,10 +190,12 @@ async function write({ terminal }: Session, found: StackStatus): Promise<void> {
     `  Temporal  ${temporal.state}${temporal.address === undefined ? '' : `  ${temporal.address}`}${temporal.pid === undefined ? '' : `, process ${temporal.pid}`}`,
   );
   if (temporal.uiUrl !== undefined) terminal.line(`  Web UI    ${temporal.uiUrl}`);
+  const stateOf = ({ alive, told, pid }: StackStatus['workers'][number]): string => {
+    if (!alive) return told ? 'ended' : 'gone';
+    return suspended.some((one) => one.pid === pid) ? 'stopped' : told ? 'ending' : 'up';
+  };
   for (const worker of workers)
-    terminal.line(
-      `  ${worker.name}  ${!worker.alive ? 'gone' : suspended.some(({ pid }) => pid === worker.pid) ? 'stopped' : 'up'}  process ${worker.pid}, log ${escaped(worker.logFile)}`,
-    );
+    terminal.line(`  ${worker.name}  ${stateOf(worker)}  process ${worker.pid}, log ${escaped(worker.logFile)}`);
   for (const name of found.older)
     terminal.line(
       `  ${name} has older code: files of the project changed since it was started; \`mendflow stack up\` replaces it`,

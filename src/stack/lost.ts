@@ -15,7 +15,11 @@ const LOSSES_KEPT = 20;
 export async function noteLoss(dir: string): Promise<void> {
   const books = readStack(dir);
   if (books === undefined || books.ended === true) return;
-  const known = [...books.workers, ...(books.keeper === undefined ? [] : [books.keeper])];
+  // Whoever was told to end is no loss.
+  const known = [
+    ...books.workers.filter(({ told }) => told !== true),
+    ...(books.keeper === undefined ? [] : [books.keeper]),
+  ];
   const processes = known.length + (books.postgres === 'own' ? 1 : 0) + (books.temporal === 'own' ? 1 : 0);
   if (processes === 0 || known.some((one) => isAlive(one.process))) return;
   if (runningTemporal(dir) !== undefined || (await runningPostgres(dir)) !== undefined) return;

@@ -4,6 +4,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
+import { endWorkers, writeIfRoom } from './ending.ts';
 import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
 import { isAlive, isSuspended } from './system/process.ts';
@@ -19,7 +20,7 @@ import {
 import { readStack, writeStack, type StackOwner, type StackState } from './state.ts';
 import { ensureTemporalCli } from './temporal-cli.ts';
 import { runningTemporal, startTemporal, stopTemporal, temporalAnswers } from './temporal.ts';
-import { stopWorkers, type WorkerCommand } from './worker-process.ts';
+import type { WorkerCommand } from './worker-process.ts';
 
 /** Where everything of a stack answers. */
 export interface StackAddresses {
@@ -50,7 +51,8 @@ export interface StackStatus {
   readonly postgres: ServerStatus;
   readonly temporal: ServerStatus & { readonly address?: string; readonly uiUrl?: string };
   readonly workersWanted: number;
-  readonly workers: readonly { name: string; pid: number; logFile: string; alive: boolean }[];
+  /** `told`: to end, by `up` or `down`. */
+  readonly workers: readonly { name: string; pid: number; logFile: string; alive: boolean; told?: true }[];
   /** What lives and does nothing, since a signal stopped it: `up` does not mend this, SIGCONT does. */
   readonly suspended: readonly { what: string; pid: number }[];
   /** Names of living workers that were started before files of their project changed: `up` replaces them. */
@@ -174,32 +176,39 @@ export const stackUp = async (options: StackOptions): Promise<StackAddresses> =>
   );
 };
 
-/** Where the disk is full the books stay as they are: they name nobody who lives. */
-const closeBooks = (dir: string, { keeper: _keeper, ...state }: StackState): void => {
-  try {
-    writeStack(dir, { ...state, workers: [], workersWanted: 0, ended: true });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-  }
-};
+const closeBooks = (dir: string, { keeper: _keeper, ...state }: StackState): void =>
+  writeIfRoom(dir, { ...state, workers: [], workersWanted: 0, ended: true });
 
-/** What of an order does not live: its name and its log. */
+/** What of an order does not live. */
+export interface MissingPart {
+  readonly what: string;
+  readonly logFile: string;
+  /** False for a worker that was told to end, or that is in the books no more: nobody's death, however it went on. */
+  readonly died: boolean;
+}
+
 export const missingParts = async (
   order: Pick<StackOptions, 'dir' | 'databaseUrl' | 'temporalAddress' | 'workers'>,
-): Promise<{ what: string; logFile: string }[]> => {
+): Promise<MissingPart[]> => {
   const { dir } = order;
   const log = (name: string): string => join(dir, 'logs', `${name}.log`);
-  const alive = (readStack(dir)?.workers ?? []).filter((worker) => isAlive(worker.process)).map(({ name }) => name);
+  const known = readStack(dir)?.workers ?? [];
+  const alive = known.filter((worker) => isAlive(worker.process)).map(({ name }) => name);
+  // Read anew after they were looked at: whoever was told to end was marked before it ended.
+  const untold = (readStack(dir)?.workers ?? []).filter(({ told }) => told !== true).map((one) => one.process.pid);
+  const died = known
+    .filter(({ name, process }) => !alive.includes(name) && untold.includes(process.pid))
+    .map(({ name }) => name);
   const names = Array.from({ length: order.workers }, (_, index) => `worker-${index + 1}`);
   const gone = names.filter((name) => !alive.includes(name)).slice(0, Math.max(0, order.workers - alive.length));
   return [
     ...(order.databaseUrl === undefined && (await runningPostgres(dir)) === undefined
-      ? [{ what: 'Postgres', logFile: log('postgres') }]
+      ? [{ what: 'Postgres', logFile: log('postgres'), died: true }]
       : []),
     ...(order.temporalAddress === undefined && runningTemporal(dir) === undefined
-      ? [{ what: 'Temporal', logFile: log('temporal') }]
+      ? [{ what: 'Temporal', logFile: log('temporal'), died: true }]
       : []),
-    ...gone.map((name) => ({ what: name, logFile: log(name) })),
+    ...gone.map((name) => ({ what: name, logFile: log(name), died: died.includes(name) })),
   ];
 };
 
@@ -212,6 +221,9 @@ export const toldBefore = (dir: string): { workers: number | undefined; project:
 /** Whether the stack knows this process as one of its workers. */
 export const isInBooks = (dir: string, pid: number): boolean =>
   readStack(dir)?.workers.some((worker) => worker.process.pid === pid) === true;
+
+/** How many `up` was told last, be it done or interrupted. */
+export const workersWanted = (dir: string): number => readStack(dir)?.workersWanted ?? 0;
 
 /** Whether this process is the keeper of the stack. */
 export const inBooksAsKeeper = (dir: string, pid: number): boolean => readStack(dir)?.keeper?.process.pid === pid;
@@ -230,7 +242,7 @@ export const stackDown = async (options: { dir: string; onProgress?: (line: stri
       const workers = (state?.workers ?? []).filter((worker) => isAlive(worker.process));
       const own = [await runningPostgres(dir), runningTemporal(dir)].filter((server) => server !== undefined);
       if (workers.length > 0) options.onProgress?.(`Waiting for ${workers.length} worker(s) to finish what they hold.`);
-      await stopWorkers(workers);
+      if (state !== undefined) await endWorkers(dir, { ...state, ended: true }, workers, writeIfRoom);
       await Promise.all([stopPostgres(dir), stopTemporal(dir)]);
       if (state !== undefined) closeBooks(dir, state);
       return workers.length + own.length;
@@ -259,11 +271,12 @@ export const stackAddresses = async (dir: string): Promise<StackAddresses | unde
 
 /** The workers that `up` left in the folder, and whether each still lives. Asks no server. */
 export const stackWorkers = (dir: string): StackStatus['workers'] =>
-  (readStack(resolve(dir))?.workers ?? []).map(({ name, process, logFile }) => ({
+  (readStack(resolve(dir))?.workers ?? []).map(({ name, process, logFile, told }) => ({
     name,
     pid: process.pid,
     logFile,
     alive: isAlive(process),
+    ...(told === undefined ? {} : { told }),
   }));
 
 const olderIn = async (state: StackState | undefined): Promise<string[]> => {

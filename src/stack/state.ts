@@ -14,6 +14,8 @@ export interface WorkerEntry {
   readonly fingerprint: string;
   /** Its project, and what its files held when it was started; absent for a worker of no project. */
   readonly code?: { readonly of: string; readonly hash: string };
+  /** `up` or `down` told it to end: it takes no work any more, and its end is no death. */
+  readonly told?: true;
 }
 
 /** Whose code works here: a copy of the package, and the folder of a project. */
@@ -38,7 +40,7 @@ export interface StackState {
   readonly ended?: boolean;
   /** How many `up` was told last, if any: `down`, `dev` and a crash do not change it. */
   readonly workersTold?: number;
-  /** Of the workers that were started last: hashes of the environment, and words of the project. */
+  /** Of the workers that came up last: hashes of the environment, and words of the project. */
   readonly settings?: {
     readonly environment: Readonly<Record<string, string>>;
     readonly project: Readonly<Record<string, string>>;

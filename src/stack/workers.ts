@@ -2,11 +2,12 @@
 // Invariant: a worker stands in the books before it takes work; a keeper ends none; for other code one ends at a time, so that a wrong file ends one at most.
 // Apart from stack.ts because only `up` loads it; whoever asks about a stack needs none of it.
 import { codeOf } from './code.ts';
+import { endWorkers } from './ending.ts';
 import { fingerprintOf, settingsChanged, settingsOf } from './settings.ts';
 import type { StackAddresses, StackOptions } from './stack.ts';
 import { readStack, type StackState, type WorkerEntry, writeStack } from './state.ts';
 import { isAlive } from './system/process.ts';
-import { startWorkerProcess, stopWorkers, type WorkerCommand } from './worker-process.ts';
+import { startWorkerProcess, type WorkerCommand } from './worker-process.ts';
 
 const workerFor = (options: StackOptions, addresses: StackAddresses): WorkerCommand | undefined => {
   if (options.workers === 0) return undefined;
@@ -22,7 +23,9 @@ const workerFor = (options: StackOptions, addresses: StackAddresses): WorkerComm
 /** The books with the workers that are in them, and how more are started. */
 interface Crew {
   readonly dir: string;
-  readonly base: StackState;
+  base: StackState;
+  /** Those of the workers to start; in the books once one of them came up. */
+  readonly settings: StackState['settings'];
   readonly workers: WorkerEntry[];
   readonly command: WorkerCommand;
   readonly mark: Pick<WorkerEntry, 'fingerprint' | 'code'>;
@@ -38,15 +41,20 @@ export async function workersUp(options: StackOptions, dir: string, addresses: S
     options.keeper !== 'stays' && code !== undefined && one.code?.hash !== code.hash;
   const before = readStack(dir);
   const alive = (before?.workers ?? []).filter((worker) => isAlive(worker.process));
-  const fitting = alive.filter((worker) => worker.fingerprint === fingerprint);
+  const fitting = alive.filter((worker) => worker.told !== true && worker.fingerprint === fingerprint);
   const kept = fitting.toSorted((a, b) => Number(isOlder(a)) - Number(isOlder(b))).slice(0, options.workers);
-  const base: StackState = { ...booksOf(options, before), workers: alive };
-  writeStack(dir, base);
-  await stopWorkers(alive.filter((worker) => !kept.includes(worker)));
+  const { settings, ...books } = booksOf(options, before);
+  const base: StackState = { ...books, ...withSettings(kept.length > 0 ? settings : before?.settings), workers: alive };
+  await endWorkers(
+    dir,
+    base,
+    alive.filter((worker) => !kept.includes(worker)),
+  );
   const workers = [...kept];
   writeStack(dir, { ...base, workers });
   if (command === undefined) return fingerprint;
-  const crew: Crew = { dir, base, workers, command, mark: { fingerprint, ...(code === undefined ? {} : { code }) } };
+  const mark = { fingerprint, ...(code === undefined ? {} : { code }) };
+  const crew: Crew = { dir, base, settings, workers, command, mark };
   const taken = new Set(workers.map((worker) => worker.name));
   const names = Array.from({ length: options.workers }, (_, index) => `worker-${index + 1}`);
   const missing = names.filter((name) => !taken.has(name)).slice(0, options.workers - workers.length);
@@ -57,9 +65,9 @@ export async function workersUp(options: StackOptions, dir: string, addresses: S
     options.onProgress?.(
       `Files of the project changed since ${older.name} was started: it finishes what it holds and is started anew.`,
     );
-    await stopWorkers([older]);
+    await endWorkers(dir, { ...crew.base, workers }, [older]);
     workers.splice(workers.indexOf(older), 1);
-    writeStack(dir, { ...base, workers });
+    writeStack(dir, { ...crew.base, workers });
     await startOne(crew, older.name);
   }
   return fingerprint;
@@ -80,19 +88,26 @@ function booksOf(options: StackOptions, before: StackState | undefined): Omit<St
     ...(options.temporalAddress === undefined ? {} : { temporalAddress: options.temporalAddress }),
     workersWanted: options.workers,
     ...(told === undefined ? {} : { workersTold: told }),
-    ...(settings === undefined ? {} : { settings }),
+    ...withSettings(settings),
   };
 }
 
-async function startOne({ dir, base, workers, command, mark }: Crew, name: string): Promise<void> {
+const withSettings = (settings: StackState['settings']): Pick<StackState, 'settings'> =>
+  settings === undefined ? {} : { settings };
+
+async function startOne(crew: Crew, name: string): Promise<void> {
+  const { dir, workers, command, mark } = crew;
   const env = { ...command.env, MENDFLOW_STARTED_BY: `stack:${process.pid}` };
   await startWorkerProcess(
     { ...command, dir, name, env },
     {
       onSpawn: (id, logFile) => {
         workers.push({ name, process: id, logFile, ...mark });
-        writeStack(dir, { ...base, workers });
+        writeStack(dir, { ...crew.base, workers });
       },
     },
   );
+  // Not before: settings with which no worker came up are none that anybody worked with.
+  crew.base = { ...crew.base, ...withSettings(crew.settings) };
+  writeStack(dir, { ...crew.base, workers });
 }

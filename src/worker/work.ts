@@ -114,7 +114,9 @@ async function serveProject({ config, logger, project, own, connected, opened }:
     buildId: createHash('sha256').update(bundle.code).digest('hex').slice(0, 12),
   });
   shutdown = () => workers.shutdown();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, shutdown);
+  process.once('SIGINT', shutdown);
+  // Told again, by an `up` after one that was interrupted, it still finishes what it holds.
+  process.on('SIGTERM', shutdown);
   const stopFiles = watchFiles((spare) =>
     fall(
       `Only ${spare} more files can be opened, so new connections would fail one by one. Raise the limit of open files.`,

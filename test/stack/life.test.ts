@@ -1,6 +1,7 @@
 // What lives here: the life of a stack in a folder: up, status, down, killed, two at once, as another user.
 // Invariant: whatever was killed, `up` brings it back with its data, and `down` leaves no process.
 // Apart from servers.test.ts because every test here starts servers of its own.
+import { spawn } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -14,6 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
@@ -165,6 +167,57 @@ describe('a stack in a folder', () => {
     );
   });
 
+  test('whoever is told to end has not died, also where the `up` that told it is killed', async () => {
+    const dir = newFolder('told');
+    const keeper = { command: process.execPath, args: [join(repository, 'dist', 'stack', 'keeper', 'main.js')] };
+    // Of two that are told to end, whichever takes the work holds it until it is freed.
+    const holding = `
+      const fs = require('fs');
+      process.once('SIGTERM', () => {
+        try { fs.renameSync('work', 'held'); } catch { process.exit(0); }
+        process.on('SIGTERM', () => {});
+        setInterval(() => fs.existsSync('held') || process.exit(0), 50);
+      });
+      console.log('and polls');
+      setInterval(() => {}, 1000);`;
+    const options = (workers: number, ...args: string[]) => ({
+      dir,
+      cacheDir,
+      temporalCli,
+      workers,
+      keeper,
+      worker: { ...worker, args: ['-e', holding, ...args] },
+    });
+    const living = async () => (await stackStatus({ dir })).workers.filter(({ alive }) => alive);
+    const untilOneHolds = async (): Promise<void> => {
+      await expect.poll(async () => (await living()).length, { timeout: 30_000 }).toBe(1);
+    };
+    await stackUp(options(2));
+    writeFileSync(join(dir, 'work'), '');
+    const fewer = stackUp(options(0));
+    await untilOneHolds();
+    await sleep(2_500); // The keeper looks each second.
+    rmSync(join(dir, 'held'));
+    await fewer;
+    expect((await stackStatus({ dir })).keeper).toMatchObject({ repairs: [] });
+
+    // Other workers, by an `up` that is killed while it waits. The keeper of before finds nobody at work, and too few workers.
+    await stackUp(options(2));
+    writeFileSync(join(dir, 'work'), '');
+    const index = JSON.stringify(join(repository, 'dist', 'stack', 'index.js'));
+    const code = `import(${index}).then((stack) => stack.stackUp(${JSON.stringify(options(2, 'other'))}))`;
+    const killed = spawn(process.execPath, ['-e', code], { stdio: 'ignore' });
+    await untilOneHolds();
+    killed.kill('SIGKILL');
+    const log = (): string => readFileSync(join(dir, 'logs', 'keeper.log'), 'utf8');
+    await expect.poll(log, { timeout: 30_000 }).toContain('told to end by a command that was interrupted');
+    rmSync(join(dir, 'held'));
+    const free = async () => (await living()).filter(({ told }) => told === undefined).length;
+    await expect.poll(free, { timeout: 30_000 }).toBe(2);
+    expect((await stackStatus({ dir })).keeper).toMatchObject({ repairs: [], alive: true });
+    expect(processesOf('renameSync')).toHaveLength(2);
+  });
+
   test('workers are replaced one after another when files of their project changed, and only then', async () => {
     const dir = newFolder('code');
     const project = join(dir, '..', 'project');
@@ -220,6 +273,21 @@ describe('a stack in a folder', () => {
       postgres: { state: 'up' },
       temporal: { state: 'up' },
     });
+    // Settings with which no worker came up are none of those before.
+    const said: string[] = [];
+    const withApi = async (address: string, args = worker.args): Promise<string[]> => {
+      said.length = 0;
+      const settings = { 'http:api address': address };
+      const options = { dir, cacheDir, temporalCli, workers: 1, worker: { ...worker, args, settings } };
+      await stackUp({ ...options, onProgress: (line) => said.push(line) }).catch(() => undefined);
+      return said.filter((line) => line.includes('other settings'));
+    };
+    expect(await withApi('a')).toEqual([]);
+    expect(await withApi('b', broken.args)).toHaveLength(1);
+    expect(await withApi('b')).toEqual([
+      'Workers get other settings than those started last: http:api address (b, before a).',
+    ]);
+    expect(await withApi('b')).toEqual([]);
   });
 
   test('two folders at once share nothing, and two ups of one folder are one stack', async () => {

@@ -4,7 +4,8 @@
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeSync } from 'node:fs';
-import { inBooksAsKeeper, missingParts, stackUp } from '../stack.ts';
+import { inBooksAsKeeper, missingParts, stackUp, workersWanted } from '../stack.ts';
+import { lockedBy } from '../system/lock.ts';
 import { lastWordsOf } from './last-words.ts';
 import { type KeeperOrder, readNotes, type Repair, writeNotes } from './process.ts';
 
@@ -37,16 +38,26 @@ async function keep(order: KeeperOrder): Promise<void> {
     // Ended without a word, or replaced: the stack is somebody else's.
     if (!inBooksAsKeeper(dir, process.pid)) return;
     const lookedAt = Date.now();
-    if ((await missingParts(order)).length === 0) {
+    // An `up` with fewer workers may have been killed before it ended this keeper; what it was told counts all the same.
+    const wanted: KeeperOrder = { ...order, workers: Math.min(order.workers, workersWanted(dir)) };
+    if ((await missingParts(wanted)).length === 0) {
       livedAt = lookedAt;
       if (Date.now() - calmSince > CALM_MS) tries = 0;
       continue;
     }
-    calmSince = Date.now();
-    if (Date.now() < nextAt) continue;
+    if (Date.now() < nextAt) {
+      calmSince = Date.now();
+      continue;
+    }
     // What is killed all at once may die while one looks: the next look finds all of it.
-    const missing = await missingParts(order);
-    const repairs = missing.map(({ what, logFile }): Repair => ({
+    const missing = await missingParts(wanted);
+    // Whoever brings the stack up or ends it is at work: what ends now was told to, and what has died is seen afterwards.
+    if (lockedBy(dir, 'stack') !== undefined || missing.length === 0) continue;
+    calmSince = Date.now();
+    const died = missing.filter((one) => one.died);
+    for (const { what } of missing.filter((one) => !one.died))
+      say(`${what} was told to end by a command that was interrupted, and is started again.`);
+    const repairs = died.map(({ what, logFile }): Repair => ({
       at: new Date().toISOString(),
       what,
       lastWords: lastWordsOf(logFile, livedAt),
@@ -57,7 +68,7 @@ async function keep(order: KeeperOrder): Promise<void> {
     tries += 1;
     livedAt = Date.now();
     const waitMs = Math.min(WAIT_MAX_MS, LOOK_EVERY_MS * 2 ** (tries - 1));
-    const stuck = await stackUp({ ...order, keeper: 'stays' }).then(
+    const stuck = await stackUp({ ...wanted, keeper: 'stays' }).then(
       () => undefined,
       (error: unknown) => (error instanceof Error ? error.message : String(error)),
     );
