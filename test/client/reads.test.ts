@@ -239,7 +239,9 @@ describe('letters', () => {
     expect(list.json<object[]>()).toMatchObject([
       { runKey: run, stage: 'load', source: 'dir/b\t.log', offset: 17, line: 3, code: 'utf8_invalid', state: 'open' },
     ]);
-    const { out } = await client.mendflow('letters', 'list');
+    const { out, err } = await client.mendflow('letters', 'list');
+    // A list says what, and where it is told why.
+    expect(err).toMatch(/What is wrong with one, and its bytes: (npx )?mendflow letters show [-\da-f]{13}\n/);
     expect(out).toMatch(/dir\/b\\t\.log\s+3\s+17\s+11/);
     expect((await client.mendflow('letters', 'list', '--pipeline', 'loud')).err).toMatch(/No letters fit/);
   });
