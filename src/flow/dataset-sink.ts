@@ -3,6 +3,7 @@
 // Apart from the source, because one stage writes a dataset and others read it.
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
+import { inDigits } from '../model/duration.ts';
 import { CodedError } from '../model/failure.ts';
 import type { Db } from '../store/db.ts';
 import {
@@ -118,7 +119,7 @@ export async function addParts(
   if (bytes > bytesMax)
     throw new CodedError(
       'dataset_too_large',
-      `The dataset would have ${bytes.toLocaleString('en-US')} bytes, and ${bytesMax.toLocaleString('en-US')} may be kept between two stages. This chunk was not written. ` +
+      `The dataset would have ${inDigits(bytes)} bytes, and ${inDigits(bytesMax)} may be kept between two stages. This chunk was not written. ` +
         'Make the stage smaller (fewer inputs, fewer fields), or one flow from the source to the table.',
     );
   try {

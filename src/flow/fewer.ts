@@ -1,6 +1,7 @@
 // What lives here: whether a reprocessing would leave fewer rows than there were, and the question that is asked then.
 // Invariant: asked before the first row is gone; only a person who said so lets rows vanish, and then they are counted as lost.
 // Apart because chunks by position, dates by key and records that were made anew ask the same question at different moments.
+import { inDigits } from '../model/duration.ts';
 import { CodedError } from '../model/failure.ts';
 import { shellWord } from '../model/shell.ts';
 import type { AcceptedLoss } from './context.ts';
@@ -25,15 +26,13 @@ export interface Fewer {
   readonly letters?: boolean;
 }
 
-const count = (n: number): string => n.toLocaleString('en-US');
-
 /** `1 row`, `2,500 rows`. */
-export const rowsInWords = (n: number): string => (n === 1 ? '1 row' : `${count(n)} rows`);
+export const rowsInWords = (n: number): string => (n === 1 ? '1 row' : `${inDigits(n)} rows`);
 
 export function rowsFewer({ runKey, stage }: Pick<LedgerKey, 'runKey' | 'stage'>, fewer: Fewer): CodedError {
   return new CodedError(
     'rows_fewer',
-    `${fewer.mistake === undefined ? '' : `${fewer.mistake} `}${fewer.table} has ${rowsInWords(fewer.before)} where this reading makes ${count(fewer.after)} (${fewer.why}). None of them is deleted unless you say so. ` +
+    `${fewer.mistake === undefined ? '' : `${fewer.mistake} `}${fewer.table} has ${rowsInWords(fewer.before)} where this reading makes ${inDigits(fewer.after)} (${fewer.why}). None of them is deleted unless you say so. ` +
       `${fewer.letters === true ? `See what is wrong: \`mendflow letters list --run ${shellWord(runKey)}\`. ` : ''}If the code is wrong, mend it, then retry. If fewer rows are right, this deletes ${rowsInWords(fewer.before - fewer.after)} of the table: mendflow accept-loss ${shellWord(runKey)} ${shellWord(stage)} --reason "…"`,
   );
 }
@@ -43,7 +42,7 @@ export function codesInWords(codes: readonly (readonly [code: string, count: num
   if (codes.length === 0) return '';
   const named = codes.toSorted((a, b) => b[1] - a[1]).slice(0, CODES_MAX);
   const more = codes.length > named.length ? `, and ${codes.length - named.length} codes more` : '';
-  return ` (${named.map(([code, n]) => `${count(n)} ${code}`).join(', ')}${more})`;
+  return ` (${named.map(([code, n]) => `${inDigits(n)} ${code}`).join(', ')}${more})`;
 }
 const CODES_MAX = 5;
 

@@ -2,6 +2,7 @@
 // Invariant: counted over the ledger plus the chunk at hand, so neither a restart nor the size of chunks moves the limit.
 // What many small sources lose together is judged when the run closes (store/judge.ts), by the same rule.
 // Apart because the poison loop asks it after every single row.
+import { inDigits } from '../model/duration.ts';
 import type { Bins } from './context.ts';
 
 /** Below this many records a share says nothing. */
@@ -20,7 +21,7 @@ export const tooManyBad = (records: number, bad: number, shareMax: number): bool
 /** For people: `612 of 20,000 records (3.1 %, allowed are 0.5 %)`. */
 export function badInWords(records: number, bad: number, shareMax: number): string {
   const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
-  return `${bad.toLocaleString('en-US')} of ${records.toLocaleString('en-US')} records (${percent(bad / Math.max(1, records))}, allowed are ${percent(shareMax)})`;
+  return `${inDigits(bad)} of ${inDigits(records)} records (${percent(bad / Math.max(1, records))}, allowed are ${percent(shareMax)})`;
 }
 
 /** Letters kept as evidence of a stop. */

@@ -1,6 +1,7 @@
 // What lives here: noticing that a source was written anew while it was read, and taking back what was loaded of it.
 // Invariant: of a source that changed under the reader nothing stays: neither rows of the old contents beside rows of the new, nor a record cut in two.
 // Apart because readers only say whether their bytes still are what they were, and chunks only ever add.
+import { inDigits } from '../model/duration.ts';
 import { CodedError } from '../model/failure.ts';
 import { proofsOf } from '../store/sources.ts';
 import { takeBack } from '../store/ledger.ts';
@@ -49,6 +50,6 @@ async function refuseMix(work: Work, session: Session, whole: boolean): Promise<
     : 'and their rows are deleted';
   throw new CodedError(
     'source_rewritten',
-    `${what} So that no mix of both stays, the ${records.toLocaleString('en-US')} records that this run had read of it were taken back, ${rows}. When the file is written to its end, retry: it is then read as it is.`,
+    `${what} So that no mix of both stays, the ${inDigits(records)} records that this run had read of it were taken back, ${rows}. When the file is written to its end, retry: it is then read as it is.`,
   );
 }

@@ -1,6 +1,7 @@
 // What lives here: telling bad records from code that fails on good ones: nearly all of them failed by an error at one place in it.
 // Invariant: places and numbers only; what an error says of a record stays in its letter.
 // Apart from the limit, which counts bad records and asks for no reason.
+import { inDigits } from '../model/duration.ts';
 import { CodedError } from '../model/failure.ts';
 import { shellWord } from '../model/shell.ts';
 import type { Reject } from './types.ts';
@@ -37,10 +38,9 @@ export function ownMistake(
 ): CodedError | undefined {
   const place = placeOfAll(bad, records);
   if (place === undefined) return undefined;
-  const count = (n: number): string => n.toLocaleString('en-US');
   return new CodedError(
     'code_bug',
-    `${count(bad.length)} of ${count(records)} records are bad, nearly all by an error that the code of ${stage} threw at ${place}: it is the code there, not the records. It stopped at offset ${at}. ` +
+    `${inDigits(bad.length)} of ${inDigits(records)} records are bad, nearly all by an error that the code of ${stage} threw at ${place}: it is the code there, not the records. It stopped at offset ${at}. ` +
       `What was committed before stays; of this chunk ${kept} letters were kept as a sample, nothing was loaded and no row deleted. Mend the code, deploy it, then retry. What the error says: \`mendflow letters show\` with the ID of one, from \`mendflow letters list --run ${shellWord(runKey)}\``,
   );
 }

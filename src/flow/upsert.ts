@@ -2,6 +2,7 @@
 // Invariant: a row that is the same is not touched; an older version or generation never overwrites a newer one, in whatever order runs come.
 // Apart from rows by position, whose key says which run owns them.
 import type pg from 'pg';
+import { inDigits } from '../model/duration.ts';
 import { copyPart, type Loader } from './loader.ts';
 import { rowsMade, wasReadWhole, writeLost } from '../store/ledger.ts';
 import { acceptedFewer, isFewerOfNew, rowsFewer } from './fewer.ts';
@@ -87,7 +88,7 @@ async function refuseFewer(
   const fewer = Math.min(removed, before - after);
   if (fewer > 0 && ctx.acceptLoss) return writeLost(client, key, fewer, acceptedFewer(ctx.acceptLoss));
   if (ctx.acceptLoss || !isFewerOfNew(before, after)) return;
-  const why = `of ${ctx.dataDate} the keys of ${removed.toLocaleString('en-US')} did not come again`;
+  const why = `of ${ctx.dataDate} the keys of ${inDigits(removed)} did not come again`;
   throw rowsFewer(key, { table: target.name, before, after, why });
 }
 

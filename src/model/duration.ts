@@ -1,5 +1,5 @@
-// What lives here: durations in words, as pipelines declare them and as people read them.
-// Invariant: a `Duration` that compiles also parses; a bare number never means a time.
+// What lives here: durations in words, as pipelines declare them and as people read them, and numbers as people read them.
+// Invariant: a `Duration` that compiles also parses; a bare number never means a time; the same words on every machine, whatever its language is.
 // Apart because specs, clocks, messages and the command line all need the same words.
 type Unit = 'millisecond' | 'second' | 'minute' | 'hour' | 'day';
 
@@ -49,3 +49,6 @@ export function inWords(durationMs: number): string {
   if (unit === 's') return `${(value / 1_000).toFixed(value < 10_000 ? 1 : 0)} s`;
   return `${Math.floor(value / size)} ${unit}${next && rest > 0 ? ` ${rest} ${next[0]}` : ''}`;
 }
+
+/** `12,345`. */
+export const inDigits = (value: number): string => value.toLocaleString('en-US');

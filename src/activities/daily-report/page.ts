@@ -1,6 +1,7 @@
 // What lives here: the page of a day: figures, a chart, the strongest quakes, how fresh all of it is and what was left out.
 // Invariant: a pure function of what it is given; loads nothing, runs nothing, and text from outside never becomes markup.
 // Apart from writing it to a place, so that a test reads a string.
+import { inDigits } from '../../model/duration.ts';
 import { chartOf } from './chart.ts';
 import type { Metric, Quake } from './quake.ts';
 import { shellWord } from '../../model/shell.ts';
@@ -29,7 +30,6 @@ export const escaped = (text: string): string =>
     .replace(/[^\P{Cc}\t\n\r]/gu, '\ufffd')
     .toWellFormed();
 
-const whole = (value: number): string => value.toLocaleString('en-US');
 const utc = (iso: string): string => `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC`;
 
 /** In a reader's order: how many, and of which kinds; how strong, how deep, what it meant. With their decimals. */
@@ -100,7 +100,7 @@ function freshness({ dataDate, asOf, origin }: PageInput): string {
 
 function leftOut({ counts, run }: PageInput): string {
   if (counts.letters === 0) return '';
-  const records = counts.letters === 1 ? '1 record is' : `${whole(counts.letters)} records are`;
+  const records = counts.letters === 1 ? '1 record is' : `${inDigits(counts.letters)} records are`;
   return `<p class="warn">${records} missing here: not as records have to be, and kept as dead letters. See what is wrong with them: <code>npx mendflow letters list --run ${escaped(shellWord(run))}</code></p>`;
 }
 
@@ -129,7 +129,7 @@ function strongest(quakes: readonly Quake[]): string {
 
 function origin({ run, counts }: PageInput): string {
   const { read, loaded, unchanged, letters } = counts;
-  return `<p>Run <code>${escaped(run)}</code>: ${whole(read)} records read = ${whole(loaded)} loaded + ${whole(unchanged)} that were there already + ${whole(letters)} dead letters.
+  return `<p>Run <code>${escaped(run)}</code>: ${inDigits(read)} records read = ${inDigits(loaded)} loaded + ${inDigits(unchanged)} that were there already + ${inDigits(letters)} dead letters.
 Tables <code>quakes</code> and <code>daily_metrics</code>. More about the run: <code>npx mendflow show ${escaped(shellWord(run))}</code></p>`;
 }
 

@@ -2,6 +2,7 @@
 // Invariant: digits and nothing else; what JavaScript would also take for a number (nothing, blanks, 0x10, 1e3) is refused with the bounds.
 // Apart because every option that counts is read the same way.
 import { CommandError } from './exit-codes.ts';
+import { counted } from './terminal.ts';
 
 /** Undefined unless it is a whole number within the bounds. */
 export function wholeOf(written: string, min: number, max: number): number | undefined {
@@ -15,7 +16,7 @@ export function readWhole(option: string, written: string, [min, max]: readonly 
   if (value !== undefined) return value;
   throw new CommandError(
     'usage',
-    `${option} has to be a whole number from ${min.toLocaleString('en-US')} to ${max.toLocaleString('en-US')}, and is "${written}". Nothing was changed.`,
+    `${option} has to be a whole number from ${counted(min)} to ${counted(max)}, and is "${written}". Nothing was changed.`,
   );
 }
 

@@ -135,7 +135,7 @@ const noBorders = Object.fromEntries(
   ].map((name) => [name, '']),
 );
 
-/** `12,345`: counts of records as people read them. */
+/** `12,345`: counts of records as people read them. As `inDigits` of the model, whose file not every command has to load. */
 export const counted = (value: number): string => value.toLocaleString('en-US');
 
 /** `2026-11-21 06:12:33Z`. Always UTC: an operator and a log must mean the same moment. */
