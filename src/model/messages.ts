@@ -151,8 +151,10 @@ export interface StageCall {
 /** First detail of the ApplicationFailure that ends a stage's activity. */
 export interface StageFailure {
   readonly failure: Failure;
-  /** Of the grant at hand. */
+  /** Since the grant at hand began, as the ledger numbers them: those that ended with their worker, too. */
   readonly attempts: number;
+  /** How many of them the budget is charged with. Absent: all. */
+  readonly spent?: number;
   /** Since the first failure that the stage counts, also of earlier grants. */
   readonly elapsedMs: number;
   readonly why: Why;

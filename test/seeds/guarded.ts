@@ -22,12 +22,16 @@ export interface Told {
   readonly failure?: StageFailure;
 }
 
-/** Runs attempts until the stage is done or the guard gives up. Waits are not waited; Temporal's time goes on by them. */
+/** Runs attempts until the stage is done or the guard gives up; `lost` of them ended with their worker before. Waits are not waited; Temporal's time goes on by them. */
 export async function guardedStage(
   stage: string,
   policy: Policy,
   code: (attempt: number) => unknown,
-  { grant = grantOf(policy), around = {} }: { readonly grant?: Grant; readonly around?: Around } = {},
+  {
+    grant = grantOf(policy),
+    around = {},
+    lost = 0,
+  }: { readonly grant?: Grant; readonly around?: Around; readonly lost?: number } = {},
 ): Promise<Told> {
   const lines: Line[] = [];
   const delays: number[] = [];
@@ -42,7 +46,7 @@ export async function guardedStage(
   };
   let beat: unknown;
   let scheduledAt = 0;
-  for (let attempt = 1; ; attempt++) {
+  for (let attempt = 1 + lost; ; attempt++) {
     const info = {
       attempt,
       heartbeatDetails: beat,

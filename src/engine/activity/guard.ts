@@ -223,7 +223,9 @@ async function failed(
   const elapsedMs = Math.max(0, now - (grant.firstFailureAt ?? next.tally.firstFailureAt ?? now));
   const ended: StageFailure = {
     failure: known,
-    attempts: next.tally.failures,
+    // The number that the ledger and the log have, or a park would tell of fewer attempts than they.
+    attempts: attempt - grant.attemptBase - (known.code === 'breaker_open' ? 1 : 0),
+    spent: next.tally.failures,
     elapsedMs,
     why: next.next === 'stop' ? next.why : 'time spent',
     moves: beat.moves,

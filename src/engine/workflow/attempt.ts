@@ -77,7 +77,8 @@ export async function attemptStage(
       }
     }
   } catch (error) {
-    return { failed: read(error, Date.now() - (scheduling.grant.firstFailureAt ?? startedAt), target.policy) };
+    const elapsedMs = Date.now() - (scheduling.grant.firstFailureAt ?? startedAt);
+    return { failed: read(error, elapsedMs, target.policy, scheduling.grant) };
   }
 }
 
@@ -149,7 +150,7 @@ function isSegment(value: unknown): value is Segment<unknown> {
 }
 
 /** Judged by code and details, never by retryState: that says how Temporal stopped, not why. */
-function read(error: unknown, elapsedMs: number, policy: Policy): StageFailure {
+function read(error: unknown, elapsedMs: number, policy: Policy, grant: Grant): StageFailure {
   if (!(error instanceof ActivityFailure)) {
     // The converter refused the argument; thrown on, it would fail the workflow task for ever.
     if (error instanceof Error && unwritable.includes(error.name))
@@ -167,10 +168,16 @@ function read(error: unknown, elapsedMs: number, policy: Policy): StageFailure {
     const tally = (cause.lastHeartbeatDetails as { tally?: Tally } | undefined)?.tally;
     const failed = timedOut(timeoutCodes[cause.timeoutType ?? ''] ?? 'attempt_timeout', tally?.lastCode);
     const why = mayHaveHappened(failed, policy) ? 'may have happened' : 'attempts spent';
-    return ended(failed, Math.max(1, tally?.failures ?? 0), elapsedMs, why);
+    const charged = Math.max(1, tally?.failures ?? 0);
+    const attempts = error.retryState === 'MAXIMUM_ATTEMPTS_REACHED' ? madeIn(grant, tally) : charged;
+    return { ...ended(failed, Math.max(attempts, charged), elapsedMs, why), spent: charged };
   }
   return ended(failure('unknown'), 1, elapsedMs, 'attempts spent');
 }
+
+/** All that Temporal allows were made; of those whose end was seen, some were no attempts. */
+const madeIn = ({ attemptsMax }: Grant, tally: Tally | undefined): number =>
+  attemptsMax + LOST_ATTEMPTS_MAX - (tally === undefined ? 0 : tally.ended - tally.failures);
 
 const unwritable: readonly string[] = ['TypeError', 'ValueError', 'PayloadConverterError'];
 const UNWRITABLE =

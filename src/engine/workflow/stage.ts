@@ -137,7 +137,7 @@ async function settleFailure(
     attempts,
     elapsedMs: ended.elapsedMs,
     why: ended.why,
-    ...(ended.why === 'retry budget spent' ? { grant: used.grant } : {}),
+    ...(ended.why === 'retry budget spent' ? { grant: chargedOf(used.grant, ended) } : {}),
     acceptsLoss: mayLose(key, until, ended, policy),
   });
   return used;
@@ -286,6 +286,18 @@ async function waitOnce(
     { ...writerOf(run), stage: key, park, health: healthOf(run), ...(quiet ? {} : { carryAfterMs }) },
     summary,
   );
+}
+
+/** The grant as if those attempts were before it that it is not charged with. */
+function chargedOf(grant: Grant, { attempts, spent: charged = attempts }: StageFailure): Grant {
+  const free = attempts - charged;
+  const { attemptBase, budgetBase } = grant;
+  if (free === 0) return grant;
+  return {
+    ...grant,
+    attemptBase: attemptBase + free,
+    ...(budgetBase === undefined ? {} : { budgetBase: budgetBase + free }),
+  };
 }
 
 /** Who only stood back for others has its attempts left, of the same budget. */
