@@ -24,3 +24,7 @@ export function writeIfRoom(dir: string, books: StackState): void {
     if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
   }
 }
+
+/** After `down`: nothing of the stack is left. */
+export const closeBooks = (dir: string, { keeper: _keeper, ...state }: StackState): void =>
+  writeIfRoom(dir, { ...state, workers: [], workersWanted: 0, ended: true });

@@ -4,7 +4,6 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CodedError } from '../model/failure.ts';
-import { endWorkers, writeIfRoom } from './ending.ts';
 import { withLock } from './system/lock.ts';
 import { postgresAnswers, runningPostgres, startPostgres, stopPostgres, type RunningPostgres } from './postgres.ts';
 import { isAlive, isSuspended } from './system/process.ts';
@@ -176,9 +175,6 @@ export const stackUp = async (options: StackOptions): Promise<StackAddresses> =>
   );
 };
 
-const closeBooks = (dir: string, { keeper: _keeper, ...state }: StackState): void =>
-  writeIfRoom(dir, { ...state, workers: [], workersWanted: 0, ended: true });
-
 /** What of an order does not live. */
 export interface MissingPart {
   readonly what: string;
@@ -237,6 +233,8 @@ export const stackDown = async (options: { dir: string; onProgress?: (line: stri
     dir,
     'stack',
     async () => {
+      // Whoever only asks about a stack loads nothing for it.
+      const { closeBooks, endWorkers, writeIfRoom } = await import('./ending.ts');
       const state = readStack(dir);
       await endKeeper(state?.keeper);
       const workers = (state?.workers ?? []).filter((worker) => isAlive(worker.process));
