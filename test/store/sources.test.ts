@@ -60,7 +60,9 @@ describe('a source', () => {
     expect(await otherPlans(sink.pool, on(first))).toEqual([]);
     expect(await firstFree(sink.pool, on(second), 0, [])).toBe(60);
     expect(await firstFree(sink.pool, on(second), 0, [plan])).toBe(100);
-    expect(await coverers(sink.pool, on(second), { from: 10, to: 80 })).toEqual([{ runKey: `p/${first}`, bytes: 50 }]);
+    expect(await coverers(sink.pool, on(second), { from: 10, to: 80 })).toEqual([
+      { runKey: `p/${first}`, did: 'given up', bytes: 50 },
+    ]);
     await giveUp(sink.pool, on(first), [{ from: 60, to: 100 }], { epoch: '1', reason: 'aborted', leftOpen: true });
     expect(await firstFree(sink.pool, on(second), 0, [])).toBe(60);
     await writeSlice(sink.pool, on(second), { from: 60, to: 150, sealed: true });
