@@ -24,8 +24,10 @@ export const emptyTally: Tally = { failures: 0, ended: 0, perClass: {}, perCode:
 export interface Grant {
   readonly attemptsMax: number;
   readonly timeMs: number;
-  /** Attempts used before this grant: delays and texts count on from here. */
+  /** Attempts used before this grant: texts count on from here. */
   readonly attemptBase: number;
+  /** More of the same budget, by an operator: waits count on as well. A budget that begins anew begins with the shortest wait. */
+  readonly extends?: true;
   /** After which attempt the budget began of which this is the rest. Absent: this is all of it. */
   readonly budgetBase?: number;
   /** When the first of these attempts failed, in ms: what is said of their time counts from there. */
@@ -87,6 +89,10 @@ export function standBack(
   return { next: { next: 'stop', why: 'retry budget spent', tally: next.tally }, failure: { ...failed, nextDelayMs } };
 }
 
+/** Attempts before this grant after which waits have grown already. */
+const waitedBefore = ({ attemptBase, budgetBase = attemptBase, extends: goesOn }: Grant): number =>
+  goesOn === true ? attemptBase : attemptBase - budgetBase;
+
 const asksToWait = (failed: Failure): failed is Failure & { nextDelayMs: number } =>
   failed.nextDelayMs !== undefined && failed.nextDelayMs > 0;
 
@@ -127,7 +133,7 @@ export function afterFailure(
   if (leftMs <= 0) return { next: 'stop', why: 'time spent', tally };
   // What passes soon counts its own: a restart begins with refusals, and they must not make the wait for its end long.
   const passesSoon = rowOf(failed.code).firstWaitMs !== undefined;
-  const n = passesSoon ? tally.perClass[failed.class]! : grant.attemptBase + tally.failures;
+  const n = passesSoon ? tally.perClass[failed.class]! : waitedBefore(grant) + tally.failures;
   const delayMs = delayAfter(failed, n, policy, random);
   const asked = asksToWait(failed) || failed.class === 'delayed' || failed.class === 'throttled';
   if (delayMs > leftMs && asked) return { next: 'stop', why: 'wait beyond the budget', tally };

@@ -23,6 +23,22 @@ const after = (
 
 describe('a wait', () => {
   it.each([
+    ['begins anew with a new budget', { attemptBase: 5 }, 1_000],
+    ['grows on in the rest of a budget', { attemptBase: 5, budgetBase: 3 }, 4_000],
+    ['grows on where an operator added attempts', { attemptBase: 5, extends: true }, 30_000],
+  ] as const)('%s', (_what, more, delayMs) =>
+    expect(
+      afterFailure(emptyTally, failure('http_503'), {
+        policy: standard,
+        grant: { ...grant, ...more },
+        now: 0,
+        random: middle,
+        progressed: false,
+      }),
+    ).toMatchObject({ next: 'retry', delayMs }),
+  );
+
+  it.each([
     [1, 1_000],
     [2, 2_000],
     [3, 4_000],

@@ -110,6 +110,7 @@ async function settleFailure(
         timeMs: used.grant.timeMs + granted.timeMs,
         attemptBase: attempts,
         firstFailureAt,
+        extends: true,
       },
     };
   }
@@ -355,6 +356,7 @@ function afterPark(
         attemptsMax: Math.max(1, decision.attempts ?? 1),
         timeMs: Math.max(decision.timeMs ?? 0, whole.timeMs),
         ...before,
+        extends: true,
       };
       return { scheduling: { grant, decided: true } };
     }
