@@ -84,8 +84,9 @@ async function entriesOf(session: Session, row: RunRow, limit: number): Promise<
   ]);
   const entries: Entry[] = [
     { at: row.openedAt, what: 'opened', stage: '', text: `generation ${row.generation}` },
-    ...attempts.map((one, index) => attemptEntry(one, attempts.slice(0, index).findLast(isBefore(one)))),
+    // At one moment those that were lost come first: the attempt that was seen began after them.
     ...lost.map((one) => lostEntry(one, row.run)),
+    ...attempts.map((one, index) => attemptEntry(one, attempts.slice(0, index).findLast(isBefore(one)))),
     ...parks.map(parkEntry),
     ...decisions.map((one): Entry => ({ at: one.at, what: 'decision', stage: '', text: decisionLine(one) })),
     ...(row.closedAt === null ? [] : [{ at: row.closedAt, what: 'closed', stage: '', text: row.state } as const]),
@@ -148,7 +149,7 @@ async function workerLines(session: Session, row: RunRow, limit: number): Promis
   const id = row.workflowId ?? workflowId(session.config.prefix, row.run);
   if (workers.length === 0)
     session.terminal.note(
-      `The stack in ${session.config.dir} has no workers; logs of other workers are where they run.`,
+      `The stack in ${session.config.dir} has no workers; logs of other workers are where they run, of \`mendflow dev\` in its terminal.`,
     );
   const found = workers.flatMap(({ name, logFile }) =>
     endOf(logFile)

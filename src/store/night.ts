@@ -47,7 +47,7 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
     `select s.run_key as run, coalesce(r.pipeline, '') as pipeline, s.stage, case when s.state = 'done' and d.loss then 'loss-accepted' else s.state end as state,
        a.lately as failed, case when s.ended_at < $1 then 0 else l.lost end as lost, coalesce(a.first, s.first_at) as "firstAt",
        case when s.state in ('running', 'retrying', 'parked', 'asking') then null else s.ended_at end as "endedAt",
-       case when a.failed = 0 and s.code is distinct from 'breaker_open' then 'worker_lost' else s.code end as code, a.spent, d.decisions, d.decided, b.released
+       case when a.failed = 0 and s.code is distinct from 'breaker_open' then 'worker_lost' else s.code end as code, a.spent, d.decisions, d.decided or coalesce(p.decided, false) as decided, b.released
      from mendflow.stage_run s
      left join mendflow.run r on r.key = s.run_key
      cross join lateral (
@@ -64,6 +64,10 @@ export async function troubledSince(pool: Pool, since: Date): Promise<Troubled[]
        from mendflow.decision
        where run_key = s.run_key and stage in (s.stage, '') and taken and at >= coalesce(a.first, s.first_at)
          and (s.state in ('running', 'retrying', 'parked', 'asking') or at <= s.ended_at)) d
+     -- What was parked last, it was a person who ended it; tries that failed after that were its budget's own.
+     left join lateral (
+       select until = 'decision' as decided from mendflow.past_park where run_key = s.run_key and stage = s.stage and since >= coalesce(a.first, s.first_at)
+       order by ended_at desc limit 1) p on true
      cross join lateral (
        select exists (select from mendflow.breaker_event e where ${refusedBy} and e.kind = 'mode' and e.reason in ('forced_closed', 'auto')
          and e.detail ->> 'by' is distinct from 'expiry' and e.at between coalesce(a.first, s.first_at) and s.ended_at

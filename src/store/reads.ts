@@ -219,12 +219,15 @@ export interface LostAttempts {
 /** Of the current generation: numbers up to the one that is under way or ended, of which no row tells a failure. */
 export async function lostAttemptsOf(pool: Pool, key: string): Promise<LostAttempts[]> {
   const { rows } = await pool.query<LostAttempts>(
-    `select s.stage, array_agg(n order by n) as attempts, greatest(s.first_at, s.attempt_at) as at
+    `select s.stage, array_agg(n order by n) as attempts, coalesce(next.at, greatest(s.first_at, s.attempt_at)) as at
      from mendflow.run r join mendflow.stage_run s on s.run_key = r.key and s.generation = r.generation
      cross join lateral generate_series(1, s.attempts - case when s.state in ('done', 'running', 'skipped', 'loss-accepted', 'aborted') then 1 else 0 end) n
+     -- Nobody saw it end; it had, when the next one that was seen did.
+     left join lateral (select min(a.at) as at from mendflow.attempt a
+       where a.run_key = s.run_key and a.generation = s.generation and a.stage = s.stage and a.attempt > n) next on true
      where r.key = $1 and not exists (select from mendflow.attempt a
        where a.run_key = s.run_key and a.generation = s.generation and a.stage = s.stage and a.attempt = n)
-     group by s.stage, s.first_at, s.attempt_at order by 3, 1`,
+     group by s.stage, next.at, s.first_at, s.attempt_at order by 3, 1`,
     [key],
   );
   return rows;

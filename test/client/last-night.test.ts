@@ -269,18 +269,24 @@ describe('the morning after', () => {
     await night.engine.rows(
       `insert into mendflow.stage_run (run_key, generation, stage, state, attempts, first_at, ended_at, attempt_at, code, text)
        select $1, 1, stage, 'done', 3, ${at(0)}, ${at(50)}, ${at(40)}, code, text from (values
-         ('decided', 'http_503', ''), ('tried', 'http_503', ''), ('freed', 'breaker_open', 'See: npx mendflow breakers show http:freed')) s (stage, code, text)`,
+         ('decided', 'http_503', ''), ('tried', 'http_503', ''), ('asked', 'http_503', ''), ('freed', 'breaker_open', 'See: npx mendflow breakers show http:freed')) s (stage, code, text)`,
       [blip!.key],
     );
     await night.engine.rows(
       `insert into mendflow.attempt (run_key, generation, stage, attempt, attempts_max, code, class, text, worker, at)
        select $1, 1, stage, n, 9, 'http_503', 'transient', 'away.', 'here:1', case n when 1 then ${at(5)} else failed end
-       from generate_series(1, 2) n, (values ('decided', ${at(6)}), ('tried', ${at(20)})) s (stage, failed)`,
+       from generate_series(1, 2) n, (values ('decided', ${at(6)}), ('tried', ${at(20)}), ('asked', ${at(20)})) s (stage, failed)`,
       [blip!.key],
     );
     await night.engine.rows(
       `insert into mendflow.decision (run_key, stage, token, kind, actor, reason, taken, text, at)
-       select $1, stage, 'x', 'retry', 'anna', 'now', true, '', ${at(10)} from (values ('decided'), ('tried')) s (stage)`,
+       select $1, stage, 'x', 'retry', 'anna', 'now', true, '', ${at(10)} from (values ('decided'), ('tried'), ('asked')) s (stage)`,
+      [blip!.key],
+    );
+    // It asked, was decided, failed once more within its new budget and was well: no wait healed it.
+    await night.engine.rows(
+      `insert into mendflow.past_park (run_key, token, stage, until, code, attempts, elapsed_ms, since, ended_at)
+       values ($1, 'x', 'asked', 'decision', 'http_503', 1, 0, ${at(7)}, ${at(10)})`,
       [blip!.key],
     );
     await night.engine.rows(
@@ -294,16 +300,15 @@ describe('the morning after', () => {
     const { stages } = (await mendflow('last-night', '--json')).json<{
       stages: { stage: string; healedBy: string }[];
     }>();
-    expect(['decided', 'tried', 'freed'].map((name) => stages.find(({ stage }) => stage === name)?.healedBy)).toEqual([
-      'decision',
-      'time',
-      'person',
-    ]);
+    expect(
+      ['decided', 'tried', 'asked', 'freed'].map((name) => stages.find(({ stage }) => stage === name)?.healedBy),
+    ).toEqual(['decision', 'time', 'decision', 'person']);
     expect((await mendflow('last-night')).out).toContain(
       '\n  given up  in 4 runs (call/lost/1, call/lost/2, call/lost/3 and 1 more), lost: 1,000 bytes of which nothing is loaded',
     );
     await night.engine.rows("delete from mendflow.run where data_date = 'lost'");
-    await night.engine.rows("delete from mendflow.stage_run where stage in ('decided', 'tried', 'freed')");
+    await night.engine.rows("delete from mendflow.stage_run where stage in ('decided', 'tried', 'asked', 'freed')");
+    await night.engine.rows("delete from mendflow.past_park where stage = 'asked'");
   });
 
   it('tells which processes of the stack ended by themselves in that time', async () => {

@@ -190,12 +190,17 @@ describe('logs', () => {
     // As killed workers leave it: the ninth attempt ended well, the fifth failed, and of the others nobody has heard.
     await client.engine.rows(
       `with s as (insert into mendflow.stage_run (run_key, generation, stage, state, attempts, ended_at) values ($1, 1, 'killed', 'done', 9, clock_timestamp()))
-       insert into mendflow.attempt (run_key, generation, stage, attempt, attempts_max, code, class, text, worker) values ($1, 1, 'killed', 5, 9, 'http_503', 'transient', 'away.', 'here:1')`,
+       insert into mendflow.attempt (run_key, generation, stage, attempt, attempts_max, code, class, text, worker, at)
+         values ($1, 1, 'killed', 5, 9, 'http_503', 'transient', 'away.', 'here:1', clock_timestamp() - interval '1 second')`,
       [run],
     );
-    const worker = `mendflow logs ${run} --worker`;
-    expect(await told()).toContain(
-      `attempt   killed  attempts 1 to 4, 6 to 8 left no report (worker_lost): their worker ended, froze, or could not reach the control store; see ${worker}\n`,
+    // In order: those before the one that was seen to fail stand before it.
+    const said =
+      'left no report \\(worker_lost\\): their worker ended, froze, or could not reach the control store; see \\S.*';
+    expect(await told()).toMatch(
+      RegExp(
+        `killed  attempts 1 to 4 ${said}\\n(?:.*\\n)*.*killed  5 of 9 failed (?:.*\\n)+.*killed  attempts 6 to 8 ${said}\\n`,
+      ),
     );
     await client.engine.rows("update mendflow.stage_run set attempts = 2 where stage = 'killed'");
     expect(await told()).toContain(
