@@ -90,7 +90,10 @@ async function decide(
   if (all && (run !== undefined || options.token !== undefined))
     throw new CommandError('usage', 'Name a run, or give --all with a filter; not both. Nothing was decided.');
   if (!all && filters.some((name) => options[name] !== undefined))
-    throw new CommandError('usage', 'A filter needs --all. Nothing was decided.');
+    throw new CommandError(
+      'usage',
+      'A filter, --dry-run and --yes are for many runs at once and need --all; one run is decided as it is named. Nothing was decided.',
+    );
   if (all) {
     const { decideAll } = await import('./support/decide-all.ts');
     const decision = { kind, reason: options.reason, actor: session.config.actor, ...extension };

@@ -105,9 +105,9 @@ async function projectOf(session: Session): Promise<Pick<WorkerCommand, 'setting
       ),
       ...(projectFile(session.cwd) === undefined ? {} : { project: session.cwd }),
     }),
-    () => {
+    (error: unknown) => {
       session.terminal.note(
-        'The project cannot be read, so workers that run go on with the code they have. See `mendflow check`.',
+        `The project cannot be read, so workers that run go on with the code they have. See \`mendflow check\`.\n${error instanceof Error ? error.message : String(error)}`,
       );
       return { settings: toldBefore(session.config.dir).project };
     },
@@ -198,7 +198,7 @@ async function write({ terminal }: Session, found: StackStatus): Promise<void> {
     terminal.line(`  ${worker.name}  ${stateOf(worker)}  process ${worker.pid}, log ${escaped(worker.logFile)}`);
   for (const name of found.older)
     terminal.line(
-      `  ${name} has older code: files of the project changed since it was started; \`mendflow stack up\` replaces it`,
+      `  ${name} has older code: files of the project changed since it was started; \`mendflow stack up\` replaces it once the project can be read (\`mendflow check\`)`,
     );
   writeKeeper(terminal, found);
   for (const { what, pid } of suspended)

@@ -290,7 +290,9 @@ async function stop(work: Work, lane: Lane, chunk: Chunk, bad: readonly Reject[]
   const run = shellWord(work.key.runKey);
   const anew = work.limit.sealed
     ? `To try again reads the same records; if whoever sent them has put them right: \`mendflow abort ${run} --reason "…"\`, then start it again. `
-    : `A retry reads the same bytes again. To load the good ones among them, raise quarantineShareMax of ${work.key.stage} in the pipeline, deploy, then retry. `;
+    : bad.length === recordsOf(chunk)
+      ? 'Not one of them is good: if what reads them is wrong (the format, its pattern, a step), correct it where it is declared, deploy, then retry, which reads the same bytes again. '
+      : `A retry reads the same bytes again. To load the good ones among them, raise quarantineShareMax of ${work.key.stage} in the pipeline, deploy, then retry. `;
   throw new CodedError(
     'quarantine_limit',
     `${work.limit.words(recordsOf(chunk), bad.length)} are bad, so ${work.key.stage} stopped at offset ${chunk.from}. What was committed before stays; of this chunk ${sample.length} letters were kept as a sample and nothing was loaded. ` +

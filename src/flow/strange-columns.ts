@@ -52,7 +52,7 @@ export function refuseStrange(target: Target, { rows, common = [] }: Strange): v
   const which = shown.length === 0 ? 'a column' : shown.join(', ');
   throw new CodedError(
     'code_bug',
-    `The steps give ${which} in every row, and ${target.name} as declared has only ${target.columns.map(({ name }) => name).join(', ')}.${named
+    `The steps give ${which} in every row, and ${target.name} as declared takes only ${ownOf(target).join(', ')} from steps.${named
       .map((name) => hintOf(target, name))
       .join(
         '',
@@ -60,9 +60,12 @@ export function refuseStrange(target: Target, { rows, common = [] }: Strange): v
   );
 }
 
+/** Columns that steps give, whatever the table gets besides. */
+const ownOf = (target: Target): string[] => target.columns.map(({ name }) => name).filter((name) => !given.has(name));
+
 /** A step that takes columns by name, as one would write it for this table. */
 function pickIn(target: Target): string {
-  const own = target.columns.map(({ name }) => name).filter((name) => !given.has(name) && plainName.test(name));
+  const own = ownOf(target).filter((name) => plainName.test(name));
   const names = `${own.slice(0, PICKED_MAX).join(', ')}${own.length > PICKED_MAX ? ', …' : ''}`;
   return `transform(({ ${names} }) => ({ ${names} }))`;
 }

@@ -88,7 +88,10 @@ describe('a decision over a filter', () => {
     const wrong: [string[], RegExp][] = [
       [['retry', '--reason', 'x'], /Which run\?/],
       [['retry', 'copy/2026-07-01', '--all', '--reason', 'x'], /not both/],
-      [['retry', 'copy/2026-07-01', '--code', 'http_401', '--reason', 'x'], /A filter needs --all/],
+      [
+        ['retry', 'copy/2026-07-01', '--code', 'http_401', '--reason', 'x'],
+        /A filter, --dry-run and --yes .* need --all/,
+      ],
       [
         ['retry', '--all', '--code', 'http_999', '--reason', 'x'],
         /no code "http_999".*\n.* `mendflow runs --state asking`/,

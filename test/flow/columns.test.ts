@@ -32,7 +32,7 @@ describe('a column that the table does not have', () => {
     [
       5,
       'customer',
-      'The steps give "customer" in every row, and sales as declared has only source_id, offset, id, placed_at.',
+      'The steps give "customer" in every row, and sales as declared takes only id, placed_at from steps.',
     ],
   ])('in all of %i rows is the mistake of the code: %s', async (count, name, says) => {
     await expect(

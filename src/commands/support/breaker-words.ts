@@ -79,7 +79,7 @@ export function nextOf(row: BreakerRow, waits: WaitsFor, now: number): string {
   if (row.hold !== undefined)
     return `Time does not heal ${row.hold}: mend its cause. By itself only another credential is tried, once a worker reads another value of a secret of this upstream; that is noticed within a minute, and one parked run tries it at once, each value once, whatever is left of the cooldown; if it is accepted, parked runs go on. After any other mend they go on once you \`retry\` the run that asks, or say \`mendflow breakers auto ${shellWord(row.key)} --reason "…"\`. The run that asks needs its \`retry\` either way.`;
   if (row.state === 'open' && (row.openLeftMs ?? 0) > 0)
-    return `One trial ${at(row.openLeftMs ?? 0, row.openUntil)}: its probe, else the run that has waited longest. If it passes, ${goOn(waits)}.`;
+    return `One trial ${at(row.openLeftMs ?? 0, row.openUntil)}: its probe if it declares one, else the run that has waited longest. If it passes, ${goOn(waits)}.`;
   if (row.state === 'open' || row.state === 'half_open')
     return `${row.state === 'open' ? 'The next call is its trial' : 'One trial is under way, or due'}. If it passes, ${goOn(waits)}; if not, the cooldown doubles, up to ${inWords(row.settings.cooldownMaxMs ?? breakerDefaults.cooldownMaxMs)}.`;
   if (row.state === 'ramping') {
