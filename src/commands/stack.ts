@@ -66,6 +66,7 @@ async function up(session: Session, options: Options): Promise<Exit> {
   const before = toldBefore(config.dir);
   const workers =
     options.workers === undefined ? (before.workers ?? 1) : readWhole('--workers', options.workers, [0, 64]);
+  const project = workers === 0 ? { isRead: true, command: {} } : await projectOf(session);
   await stackUp({
     dir: config.dir,
     cacheDir: config.cacheDir,
@@ -73,7 +74,7 @@ async function up(session: Session, options: Options): Promise<Exit> {
     databaseUrl: config.databaseUrl,
     temporalAddress: config.temporal?.connectionOptions.address,
     workers,
-    worker: { ...workerCommand(session), ...(workers === 0 ? {} : await projectOf(session)) },
+    worker: { ...workerCommand(session), ...project.command },
     owner: ownerOf(session),
     keeper: options.restart ? keeperCommand() : undefined,
     beforeWorkers: async ({ databaseUrl }) => {
@@ -86,11 +87,15 @@ async function up(session: Session, options: Options): Promise<Exit> {
     terminal.note(
       before.workers === workers ? `${workers} workers, as before.` : `Workers: ${workers}, before ${before.workers}.`,
     );
-  return await status(session, options.json === true);
+  const exit = await status(session, options.json === true);
+  // Whoever deploys with this command has to hear that his code is not what works now.
+  return project.isRead ? exit : 'failed';
 }
 
 /** How workers from this shell would use the upstreams, and whose files they load. Where the project cannot be read its workers tell why, and those that run stay. */
-async function projectOf(session: Session): Promise<Pick<WorkerCommand, 'settings' | 'project'>> {
+async function projectOf(
+  session: Session,
+): Promise<{ readonly isRead: boolean; readonly command: Pick<WorkerCommand, 'settings' | 'project'> }> {
   const [{ flat, inUse }, { isSet, secretsFrom }] = await Promise.all([
     import('../model/upstream-in-use.ts'),
     import('../connectors/secret.ts'),
@@ -98,18 +103,21 @@ async function projectOf(session: Session): Promise<Pick<WorkerCommand, 'setting
   const readSecret = secretsFrom(session.environment());
   return await session.declared().then(
     ({ upstreams }) => ({
-      settings: flat(
-        Object.fromEntries(
-          Object.entries(upstreams).map(([key, one]) => [key, inUse(one, (name) => isSet(readSecret, name))]),
+      isRead: true,
+      command: {
+        settings: flat(
+          Object.fromEntries(
+            Object.entries(upstreams).map(([key, one]) => [key, inUse(one, (name) => isSet(readSecret, name))]),
+          ),
         ),
-      ),
-      ...(projectFile(session.cwd) === undefined ? {} : { project: session.cwd }),
+        ...(projectFile(session.cwd) === undefined ? {} : { project: session.cwd }),
+      },
     }),
     (error: unknown) => {
       session.terminal.note(
         `The project cannot be read, so workers that run go on with the code they have. See \`mendflow check\`.\n${error instanceof Error ? error.message : String(error)}`,
       );
-      return { settings: toldBefore(session.config.dir).project };
+      return { isRead: false, command: { settings: toldBefore(session.config.dir).project } };
     },
   );
 }

@@ -1,9 +1,10 @@
 // What lives here: the program that holds a trial and kills itself at a point of it.
 // Invariant: everything it does is what the package does.
 // Apart because a test cannot kill -9 itself.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openUpstreams } from '../../src/connectors/upstream.ts';
+import { CodedError } from '../../src/model/failure.ts';
 import { openPool } from '../../src/store/db.ts';
-import { wouldAdmit } from '../../src/store/breakers.ts';
 
 export interface Orders {
   readonly url: string;
@@ -21,15 +22,26 @@ async function hold(): Promise<void> {
     { [key]: { address, timeout: '500 milliseconds', breaker: { cooldownMs: 300, leaseMs: 1 } } },
     { control, databaseUrl: url, worker: 'holder', readSecret: () => undefined },
   );
-  while (!(await wouldAdmit(control, key)).admit) await new Promise((resolve) => setTimeout(resolve, 10));
-  await open.at(key).call(async (signal) => {
+  const trial = async (signal: AbortSignal): Promise<void> => {
     die('after acquire');
     const asked = fetch(address, { signal, headers: { 'user-agent': 'holder' } });
     setTimeout(() => die('in mid-call'), 80);
     await (await asked).text();
     die('before the report');
-  });
+  };
+  // This process may be up before the cooldown is over.
+  for (let held = false; !held;)
+    held = await open
+      .at(key)
+      .call(trial)
+      .then(() => true, refused);
   die('after the report');
+}
+
+async function refused(error: unknown): Promise<false> {
+  if (!(error instanceof CodedError && error.failure.code === 'breaker_open')) throw error;
+  await sleep(10);
+  return false;
 }
 
 await hold();

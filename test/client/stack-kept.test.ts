@@ -220,7 +220,10 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
       /• Code of workers .* since worker-1 was started, so it works with the code of before\n +→ mendflow stack up\n/,
     );
     writeFileSync(config, 'export default {');
-    expect((await mendflow(['stack', 'up'])).err).toContain('The project cannot be read, so workers that run go on');
+    expect(await mendflow(['stack', 'up'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('The project cannot be read, so workers that run go on') as string,
+    });
     expect(workers()).toEqual([after]);
     rmSync(config);
   });
