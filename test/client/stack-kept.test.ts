@@ -12,6 +12,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -258,6 +260,28 @@ describe.skipIf(process.platform !== 'linux')('a stack that is kept', { timeout:
     expect((await status()).workers.map(({ alive }) => alive)).toEqual([true, true]);
     // Told otherwise, it does so and says what was before.
     expect((await mendflow(['stack', 'up', '--workers', '1'])).err).toContain('Workers: 1, before 2.');
+  });
+
+  it('has a worker that finishes what it holds also when it is told to end twice', async () => {
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    try {
+      const asked = once(silent, 'request');
+      await once(silent, 'listening');
+      const env = { MENDFLOW_MAIN_API: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` };
+      expect(await mendflow(['stack', 'up', '--workers', '1'], { env })).toMatchObject({ code: 0 });
+      const [own] = workers();
+      expect(await mendflow(['start', 'daily-report', '--date', '2018-02-01'])).toMatchObject({ code: 0 });
+      await asked;
+      for (let told = 0; told < 2; told++) {
+        process.kill(own!, 'SIGTERM');
+        await sleep(500);
+      }
+      expect(workers()).toContain(own);
+      process.kill(own!, 'SIGKILL');
+    } finally {
+      silent.closeAllConnections();
+      silent.close();
+    }
   });
 
   const ways: readonly (readonly [string, number, (up: ChildProcess) => void])[] = [
